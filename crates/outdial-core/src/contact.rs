@@ -1,0 +1,1 @@
+//! A contact record: what a caller sent for one person, checked.

@@ -1,0 +1,24 @@
+//! The domain of Outdial: decisions as pure functions of events and time.
+//!
+//! Nothing here reads a clock, draws a random number, touches a file, a socket or a database, or
+//! waits. Time and chance are arguments; what should happen is returned. `clippy.toml` at the root
+//! of the workspace forbids the alternatives.
+#![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod batch;
+pub mod call;
+pub mod contact;
+pub mod dispatcher;
+pub mod hours;
+pub mod id;
+pub mod outcome;
+pub mod pacing;
+pub mod phone;
+pub mod retry;
+pub mod settings;
+pub mod simulated;
+pub mod time;
+pub mod trunk_health;
+pub mod variables;
+pub mod zone;

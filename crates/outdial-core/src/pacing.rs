@@ -1,0 +1,1 @@
+//! Pacing: slots such that no sliding second holds more than CPS first transmissions.

@@ -1,0 +1,1 @@
+//! When a trunk that refuses calls is paused, and for how long.

@@ -1,0 +1,1 @@
+//! The loops: dispatch, runners, closer, resolver.

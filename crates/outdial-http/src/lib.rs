@@ -1,0 +1,1 @@
+//! The HTTP API: it writes intent and shows what happened; it cannot place a call.

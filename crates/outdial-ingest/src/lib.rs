@@ -1,0 +1,1 @@
+//! Bytes to contact records and row errors, without I/O.

@@ -1,0 +1,13 @@
+//! The traits where the rooms meet. Whoever is on one side of a port knows nothing of the other.
+//!
+//! Object-safe, so that the binary can wire a carrier or a store at run time, and the simulator can
+//! put its own in. No implementations here.
+#![forbid(unsafe_code)]
+
+mod carrier;
+mod clock;
+pub mod store;
+
+pub use carrier::{CallControl, CallOrder, CallStream, Carrier, PlacedCall};
+pub use clock::{Clock, Entropy, Monotonic};
+pub use store::Store;

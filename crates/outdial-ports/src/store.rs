@@ -1,0 +1,251 @@
+//! The store: what Outdial remembers.
+//!
+//! Every operation is one whole transaction in domain words, noun first. No begin or commit, no SQL
+//! text, no row type and no pool crosses this line. Leases and everything that is due go by the
+//! store's own clock. An operation that returned `Ok` is durable.
+//!
+//! Order of locks everywhere: batch before calls.
+
+mod account;
+mod attempt;
+mod batch;
+mod call;
+mod request;
+
+use async_trait::async_trait;
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
+use outdial_core::call::CallNext;
+use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::id::{
+    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use thiserror::Error;
+
+pub use account::{
+    AgentError, AgentRecord, AgentSpec, Integration, KeyRecord, NewKey, NewPhone, NewWorkspace,
+    PhoneError, PhonePatch, PhoneRecord, Principal, Scope, Scopes, WorkspaceCreated,
+    WorkspaceRecord,
+};
+pub use attempt::{
+    CommitError, CommitOutcome, Committed, DropReason, Dropped, FinishResult, NewIntent,
+    OpenAttempt,
+};
+pub use batch::{
+    AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchRecord, BatchStart,
+    BatchStartError, IngestContext, NewBatch,
+};
+pub use call::{AttemptView, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall};
+pub use request::{
+    ChunkAdd, ChunkError, ChunkLane, ChunkRecord, RequestBegin, RequestLookup, RequestProgress,
+    StoredAnswer, StoredChunk,
+};
+
+/// What can go wrong in any operation.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The database cannot be reached now; nothing was changed.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The disk is full; nothing was changed.
+    #[error("the disk is full")]
+    Full,
+    /// The answer to COMMIT was lost: it may or may not have been applied.
+    #[error("outcome unknown: {0}")]
+    OutcomeUnknown(String),
+    /// A defect, ours or of the data; nothing was changed.
+    #[error("internal store error: {0}")]
+    Internal(String),
+}
+
+/// The store. Ids of another workspace are treated like ids that nobody has, but where an operation
+/// says otherwise.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+    /// 32 random bytes made with the database: the key of its keyed hashes.
+    async fn secret_fetch(&self) -> Result<[u8; 32], StoreError>;
+
+    // Workspaces, keys, settings.
+
+    /// Makes a workspace with its user and first key.
+    async fn workspace_create(&self, new: NewWorkspace) -> Result<WorkspaceCreated, StoreError>;
+    /// All of them, oldest first.
+    async fn workspace_list(&self) -> Result<Vec<WorkspaceRecord>, StoreError>;
+    /// The workspace's settings.
+    async fn settings_fetch(&self, ws: WorkspaceId) -> Result<WorkspaceSettings, StoreError>;
+    /// Replaces the settings; bumps the dispatch version.
+    async fn settings_update(
+        &self,
+        ws: WorkspaceId,
+        settings: WorkspaceSettings,
+    ) -> Result<(), StoreError>;
+    /// Adds a key.
+    async fn key_create(&self, ws: WorkspaceId, key: NewKey) -> Result<KeyRecord, StoreError>;
+    /// All keys, revoked ones too, oldest first.
+    async fn key_list(&self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError>;
+    /// Revokes a key; false: there is none, or it was revoked before. Bumps the dispatch version.
+    async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError>;
+    /// Whose key has this keyed hash, if it is not revoked.
+    async fn key_authenticate(&self, hash: [u8; 32]) -> Result<Option<Principal>, StoreError>;
+
+    // Agents and calling numbers.
+
+    /// Makes an agent, version 1.
+    async fn agent_create(&self, ws: WorkspaceId, a: AgentSpec) -> Result<AgentRecord, StoreError>;
+    /// All, oldest first.
+    async fn agent_list(&self, ws: WorkspaceId) -> Result<Vec<AgentRecord>, StoreError>;
+    /// One.
+    async fn agent_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: AgentId,
+    ) -> Result<Option<AgentRecord>, StoreError>;
+    /// Replaces it; the version grows by one, and calls that were checked against an earlier
+    /// version keep that one.
+    async fn agent_update(
+        &self,
+        ws: WorkspaceId,
+        id: AgentId,
+        a: AgentSpec,
+    ) -> Result<AgentRecord, AgentError>;
+    /// Deletes it; refused while a calling number is bound to it.
+    async fn agent_delete(&self, ws: WorkspaceId, id: AgentId) -> Result<(), AgentError>;
+    /// Adds a calling number. A simulated one goes to the workspace's simulated trunk, which is
+    /// made with the first (unlimited CPS, 500 channels).
+    async fn phone_create(
+        &self,
+        ws: WorkspaceId,
+        phone: NewPhone,
+    ) -> Result<PhoneRecord, PhoneError>;
+    /// All that are not deleted, oldest first.
+    async fn phone_list(&self, ws: WorkspaceId) -> Result<Vec<PhoneRecord>, StoreError>;
+    /// Binds an agent, changes limits; bumps the dispatch version.
+    async fn phone_update(
+        &self,
+        ws: WorkspaceId,
+        id: PhoneId,
+        patch: PhonePatch,
+    ) -> Result<PhoneRecord, PhoneError>;
+    /// Deletes it and takes it out of every batch; a batch that is left without numbers and was
+    /// active or pending with calls becomes paused, reason `no_numbers`. Bumps the version.
+    async fn phone_delete(&self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError>;
+
+    // Batches.
+
+    /// Makes a batch, state `pending`.
+    async fn batch_create(&self, new: NewBatch) -> Result<BatchId, BatchCreateError>;
+    /// One that is not deleted, of whatever workspace: the caller compares the owner.
+    async fn batch_fetch(&self, id: BatchId) -> Result<Option<BatchRecord>, StoreError>;
+    /// Those of a workspace that are neither deleted nor importing, newest first.
+    async fn batch_list(
+        &self,
+        ws: WorkspaceId,
+        query: BatchListQuery,
+    ) -> Result<BatchList, StoreError>;
+    /// What ingest has to know of a batch of this workspace that is not deleted.
+    async fn batch_ingest_context(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+    ) -> Result<Option<IngestContext>, StoreError>;
+    /// Starts it: `active`. Without `call_data_lane` all its calls may be placed; with it only
+    /// calls of that lane, the others are *held* until the next start without. Bumps the version.
+    async fn batch_start(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+        start: BatchStart,
+    ) -> Result<BatchRecord, BatchStartError>;
+    /// Stops it: `stopped`. Idempotent; false: no such batch. Bumps the version.
+    async fn batch_stop(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError>;
+    /// Deletes it; false: no such batch. Its live calls show up in `live_list_recalled`. Bumps the
+    /// version.
+    async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError>;
+    /// Sets `completed` on active batches with nothing pending and nothing live, and `paused`
+    /// (`calls_held`) on those where only held calls are pending. At most `limit`; returns which.
+    async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError>;
+
+    // Ingest.
+
+    /// Looks a request up by its key, or a keyless one by its body. Changes nothing.
+    async fn request_lookup(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError>;
+    /// Takes the request, after validation: makes its row, or takes over a lapsed lease. The
+    /// result is as of `request_lookup`, but `Fresh` is never returned.
+    async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError>;
+    /// Stores one chunk whole or not at all, with its row (request, chunk number), and starts the
+    /// batch as of `BatchState::after_add`. Extends the request's lease. A chunk that has a row
+    /// already is not applied again; its stored result is returned.
+    async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError>;
+    /// Ends this owner's work on a request: gives the lease back and keeps the answer. `is_final`:
+    /// every chunk is committed, every later repeat gets this answer byte for byte.
+    async fn request_finish(
+        &self,
+        request: RequestId,
+        answer: StoredAnswer,
+        is_final: bool,
+    ) -> Result<(), StoreError>;
+    /// The answer of a keyless request was written to its client: the same bytes sent again are a
+    /// new request.
+    async fn request_close(&self, request: RequestId) -> Result<(), StoreError>;
+    /// Forgets requests that are older than they must be kept; at most `limit`; how many.
+    async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;
+
+    // Calls.
+
+    /// A page of a batch's calls with their histories.
+    async fn call_list(&self, batch: BatchId, query: CallQuery) -> Result<CallList, StoreError>;
+    /// One call with its history.
+    async fn call_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<(BatchRecord, CallView)>, StoreError>;
+
+    // Dispatch.
+
+    /// Workspaces with an active batch, by id.
+    async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
+    /// What a turn rests on. Batches without pending calls may be missing.
+    async fn dispatch_head(&self, ws: WorkspaceId) -> Result<Head, StoreError>;
+    /// The groups of the workspace's active batches with their next due instants. Costs as much as
+    /// there are groups, not calls.
+    async fn dispatch_groups(&self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError>;
+    /// Due candidates of the groups asked for, each group in the order (`not_before`, call).
+    async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError>;
+    /// Commits a plan if `version` still stands, and bumps it. Each intent that goes through has
+    /// its call live, its number locked in the workspace, and its attempt in state `intent`, owned
+    /// by this process. A candidate that fails drops out with its reason; one whose number is on
+    /// the phone gets `not_before` a little later with `WaitReason::NumberBusy`.
+    async fn attempt_commit_intents(
+        &self,
+        ws: WorkspaceId,
+        version: u64,
+        intents: Vec<NewIntent>,
+        slots: Vec<(Line, Vec<Timestamp>)>,
+    ) -> Result<CommitOutcome, CommitError>;
+    /// Remembers how far a live attempt is; only forward. False: it is further already, or over.
+    async fn attempt_record(
+        &self,
+        attempt: AttemptId,
+        progress: AttemptProgress,
+    ) -> Result<bool, StoreError>;
+    /// What must be known to decide what comes after an attempt.
+    async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError>;
+    /// Ends an attempt, conditional on its not being over: writes its outcome, deletes the live
+    /// row, counts it as the outcome says, moves the call to `next`, applies deferred fields.
+    /// `trunk_paused_until` pauses its trunk (the later instant wins).
+    async fn attempt_finish(
+        &self,
+        attempt: AttemptId,
+        end: AttemptEnd,
+        next: CallNext,
+        trunk_paused_until: Option<Timestamp>,
+    ) -> Result<FinishResult, StoreError>;
+    /// Attempts that are not over and belong to a process that is gone; at most `limit`.
+    async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError>;
+    /// Live attempts of this process that are no longer wanted: their batch is deleted.
+    async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError>;
+}

@@ -1,0 +1,243 @@
+//! Workspaces, keys, agents, calling numbers.
+
+use outdial_core::dispatcher::LineLimits;
+use outdial_core::id::{AgentId, KeyId, PhoneId, TrunkId, UserId, WorkspaceId};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_core::variables::Variable;
+use thiserror::Error;
+
+use super::StoreError;
+
+/// A workspace to make.
+#[derive(Clone, Debug)]
+pub struct NewWorkspace {
+    /// Display name.
+    pub name: String,
+    /// Its first key.
+    pub key: NewKey,
+    /// Its settings.
+    pub settings: WorkspaceSettings,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkspaceCreated {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its user.
+    pub user: UserId,
+    /// Its first key.
+    pub key: KeyId,
+}
+
+/// A workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceRecord {
+    /// Which.
+    pub id: WorkspaceId,
+    /// Its user.
+    pub user: UserId,
+    /// Display name.
+    pub name: String,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// `calls:read`.
+    CallsRead,
+    /// `calls:write`.
+    CallsWrite,
+    /// `admin`.
+    Admin,
+}
+
+impl Scope {
+    /// Every one.
+    pub const ALL: [Scope; 3] = [Self::CallsRead, Self::CallsWrite, Self::Admin];
+
+    /// The word on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CallsRead => "calls:read",
+            Self::CallsWrite => "calls:write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The reverse of [`Scope::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+}
+
+/// A set of scopes, sorted, without repetition.
+pub type Scopes = Vec<Scope>;
+
+/// A key to make. Its secret never reaches the store.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Keyed hash of the secret.
+    pub hash: [u8; 32],
+    /// The last characters of the secret, for people to tell keys apart.
+    pub hint: String,
+    /// Display name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+/// A key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Which.
+    pub id: KeyId,
+    /// Display name.
+    pub name: String,
+    /// The last characters of the secret.
+    pub hint: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is no longer good.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its user.
+    pub user: UserId,
+    /// With which key.
+    pub key: KeyId,
+    /// What that may do.
+    pub scopes: Scopes,
+}
+
+/// What an agent is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentSpec {
+    /// Display name.
+    pub name: String,
+    /// BCP 47 tags, at least one.
+    pub languages: Vec<String>,
+    /// The variables that a contact brings.
+    pub variables: Vec<Variable>,
+    /// How an answered call reaches it; JSON as of the API, checked by the edge.
+    pub connection: String,
+}
+
+/// A stored agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRecord {
+    /// Which.
+    pub id: AgentId,
+    /// Grows by one with every change.
+    pub version: u32,
+    /// What it is.
+    pub spec: AgentSpec,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Why an agent was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AgentError {
+    /// No such agent in this workspace.
+    #[error("no such agent")]
+    NotFound,
+    /// A calling number is bound to it.
+    #[error("a calling number is bound to this agent")]
+    InUse,
+    /// As ever.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How calls of a number go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Integration {
+    /// No telephone is touched.
+    Simulated,
+}
+
+impl Integration {
+    /// The word on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+        }
+    }
+
+    /// The reverse of [`Integration::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Simulated].into_iter().find(|i| i.as_str() == word)
+    }
+}
+
+/// A calling number to add.
+#[derive(Clone, Debug)]
+pub struct NewPhone {
+    /// The number.
+    pub number: PhoneNumber,
+    /// How its calls go out.
+    pub integration: Integration,
+    /// Who talks on its calls.
+    pub agent: Option<AgentId>,
+}
+
+/// What to change; `None` leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub struct PhonePatch {
+    /// Bind another agent, or none.
+    pub agent: Option<Option<AgentId>>,
+    /// Other calls per second (none: unlimited).
+    pub calls_per_second: Option<Option<f64>>,
+    /// Other channels (none: unlimited).
+    pub channels: Option<Option<u32>>,
+}
+
+/// A calling number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhoneRecord {
+    /// Which.
+    pub id: PhoneId,
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// The number.
+    pub number: PhoneNumber,
+    /// How its calls go out.
+    pub integration: Integration,
+    /// Over which trunk.
+    pub trunk: TrunkId,
+    /// Who talks on its calls.
+    pub agent: Option<AgentId>,
+    /// Its own limits.
+    pub limits: LineLimits,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// Why a calling number was not added or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PhoneError {
+    /// No such number in this workspace.
+    #[error("no such calling number")]
+    NotFound,
+    /// The workspace has it already.
+    #[error("the workspace has this number already")]
+    Duplicate,
+    /// The agent to bind does not exist in this workspace.
+    #[error("no such agent")]
+    NoSuchAgent,
+    /// As ever.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,108 @@
+//! Intents and attempts.
+
+use outdial_core::attempt::AttemptState;
+use outdial_core::batch::BatchSettings;
+use outdial_core::call::CallFacts;
+use outdial_core::dispatcher::Intent;
+use outdial_core::id::{AttemptId, BatchId, CallId, TrunkId};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use thiserror::Error;
+
+use super::StoreError;
+
+/// An intent to commit, with the name that its attempt gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewIntent {
+    /// What the dispatcher decided.
+    pub intent: Intent,
+    /// Unguessable name of the attempt.
+    pub token: [u8; 16],
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// The version that stands now.
+    pub version: u64,
+    /// Intents that went through, in the order in which they were given.
+    pub committed: Vec<Committed>,
+    /// Those that did not.
+    pub dropped: Vec<Dropped>,
+}
+
+/// An intent that went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its attempt.
+    pub attempt: AttemptId,
+    /// The intent.
+    pub intent: NewIntent,
+}
+
+/// An intent that did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its call.
+    pub call: CallId,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// Why an intent did not go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The call is no longer pending, or not as the candidate said.
+    NotPending,
+    /// Another call to the same number is live in the workspace.
+    NumberBusy,
+}
+
+/// Why a plan was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// Something changed since the view was read: look again.
+    #[error("the view is stale")]
+    Stale,
+    /// As ever. After `OutcomeUnknown` nothing may be sent.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An attempt that is not over, with what must be known to decide what comes after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAttempt {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its call.
+    pub call: CallId,
+    /// Its batch.
+    pub batch: BatchId,
+    /// The batch is deleted: nothing is retried.
+    pub batch_deleted: bool,
+    /// The batch's settings as they are now.
+    pub settings: BatchSettings,
+    /// Whom.
+    pub callee: PhoneNumber,
+    /// Its trunk.
+    pub trunk: TrunkId,
+    /// As of before this attempt.
+    pub facts: CallFacts,
+    /// How far it is.
+    pub state: AttemptState,
+    /// When it was handed to the carrier, as far as recorded.
+    pub sent_at: Option<Timestamp>,
+    /// When it rang, as far as recorded.
+    pub ringing_at: Option<Timestamp>,
+    /// When it was answered, as far as recorded.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// What `attempt_finish` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishResult {
+    /// Recorded.
+    Applied,
+    /// It was over before; nothing changed (a late or duplicate result).
+    AlreadyOver,
+}

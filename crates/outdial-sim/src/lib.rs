@@ -1,0 +1,1 @@
+//! A world with virtual time, faults and checkers.

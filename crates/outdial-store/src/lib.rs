@@ -1,0 +1,1 @@
+//! The store: what Outdial remembers, in SQLite.

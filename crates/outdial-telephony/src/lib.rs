@@ -1,0 +1,1 @@
+//! Carriers: what places a call.
