@@ -34,7 +34,12 @@ pub enum RequestLookup {
     /// It was begun; this caller may go on with it. After `request_begin`: this caller has it.
     Begun(RequestProgress),
     /// It is answered for good.
-    Answered(StoredAnswer),
+    Answered {
+        /// Its row: a keyless one is closed once this answer was written to the client.
+        request: RequestId,
+        /// The answer, byte for byte.
+        answer: StoredAnswer,
+    },
     /// A live owner is at work on it.
     Busy {
         /// When to ask again.
