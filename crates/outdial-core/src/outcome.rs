@@ -172,3 +172,146 @@ pub enum CallEnd {
     /// We lost sight of it (a crash, a broken connection after the send): ambiguous.
     Lost,
 }
+
+/// The verdict on how an attempt ended. Pure, total, and the only place that maps a carrier's words
+/// to ours.
+///
+/// Statuses by RFC 3261 section 21 and RFC 8197 (607); causes by ITU-T Q.850. A cause, where there
+/// is one, comes from nearer to the callee than the status, so for the statuses that a gateway
+/// uses for several causes (480, 500, 502, 503, 504, 603) the cause decides.
+pub fn outcome_of(end: &CallEnd) -> Outcome {
+    use Disposition as D;
+    use RetryClass as R;
+    match *end {
+        CallEnd::TalkOver => {
+            Outcome { picked: true, ..charged(D::Completed, Fault::None, R::Never, "answered") }
+        }
+        CallEnd::MachineOver => charged(D::Voicemail, Fault::None, R::IfVoicemail, "machine"),
+        CallEnd::Refused { status, q850, retry_after } => refused(status, q850, retry_after),
+        CallEnd::RingTimeout => charged(D::NoAnswer, Fault::Callee, R::Policy, "ring_timeout"),
+        CallEnd::Canceled => charged(D::Canceled, Fault::Local, R::Never, "canceled"),
+        CallEnd::AnsweredThenDropped => {
+            charged(D::Canceled, Fault::Local, R::Never, "answered_then_dropped")
+        }
+        CallEnd::Silence => charged(D::Unknown, Fault::Carrier, R::IfUnknown, "timer_b"),
+        CallEnd::Lost => charged(D::Unknown, Fault::Local, R::IfUnknown, "lost"),
+        CallEnd::NotSent { reason } => uncharged(D::Failed, Fault::Local, R::AtOnce, reason),
+    }
+}
+
+fn refused(status: u16, q850: Option<u8>, retry_after: Option<Duration>) -> Outcome {
+    use Disposition as D;
+    use RetryClass as R;
+    let wait = R::Uncharged { retry_after };
+    if matches!(status, 480 | 500 | 502 | 503 | 504 | 603)
+        && let Some(by_cause) = q850.and_then(by_cause)
+    {
+        return by_cause;
+    }
+    match status {
+        // Nobody was reached; the trunk, not the callee, refused.
+        503 => uncharged(D::Failed, Fault::Carrier, wait, "carrier_unavailable"),
+        401 | 407 => uncharged(D::Failed, Fault::Local, wait, "trunk_credentials"),
+        // The number does not exist (404, 410, 484, 604).
+        404 | 604 => charged(D::InvalidNumber, Fault::Callee, R::Never, "no_such_number"),
+        410 => charged(D::InvalidNumber, Fault::Callee, R::Never, "number_gone"),
+        484 => charged(D::InvalidNumber, Fault::Callee, R::Never, "number_incomplete"),
+        408 | 487 => charged(D::NoAnswer, Fault::Callee, R::Policy, "no_answer"),
+        480 => charged(D::Unreachable, Fault::Callee, R::Policy, "temporarily_unavailable"),
+        486 | 600 => charged(D::Busy, Fault::Callee, R::Policy, "busy"),
+        603 => charged(D::Rejected, Fault::Callee, R::Never, "declined"),
+        607 => charged(D::Rejected, Fault::Callee, R::Never, "unwanted"),
+        608 => charged(D::Rejected, Fault::Carrier, R::Never, "blocked"),
+        403 => charged(D::Rejected, Fault::Carrier, R::Never, "forbidden"),
+        300..=399 => charged(D::Failed, Fault::Carrier, R::Policy, "redirected"),
+        500..=599 => charged(D::Failed, Fault::Carrier, R::Policy, "server_error"),
+        _ => charged(D::Failed, Fault::Carrier, R::Policy, "refused"),
+    }
+}
+
+/// By Q.850 cause, as far as it says more than the status.
+fn by_cause(cause: u8) -> Option<Outcome> {
+    use Disposition as D;
+    use RetryClass as R;
+    Some(match cause {
+        1 => charged(D::InvalidNumber, Fault::Callee, R::Never, "no_such_number"),
+        22 => charged(D::InvalidNumber, Fault::Callee, R::Never, "number_changed"),
+        28 => charged(D::InvalidNumber, Fault::Callee, R::Never, "number_incomplete"),
+        17 => charged(D::Busy, Fault::Callee, R::Policy, "busy"),
+        18 | 19 => charged(D::NoAnswer, Fault::Callee, R::Policy, "no_answer"),
+        20 => charged(D::Unreachable, Fault::Callee, R::Policy, "subscriber_absent"),
+        21 => charged(D::Rejected, Fault::Callee, R::Never, "declined"),
+        27 => charged(D::Unreachable, Fault::Callee, R::Policy, "out_of_order"),
+        _ => return None,
+    })
+}
+
+fn charged(d: Disposition, fault: Fault, retry: RetryClass, reason: &'static str) -> Outcome {
+    Outcome { disposition: d, fault, retry, reason, charged: true, picked: false }
+}
+
+fn uncharged(d: Disposition, fault: Fault, retry: RetryClass, reason: &'static str) -> Outcome {
+    Outcome { charged: false, ..charged(d, fault, retry, reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        use Disposition as D;
+        let table: [(u16, Option<u8>, D, bool, bool); 17] = [
+            // status, cause, disposition, charged, may be retried by policy
+            (486, None, D::Busy, true, true),
+            (600, None, D::Busy, true, true),
+            (480, None, D::Unreachable, true, true),
+            (480, Some(19), D::NoAnswer, true, true),
+            (480, Some(20), D::Unreachable, true, true),
+            (487, None, D::NoAnswer, true, true),
+            (408, None, D::NoAnswer, true, true),
+            (404, Some(1), D::InvalidNumber, true, false),
+            (404, None, D::InvalidNumber, true, false),
+            (484, None, D::InvalidNumber, true, false),
+            (503, Some(1), D::InvalidNumber, true, false),
+            (503, Some(34), D::Failed, false, false),
+            (503, None, D::Failed, false, false),
+            (603, None, D::Rejected, true, false),
+            (603, Some(17), D::Busy, true, true),
+            (500, None, D::Failed, true, true),
+            (302, None, D::Failed, true, true),
+        ];
+        for (status, q850, disposition, charged, policy) in table {
+            let o = outcome_of(&CallEnd::Refused { status, q850, retry_after: None });
+            let got = (o.disposition, o.charged, o.retry == RetryClass::Policy);
+            assert_eq!(got, (disposition, charged, policy), "{status} {q850:?}");
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_verdict_and_no_refusal_counts_as_picked() {
+        for status in 300..700 {
+            for q850 in [None].into_iter().chain((0..128).map(Some)) {
+                let o = outcome_of(&CallEnd::Refused { status, q850, retry_after: None });
+                assert!(!o.picked && o.disposition != Disposition::Completed);
+                assert!(o.charged || matches!(o.retry, RetryClass::Uncharged { .. }));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_charged_and_not_redialed_by_default() {
+        for end in [CallEnd::Silence, CallEnd::Lost] {
+            let o = outcome_of(&end);
+            assert_eq!(o.disposition, Disposition::Unknown);
+            assert!(o.charged && o.retry == RetryClass::IfUnknown);
+        }
+    }
+
+    #[test]
+    fn words_round_trip() {
+        for d in Disposition::ALL {
+            assert_eq!(Disposition::parse(d.as_str()), Some(d));
+        }
+    }
+}
