@@ -2,217 +2,416 @@
 //! again, with the reason. Pure: it is given a view of one workspace and returns a plan, which the
 //! store commits only if the view is still true.
 //!
-//! One turn goes: [`Head`] and [`Group`]s are read → `Dispatcher::ask` says of which groups to read
-//! how many candidates → `Dispatcher::plan` turns them into [`Plan`] → the store commits it.
+//! One turn goes: [`Head`] and [`Group`]s are read → [`Dispatcher::ask`] says of which groups to
+//! read how many candidates → [`Dispatcher::plan`] turns them into a [`Plan`] → the store commits.
+//!
+//! What it remembers between turns (where it stopped reading, whose turn it is among the calling
+//! numbers) only makes it quicker and fairer; forgetting all of it is always safe.
 
-use std::sync::Arc;
+mod lines;
+mod view;
 
-use crate::batch::BatchSettings;
-use crate::call::CallFacts;
-use crate::id::{BatchId, CallId, PhoneId, TrunkId, WorkspaceId};
-use crate::phone::PhoneNumber;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+pub use view::{
+    Ask, BatchHead, Candidate, Gate, Group, GroupKey, Head, Intent, Line, LineLimits, NumberHead,
+    Plan, TrunkHead, Turn,
+};
+
+use crate::hours::{Allowed, CallingHours};
+use crate::id::{BatchId, CallId};
+use crate::pacing::SLOT;
 use crate::time::Timestamp;
-use crate::zone::Class;
+use lines::Lines;
 
-/// What a workspace's dispatch rests on, read in one transaction. Every change of it but the end of
-/// a call bumps `version`; the end of a call only frees capacity, so an old count is on the safe
-/// side.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// Whose.
-    pub workspace: WorkspaceId,
-    /// Version of the workspace's dispatch row; a plan made on it commits only while it stands.
-    pub version: u64,
-    /// The database's clock when this was read. All instants here are in its time.
-    pub clock: Timestamp,
-    /// Most live calls of the workspace at once.
-    pub concurrency: Option<u32>,
-    /// Live calls of the workspace.
-    pub live: u32,
-    /// Its active batches, by id.
-    pub batches: Vec<BatchHead>,
-    /// The calling numbers of those batches, by id.
-    pub numbers: Vec<NumberHead>,
-    /// The trunks of those numbers, by id.
-    pub trunks: Vec<TrunkHead>,
+/// Slots are committed at most so far ahead (`semantics.md` 3.2).
+pub const HORIZON: Duration = Duration::from_millis(250);
+/// Fewer candidates than this are not worth a query.
+const ASK_MIN: u32 = 16;
+
+/// The dispatcher of one workspace.
+#[derive(Debug, Default)]
+pub struct Dispatcher {
+    /// Per group: the last call taken from it, behind which the next turn reads on.
+    cursors: BTreeMap<GroupKey, (Timestamp, CallId)>,
+    /// Groups that gave fewer candidates than asked for: nothing due is left in them.
+    exhausted: BTreeSet<GroupKey>,
+    /// Per batch: how many calls went out, modulo its numbers; whose turn it is.
+    rotation: BTreeMap<BatchId, usize>,
+    /// Calling hours answer the same until their next edge.
+    hours: BTreeMap<(BatchId, u32), CachedHours>,
 }
 
-/// One active batch.
-#[derive(Clone, Debug)]
-pub struct BatchHead {
-    /// Which.
-    pub id: BatchId,
-    /// What its maker chose.
-    pub settings: Arc<BatchSettings>,
-    /// Its calling numbers, in the order of rotation.
-    pub numbers: Vec<PhoneId>,
-    /// Only calls of this lane are placed; none: all (see `Store::batch_start`).
-    pub lane: Option<u32>,
-    /// Its live calls.
-    pub live: u32,
+#[derive(Debug)]
+struct CachedHours {
+    hours: CallingHours,
+    from: Timestamp,
+    to: Timestamp,
+    allowed: Allowed,
 }
 
-/// Limits of a line: a trunk or a calling number.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LineLimits {
-    /// Calls per second, fractions included; none: unlimited.
-    pub calls_per_second: Option<f64>,
-    /// Live calls at once; none: unlimited.
-    pub channels: Option<u32>,
+/// A group that may be dialed now.
+struct OpenGroup<'a> {
+    group: &'a Group,
+    open_until: Timestamp,
 }
 
-/// One calling number.
-#[derive(Clone, Debug)]
-pub struct NumberHead {
-    /// Which.
-    pub id: PhoneId,
-    /// The number itself: the caller ID.
-    pub number: PhoneNumber,
-    /// The trunk its calls go out over.
-    pub trunk: TrunkId,
-    /// Its own limits.
-    pub limits: LineLimits,
-    /// Its live calls.
-    pub live: u32,
-    /// Starts of its recent slots, ascending; see [`Plan::slots`].
-    pub slots: Vec<Timestamp>,
+impl Dispatcher {
+    /// One that remembers nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets where it stopped reading. To be called whenever the groups were read anew, and when
+    /// a plan was not committed.
+    pub fn forget_cursors(&mut self) {
+        self.cursors.clear();
+        self.exhausted.clear();
+    }
+
+    /// Of which groups to read how many candidates.
+    ///
+    /// A batch is asked for up to twice its fair share, the class that closes first before the
+    /// others, and not more than two groups each of first tries and retries at once: the cost of a
+    /// turn depends on the room there is, not on how many wait.
+    #[must_use]
+    pub fn ask(&mut self, head: &Head, groups: &[Group], turn: &Turn) -> Vec<Ask> {
+        let room = room(head, turn);
+        if room == 0 {
+            return Vec::new();
+        }
+        let open = self.open_groups(head, groups, turn);
+        let lines = Lines::new(head, earliest(turn), latest(turn));
+        let weights: u64 = open.keys().filter_map(|b| batch(head, *b)).map(weight).sum();
+        let mut asks = Vec::new();
+        for (id, groups) in &open {
+            let Some(batch) = batch(head, *id) else { continue };
+            let limit = fair_ask(room, weight(batch), weights)
+                .min(batch_room(batch))
+                .min(lines.room(&batch.numbers));
+            for is_retry in [false, true] {
+                let kind = groups.iter().filter(|g| g.group.key.is_retry == is_retry);
+                for open in kind.take(2).filter(|_| limit > 0) {
+                    let group = open.group.key;
+                    asks.push(Ask { group, limit, after: self.cursors.get(&group).copied() });
+                }
+            }
+        }
+        asks
+    }
+
+    /// Turns candidates into a plan: the batch that has least, by its weight, goes next; within it
+    /// the class that closes first, first tries and retries in turn; over the next of its numbers
+    /// that has a channel and a slot.
+    pub fn plan(
+        &mut self,
+        head: &Head,
+        groups: &[Group],
+        asks: &[Ask],
+        candidates: &[Candidate],
+        turn: &Turn,
+    ) -> Plan {
+        let open = self.open_groups(head, groups, turn);
+        let mut waits = Waits::new(turn.now);
+        self.wait_for_closed(head, groups, turn, &mut waits);
+        let mut queues = queues(head, &open, candidates);
+        let mut lines = Lines::new(head, earliest(turn), latest(turn));
+        let mut plan = Plan::default();
+        let room = room(head, turn);
+        let mut heap: BinaryHeap<_> = queues
+            .iter()
+            .map(|(id, q)| Reverse(Share { of: u64::from(q.live), weight: q.weight, id: *id }))
+            .collect();
+        while let Some(Reverse(share)) = heap.pop() {
+            if plan.intents.len() >= room as usize {
+                waits.note_full(head, turn);
+                break;
+            }
+            let Some(queue) = queues.get_mut(&share.id) else { continue };
+            if queue.room == 0 {
+                waits.at(Timestamp::MAX, Gate::BatchConcurrency);
+                continue;
+            }
+            let turn_of = self.rotation.entry(share.id).or_default();
+            let ready = match lines.ready(queue.numbers, *turn_of) {
+                Ok(ready) => ready,
+                Err((until, gate)) => {
+                    waits.at(until, gate);
+                    continue;
+                }
+            };
+            let Some((candidate, open_until)) = queue.peek() else { continue };
+            if ready.send_at.after(SLOT) > open_until {
+                waits.at(open_until, Gate::Hours);
+                continue;
+            }
+            lines.book(&ready);
+            *turn_of = ready.next_turn;
+            queue.pop();
+            self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
+            plan.intents.push(intent(&candidate, queue.max_call_s, open_until, &ready));
+            heap.push(Reverse(Share { of: share.of + 1, ..share }));
+        }
+        if self.more_due(&open, asks, candidates, plan.intents.is_empty())
+            && plan.intents.len() < room as usize
+        {
+            waits.at(turn.now, Gate::TurnLimit);
+        }
+        plan.slots = lines.used_slots(turn.now);
+        plan.look_again = waits.soonest;
+        plan
+    }
+
+    /// The groups of active batches that are due and inside hours, by batch, the class that closes
+    /// first before the others.
+    fn open_groups<'a>(
+        &mut self,
+        head: &Head,
+        groups: &'a [Group],
+        turn: &Turn,
+    ) -> BTreeMap<BatchId, Vec<OpenGroup<'a>>> {
+        let mut open: BTreeMap<BatchId, Vec<OpenGroup<'a>>> = BTreeMap::new();
+        for group in groups {
+            if group.next_due > turn.now || self.exhausted.contains(&group.key) {
+                continue;
+            }
+            let Some(batch) = batch(head, group.key.batch) else { continue };
+            if batch.lane.is_some_and(|lane| lane != group.key.lane) {
+                continue;
+            }
+            if let Allowed::Open { until } = self.allowed(batch, group, earliest(turn)) {
+                let entry = open.entry(batch.id).or_default();
+                entry.push(OpenGroup { group, open_until: until });
+            }
+        }
+        for groups in open.values_mut() {
+            groups.sort_by_key(|g| (g.open_until, g.group.next_due, g.group.key));
+        }
+        open
+    }
+
+    fn allowed(&mut self, batch: &BatchHead, group: &Group, at: Timestamp) -> Allowed {
+        let hours = &batch.settings.calling_hours;
+        let key = (batch.id, group.key.class);
+        if let Some(c) = self.hours.get(&key)
+            && c.hours == *hours
+            && (c.from..c.to).contains(&at)
+        {
+            return c.allowed;
+        }
+        let allowed = hours.allowed(&group.zones, at);
+        let to = match allowed {
+            Allowed::Open { until } => until,
+            Allowed::Closed { opens } => opens.unwrap_or(at.after(Duration::from_secs(3600))),
+        };
+        self.hours.insert(key, CachedHours { hours: hours.clone(), from: at, to, allowed });
+        allowed
+    }
+
+    /// Notes which groups gave less than asked for: nothing due is left in them. True: other groups
+    /// may still have something, and this turn has made headway, so the next is worth taking now.
+    fn more_due(
+        &mut self,
+        open: &BTreeMap<BatchId, Vec<OpenGroup<'_>>>,
+        asks: &[Ask],
+        candidates: &[Candidate],
+        nothing_planned: bool,
+    ) -> bool {
+        let mut counts: BTreeMap<GroupKey, u32> = BTreeMap::new();
+        for c in candidates {
+            *counts.entry(c.group).or_default() += 1;
+        }
+        let mut headway = !nothing_planned;
+        for ask in asks {
+            if counts.get(&ask.group).copied().unwrap_or(0) < ask.limit {
+                headway |= self.exhausted.insert(ask.group);
+            }
+        }
+        headway && open.values().flatten().any(|g| !self.exhausted.contains(&g.group.key))
+    }
+
+    /// When the groups that cannot be dialed now will be.
+    fn wait_for_closed(&mut self, head: &Head, groups: &[Group], turn: &Turn, waits: &mut Waits) {
+        for group in groups {
+            let Some(batch) = batch(head, group.key.batch) else { continue };
+            if batch.lane.is_some_and(|lane| lane != group.key.lane) {
+                continue;
+            }
+            if group.next_due > turn.now {
+                waits.at(group.next_due, Gate::NotBefore);
+            } else if let Allowed::Closed { opens: Some(opens) } =
+                self.allowed(batch, group, earliest(turn))
+            {
+                waits.at(opens.before(turn.lead), Gate::Hours);
+            }
+        }
+    }
 }
 
-/// One trunk.
-#[derive(Clone, Debug)]
-pub struct TrunkHead {
-    /// Which.
-    pub id: TrunkId,
-    /// Its limits.
-    pub limits: LineLimits,
-    /// Its live calls.
-    pub live: u32,
-    /// Starts of its recent slots, ascending; see [`Plan::slots`].
-    pub slots: Vec<Timestamp>,
-    /// No call goes out before this instant (503).
-    pub paused_until: Option<Timestamp>,
+/// A batch's place in the order of fairness: calls it has, by its weight.
+#[derive(PartialEq, Eq)]
+struct Share {
+    of: u64,
+    weight: u64,
+    id: BatchId,
 }
 
-/// The calls of one batch that share lane, class and being a retry or not: the unit by which the
-/// dispatcher reasons, so that its cost does not grow with the number of waiting calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKey {
-    /// The batch.
-    pub batch: BatchId,
-    /// The lane (see `Store::batch_start`); 0 for calls that came by adding.
-    pub lane: u32,
-    /// The store's number of the class.
-    pub class: u32,
-    /// Whether their next attempt is a retry.
-    pub is_retry: bool,
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let (a, b) = (self.of * other.weight, other.of * self.weight);
+        a.cmp(&b).then_with(|| self.id.cmp(&other.id))
+    }
+}
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
-/// A group with pending calls.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// Which.
-    pub key: GroupKey,
-    /// The zones in which its people may be.
-    pub zones: Arc<Class>,
-    /// Earliest `not_before` among its pending calls, as of when it was read.
-    pub next_due: Timestamp,
+/// The candidates of one batch in the order in which they go out.
+struct Queue<'a> {
+    first: VecDeque<(Candidate, Timestamp)>,
+    retries: VecDeque<(Candidate, Timestamp)>,
+    /// The last one out was a first try, so a retry's turn has come: they get up to half.
+    retry_turn: bool,
+    numbers: &'a [crate::id::PhoneId],
+    live: u32,
+    room: u32,
+    weight: u64,
+    max_call_s: u32,
 }
 
-/// How many candidates of a group to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Of which group.
-    pub group: GroupKey,
-    /// At most so many.
-    pub limit: u32,
-    /// Only those behind this (`not_before`, call): where the last turn stopped reading.
-    pub after: Option<(Timestamp, CallId)>,
+impl Queue<'_> {
+    fn takes_retry(&self) -> bool {
+        !self.retries.is_empty() && (self.retry_turn || self.first.is_empty())
+    }
+
+    fn peek(&self) -> Option<(Candidate, Timestamp)> {
+        let from = if self.takes_retry() { &self.retries } else { &self.first };
+        from.front().copied()
+    }
+
+    fn pop(&mut self) {
+        self.room -= 1;
+        self.retry_turn = match self.takes_retry() {
+            true => self.retries.pop_front().is_none(),
+            false => self.first.pop_front().is_some(),
+        };
+    }
 }
 
-/// A pending call that is due, in the order (`not_before`, call) within its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its group.
-    pub group: GroupKey,
-    /// Which.
-    pub call: CallId,
-    /// Whom to call.
-    pub callee: PhoneNumber,
-    /// Since when it is due.
-    pub not_before: Timestamp,
-    /// What retry arithmetic needs.
-    pub facts: CallFacts,
+fn queues<'a>(
+    head: &'a Head,
+    open: &BTreeMap<BatchId, Vec<OpenGroup<'_>>>,
+    candidates: &[Candidate],
+) -> BTreeMap<BatchId, Queue<'a>> {
+    let mut by_group: BTreeMap<GroupKey, Vec<Candidate>> = BTreeMap::new();
+    for c in candidates {
+        by_group.entry(c.group).or_default().push(*c);
+    }
+    let mut queues = BTreeMap::new();
+    for (id, groups) in open {
+        let Some(batch) = batch(head, *id) else { continue };
+        let mut queue = Queue {
+            first: VecDeque::new(),
+            retries: VecDeque::new(),
+            retry_turn: false,
+            numbers: &batch.numbers,
+            live: batch.live,
+            room: batch_room(batch),
+            weight: weight(batch),
+            max_call_s: batch.settings.max_call_s,
+        };
+        for open in groups {
+            let into = if open.group.key.is_retry { &mut queue.retries } else { &mut queue.first };
+            let found = by_group.remove(&open.group.key).unwrap_or_default();
+            into.extend(found.into_iter().map(|c| (c, open.open_until)));
+        }
+        queues.insert(*id, queue);
+    }
+    queues
 }
 
-/// One call to place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// The call, as its candidate said.
-    pub call: CallId,
-    /// Its batch.
-    pub batch: BatchId,
-    /// Whom to call.
-    pub callee: PhoneNumber,
-    /// What retry arithmetic needs, as of before this attempt. The attempt's number is
-    /// `facts.attempts + 1`.
-    pub facts: CallFacts,
-    /// The calling number.
-    pub caller: PhoneId,
-    /// The trunk.
-    pub trunk: TrunkId,
-    /// Start of the slot.
-    pub send_at: Timestamp,
-    /// End of the slot: not sent by then, it is lost.
-    pub send_by: Timestamp,
-    /// End of the calling hours in which it was planned; checked again just before sending.
-    pub open_until: Timestamp,
-    /// Longest call from the answer, in seconds.
-    pub max_call_s: u32,
+fn intent(c: &Candidate, max_call_s: u32, open_until: Timestamp, ready: &lines::Ready) -> Intent {
+    Intent {
+        call: c.call,
+        batch: c.group.batch,
+        callee: c.callee,
+        facts: c.facts,
+        caller: ready.number,
+        trunk: ready.trunk,
+        send_at: ready.send_at,
+        send_by: ready.send_at.after(SLOT),
+        open_until,
+        max_call_s,
+    }
 }
 
-/// What a turn decided.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Plan {
-    /// The calls to place.
-    pub intents: Vec<Intent>,
-    /// New slot rows of the lines that the plan uses and that have a CPS limit: the recent slots
-    /// that still matter and those of this plan, ascending.
-    pub slots: Vec<(Line, Vec<Timestamp>)>,
-    /// When to look again at the latest, and why not now; none: only when something changes.
-    pub look_again: Option<(Timestamp, Gate)>,
+/// When to look again at the latest, and why.
+struct Waits {
+    now: Timestamp,
+    soonest: Option<(Timestamp, Gate)>,
 }
 
-/// A line by its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Line {
-    /// A trunk.
-    Trunk(TrunkId),
-    /// A calling number.
-    Number(PhoneId),
+impl Waits {
+    fn new(now: Timestamp) -> Self {
+        Self { now, soonest: None }
+    }
+
+    /// [`Timestamp::MAX`]: something must change first (a call must end); whoever runs the turns is
+    /// woken by that, and looks again after a while in any case.
+    fn at(&mut self, at: Timestamp, gate: Gate) {
+        let wait = (at.max(self.now), gate);
+        self.soonest = Some(self.soonest.map_or(wait, |s| s.min(wait)));
+    }
+
+    fn note_full(&mut self, head: &Head, turn: &Turn) {
+        if workspace_room(head) <= turn.node_free.min(turn.turn_limit) {
+            self.at(Timestamp::MAX, Gate::WorkspaceConcurrency);
+        } else if turn.node_free < turn.turn_limit {
+            self.at(Timestamp::MAX, Gate::NodeCapacity);
+        } else {
+            self.at(turn.now, Gate::TurnLimit);
+        }
+    }
 }
 
-/// What keeps a group of due calls waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Gate {
-    /// None of its calls is due yet.
-    NotBefore,
-    /// Calling hours.
-    Hours,
-    /// Calls per second of trunk or number.
-    Pacing,
-    /// Channels of trunk or number.
-    Channels,
-    /// The trunk is paused (503).
-    TrunkPaused,
-    /// Concurrency of the batch.
-    BatchConcurrency,
-    /// Concurrency of the workspace.
-    WorkspaceConcurrency,
-    /// This node runs as many calls as it may.
-    NodeCapacity,
-    /// More is due than one turn takes.
-    TurnLimit,
-    /// No calling number.
-    NoNumbers,
+fn batch(head: &Head, id: BatchId) -> Option<&BatchHead> {
+    head.batches.binary_search_by_key(&id, |b| b.id).ok().map(|i| &head.batches[i])
 }
+
+fn weight(batch: &BatchHead) -> u64 {
+    u64::from(batch.settings.weight.max(1))
+}
+
+fn batch_room(batch: &BatchHead) -> u32 {
+    batch.settings.concurrency.map_or(u32::MAX, |most| most.saturating_sub(batch.live))
+}
+
+fn workspace_room(head: &Head) -> u32 {
+    head.concurrency.map_or(u32::MAX, |most| most.saturating_sub(head.live))
+}
+
+fn room(head: &Head, turn: &Turn) -> u32 {
+    workspace_room(head).min(turn.node_free).min(turn.turn_limit)
+}
+
+fn fair_ask(room: u32, weight: u64, weights: u64) -> u32 {
+    let share = (u64::from(room) * 2 * weight).div_ceil(weights.max(1));
+    u32::try_from(share).unwrap_or(u32::MAX).max(ASK_MIN).min(room)
+}
+
+/// The earliest slot of a turn.
+fn earliest(turn: &Turn) -> Timestamp {
+    turn.now.after(turn.lead.min(HORIZON - SLOT))
+}
+
+/// The latest slot of a turn.
+fn latest(turn: &Turn) -> Timestamp {
+    turn.now.after(HORIZON)
+}
+
+#[cfg(test)]
+mod tests;
