@@ -1,1 +1,93 @@
 //! The HTTP API: it writes intent and shows what happened; it cannot place a call.
+//!
+//! Knows the ports and the ingest parser. Never knows the engine, a carrier or a database.
+#![forbid(unsafe_code)]
+
+mod app;
+mod auth;
+mod body;
+mod budget;
+mod config;
+mod delivery;
+mod error;
+mod idempotency;
+pub mod keys;
+mod routes;
+mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use tokio::net::TcpListener;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, SecurityRequirement};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use app::App;
+pub use config::HttpConfig;
+use error::ApiError;
+use wire::envelope::Refusal;
+
+/// All endpoints, ready to be served.
+pub fn router(app: Arc<App>) -> axum::Router {
+    let (router, _) = described().split_for_parts();
+    router
+        .fallback(|| async { ApiError::not_found("endpoint") })
+        .method_not_allowed_fallback(|| async {
+            let why = "this endpoint does not take this method";
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, why)
+        })
+        .with_state(app)
+}
+
+/// Serves until `shutdown` resolves; then takes no new connections and lets requests end.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+}
+
+/// The OpenAPI document of [`router`], as pretty JSON with a newline at the end.
+pub fn openapi() -> String {
+    let mut api = described().into_openapi();
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let refusal = ContentBuilder::new()
+                .schema(Some(RefOr::Ref(Ref::from_schema_name(Refusal::name()))))
+                .build();
+            let response = ResponseBuilder::new()
+                .description("Refused; `errorMessage` says why")
+                .content("application/json", refusal);
+            operation.responses.responses.insert("default".to_owned(), response.build().into());
+        }
+    }
+    let mut text = api.to_pretty_json().expect("an OpenAPI document is JSON");
+    text.push('\n');
+    text
+}
+
+/// Endpoints and their descriptions from one source.
+fn described() -> OpenApiRouter<Arc<App>> {
+    #[derive(OpenApi)]
+    #[openapi(info(
+        title = "Outdial",
+        description = "Takes lists of people to call, and calls them."
+    ))]
+    struct Doc;
+
+    let mut api = Doc::openapi();
+    let components = api.components.get_or_insert_default();
+    components.schemas.insert(Refusal::name().into_owned(), Refusal::schema());
+    let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+    components.add_security_scheme("apiKey", key);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let one_of = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+    api.security = Some(vec![one_of("apiKey"), one_of("bearer")]);
+    OpenApiRouter::with_openapi(api).merge(routes::all())
+}

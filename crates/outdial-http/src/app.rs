@@ -1,0 +1,46 @@
+//! What every handler works with.
+
+use std::sync::Arc;
+
+use outdial_ports::{Clock, Entropy, Store};
+use tokio::sync::Notify;
+
+use crate::budget::Budget;
+use crate::config::HttpConfig;
+use crate::delivery::Deliveries;
+
+/// The HTTP side's whole world: the ports, and what it remembers between requests.
+pub struct App {
+    /// What Outdial remembers.
+    pub store: Arc<dyn Store>,
+    /// The clocks of this process.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Wakes the engine; only a hint.
+    pub wake: Arc<Notify>,
+    /// What can be set.
+    pub config: HttpConfig,
+    /// Key of the keyed hashes of API keys (`Store::secret_fetch`).
+    pub(crate) secret: [u8; 32],
+    /// Bytes of bodies that are being taken in.
+    pub(crate) budget: Budget,
+    /// Answers to keyless requests on their way to their clients.
+    pub(crate) deliveries: Arc<Deliveries>,
+}
+
+impl App {
+    /// `secret` is the store's (`Store::secret_fetch`).
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        wake: Arc<Notify>,
+        secret: [u8; 32],
+        config: HttpConfig,
+    ) -> Arc<Self> {
+        let budget = Budget::new(config.ingest_budget_bytes);
+        let deliveries = Arc::new(Deliveries::new(store.clone()));
+        Arc::new(Self { store, clock, entropy, wake, config, secret, budget, deliveries })
+    }
+}

@@ -1,0 +1,192 @@
+//! Bodies of requests: what is taken at all, and how it is read.
+//!
+//! Content type and encoding are checked before size, and size before the first byte is read: a
+//! client that waits for `100 Continue` gets its refusal instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+
+/// A small JSON object of known shape.
+pub(crate) struct JsonBody<T> {
+    /// The object.
+    pub(crate) value: T,
+    /// Of the bytes as they were sent; the identity of the body for repeats.
+    pub sha256: [u8; 32],
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
+        let (parts, body) = request.into_parts();
+        check_json(&parts.headers)?;
+        let idle = Duration::from_millis(app.config.body_idle_timeout_ms);
+        let mut reader = BodyReader::open(&parts.headers, body, app.config.body_max_bytes, idle)?;
+        let mut bytes = Vec::new();
+        while let Some(part) = reader.next().await? {
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Self { value: parse_object(&bytes)?, sha256: Sha256::digest(&bytes).into() })
+    }
+}
+
+/// Refuses what is not JSON in UTF-8 without an encoding on top: 415.
+pub(crate) fn check_json(headers: &HeaderMap) -> ApiResult<()> {
+    let refused = |why: &str| ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    if !content_type.is_some_and(is_json) {
+        return Err(refused("send the body as Content-Type: application/json"));
+    }
+    let encoded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|v| !v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    if encoded { Err(refused("send the body without Content-Encoding")) } else { Ok(()) }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    parts.next().is_some_and(|t| t.eq_ignore_ascii_case("application/json"))
+        && parts.filter(|p| !p.is_empty()).all(|p| match p.split_once('=') {
+            Some((key, value)) if key.trim().eq_ignore_ascii_case("charset") => {
+                let value = value.trim().trim_matches('"');
+                ["utf-8", "utf8", "us-ascii"].iter().any(|ok| value.eq_ignore_ascii_case(ok))
+            }
+            Some(_) => true,
+            None => false,
+        })
+}
+
+/// The body's length as the client declares it.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads a body piece by piece, up to a limit, and not for ever.
+pub(crate) struct BodyReader {
+    body: Body,
+    read: u64,
+    limit: u64,
+    idle: Duration,
+}
+
+impl BodyReader {
+    /// 413 at once when the declared length is over `limit` bytes.
+    pub(crate) fn open(
+        headers: &HeaderMap,
+        body: Body,
+        limit: u64,
+        idle: Duration,
+    ) -> ApiResult<Self> {
+        if declared_length(headers).is_some_and(|n| n > limit) {
+            return Err(too_large(limit));
+        }
+        Ok(Self { body, read: 0, limit, idle })
+    }
+
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> ApiResult<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(self.idle, self.body.frame()).await.map_err(|_| {
+                let why = format!("nothing came for {} s after {} bytes", self.idle_s(), self.read);
+                ApiError::new(StatusCode::REQUEST_TIMEOUT, why)
+            })?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|e| {
+                ApiError::bad(format!("the body stopped after {} bytes", self.read))
+                    .because(e.to_string())
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            self.read += data.len() as u64;
+            if self.read > self.limit {
+                return Err(too_large(self.limit));
+            }
+            return Ok(Some(data));
+        }
+    }
+
+    fn idle_s(&self) -> f32 {
+        self.idle.as_secs_f32()
+    }
+}
+
+fn too_large(limit: u64) -> ApiError {
+    let why = format!("the body is larger than {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+}
+
+/// An object of known shape; the refusal names the field, and what it should be.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    match bytes.trim_ascii_start().first() {
+        None => return Err(ApiError::bad("the body is empty: send a JSON object")),
+        Some(b'{') => {}
+        Some(_) => return Err(ApiError::bad("the body must be a JSON object")),
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+        let path = e.path().to_string();
+        let inner = e.into_inner();
+        if inner.is_data() && path != "." {
+            ApiError::bad(format!("{path}: {}", in_words_of_json(&inner.to_string())))
+        } else if inner.is_data() {
+            ApiError::bad(in_words_of_json(&inner.to_string()))
+        } else {
+            ApiError::bad(format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    deserializer.end().map_err(|e| ApiError::bad(format!("the body is not JSON: {e}")))?;
+    Ok(value)
+}
+
+/// serde speaks of Rust's types; clients do not.
+fn in_words_of_json(text: &str) -> String {
+    text.replace("expected i64", "expected a whole number")
+        .replace("expected f64", "expected a number")
+        .replace("expected a sequence", "expected an array")
+        .replace("invalid type: sequence", "invalid type: array")
+        .replace("invalid type: map", "invalid type: object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_in_utf8_only() {
+        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/json;"] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in ["text/plain", "application/jsonx", "application/json; charset=latin1", ""] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn faults_name_the_field() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code)]
+        struct T {
+            days: Vec<i64>,
+        }
+        let fault = |text: &str| {
+            format!("{:?}", parse_object::<T>(text.as_bytes()).map(|_| ()).unwrap_err())
+        };
+        assert!(fault(r#"{"days":[1,"x"]}"#).contains("days[1]: "), "{}", fault("{}"));
+        assert!(fault(r#"{"days":[1.5]}"#).contains("expected a whole number"));
+        assert!(fault("[]").contains("must be a JSON object"));
+        assert!(fault("").contains("empty"));
+        assert!(fault("{").contains("not JSON"));
+        assert!(fault(r#"{"days":[]} x"#).contains("not JSON"));
+    }
+}

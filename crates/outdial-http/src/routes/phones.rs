@@ -1,0 +1,123 @@
+//! Calling numbers.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use outdial_core::id::PhoneId;
+use outdial_core::phone::PhoneNumber;
+use outdial_ports::store::{Integration, NewPhone, PhoneError};
+use serde_json::Value;
+
+use super::{id, required};
+use crate::app::App;
+use crate::auth::{Administers, Caller, Reads};
+use crate::body::JsonBody;
+use crate::error::{ApiError, ApiResult};
+use crate::idempotency::{IdempotencyKey, Making};
+use crate::wire::envelope::{Envelope, PhoneDeleted};
+use crate::wire::phone::{AddPhone, PatchPhone, Phone, Phones};
+
+/// Integrations that the documented API knows and this build cannot do.
+const NOT_YET: [&str; 4] = ["plivo", "twilio", "telnyx", "sip"];
+
+/// Adds a calling number.
+#[utoipa::path(post, path = "/api/call/add-phone", tag = "phones", request_body = AddPhone,
+    responses((status = 201, body = Envelope<Phone>)))]
+pub(super) async fn add(
+    caller: Caller<Administers>,
+    State(app): State<Arc<App>>,
+    key: IdempotencyKey,
+    body: JsonBody<AddPhone>,
+) -> ApiResult<Response> {
+    let (workspace, user, wish) = (caller.workspace(), caller.principal.user, &body.value);
+    let named = required("userId", wish.user_id.as_deref())?;
+    let number = wish.phone_number.as_ref().ok_or_else(|| ApiError::bad("phoneNumber is missing"));
+    let number = number.and_then(parsed)?;
+    let integration = integration(required("integration", wish.integration.as_deref())?)?;
+    let agent = wish.agent_id.as_deref().map(|a| id("agentId", a)).transpose()?;
+    caller.check_user(named)?;
+    let making =
+        Making { workspace, scope: "POST /api/call/add-phone", key, body_sha256: body.sha256 };
+    let store = app.store.clone();
+    making
+        .once(&app, async move {
+            let new = NewPhone { number, integration, agent };
+            let phone = store.phone_create(workspace, new).await.map_err(refused)?;
+            Ok(Envelope::created("Phone number added successfully", Phone::of(&phone, user)))
+        })
+        .await
+}
+
+fn integration(word: &str) -> ApiResult<Integration> {
+    Integration::parse(word).ok_or_else(|| {
+        if NOT_YET.contains(&word) {
+            let text = format!("integration: {word} is not available in this version");
+            ApiError::bad(format!("{text}: use simulated"))
+        } else {
+            ApiError::bad(format!("integration: {word:?} is not known: use simulated"))
+        }
+    })
+}
+
+fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
+    let _ = value;
+    Err(ApiError::bad("phoneNumber: write it in international form, digits with country code"))
+}
+
+/// Deletes a calling number; it also leaves every batch.
+#[utoipa::path(delete, path = "/api/call/delete-phone/{phoneId}", tag = "phones",
+    params(("phoneId" = String, Path, description = "Which number")),
+    responses((status = 200, body = PhoneDeleted)))]
+pub(super) async fn delete(
+    caller: Caller<Administers>,
+    State(app): State<Arc<App>>,
+    Path(phone): Path<String>,
+) -> ApiResult<axum::Json<PhoneDeleted>> {
+    let phone: PhoneId = id("phoneId", &phone)?;
+    app.store.phone_delete(caller.workspace(), phone).await.map_err(refused)?;
+    app.wake.notify_one();
+    Ok(axum::Json(PhoneDeleted { success: true, deleted_id: phone.to_string() }))
+}
+
+/// All calling numbers.
+#[utoipa::path(get, path = "/api/phones", tag = "phones",
+    responses((status = 200, body = Envelope<Phones>)))]
+pub(super) async fn list(
+    caller: Caller<Reads>,
+    State(app): State<Arc<App>>,
+) -> ApiResult<Envelope<Phones>> {
+    let phones = app.store.phone_list(caller.workspace()).await?;
+    let phones = phones.iter().map(|p| Phone::of(p, caller.principal.user)).collect();
+    Ok(Envelope::ok("Phone numbers fetched successfully", Phones { phones }))
+}
+
+/// Binds an agent, changes limits; holds for the next decision.
+#[utoipa::path(patch, path = "/api/phones/{id}", tag = "phones", request_body = PatchPhone,
+    params(("id" = String, Path, description = "Which number")),
+    responses((status = 200, body = Envelope<Phone>)))]
+pub(super) async fn update(
+    caller: Caller<Administers>,
+    State(app): State<Arc<App>>,
+    Path(phone): Path<String>,
+    body: JsonBody<PatchPhone>,
+) -> ApiResult<Envelope<Phone>> {
+    let phone = id("id", &phone)?;
+    let patch = body.value.parse()?;
+    let updated = app.store.phone_update(caller.workspace(), phone, patch).await;
+    let phone = updated.map_err(refused)?;
+    app.wake.notify_one();
+    let phone = Phone::of(&phone, caller.principal.user);
+    Ok(Envelope::ok("Phone number updated successfully", phone))
+}
+
+fn refused(e: PhoneError) -> ApiError {
+    match e {
+        PhoneError::NotFound => ApiError::not_found("phone number"),
+        PhoneError::Duplicate => {
+            ApiError::bad("phoneNumber: the workspace has this number already")
+        }
+        PhoneError::NoSuchAgent => ApiError::not_found("agent"),
+        PhoneError::Store(e) => e.into(),
+    }
+}

@@ -1,0 +1,43 @@
+//! Settings of the workspace.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use crate::app::App;
+use crate::auth::{Administers, Caller, Reads};
+use crate::body::JsonBody;
+use crate::error::ApiResult;
+use crate::wire::envelope::Envelope;
+use crate::wire::settings::{PatchSettings, Settings};
+
+/// The settings as they are.
+#[utoipa::path(get, path = "/api/settings", tag = "settings",
+    responses((status = 200, body = Envelope<Settings>)))]
+pub(super) async fn fetch(
+    caller: Caller<Reads>,
+    State(app): State<Arc<App>>,
+) -> ApiResult<Envelope<Settings>> {
+    let settings = app.store.settings_fetch(caller.workspace()).await?;
+    Ok(Envelope::ok("Settings fetched successfully", settings.into()))
+}
+
+/// Changes settings; they hold for the next decision.
+#[utoipa::path(patch, path = "/api/settings", tag = "settings", request_body = PatchSettings,
+    responses((status = 200, body = Envelope<Settings>)))]
+pub(super) async fn update(
+    caller: Caller<Administers>,
+    State(app): State<Arc<App>>,
+    body: JsonBody<PatchSettings>,
+) -> ApiResult<Envelope<Settings>> {
+    let workspace = caller.workspace();
+    let old = app.store.settings_fetch(workspace).await?;
+    let new = body.value.apply(old.clone())?;
+    app.store.settings_update(workspace, new.clone()).await?;
+    if old.calling_rules != new.calling_rules {
+        let (key, rules) = (caller.principal.key, new.calling_rules);
+        tracing::warn!(%workspace, %key, ?rules, "calling rules were switched");
+    }
+    app.wake.notify_one();
+    Ok(Envelope::ok("Settings updated successfully", new.into()))
+}

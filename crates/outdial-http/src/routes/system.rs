@@ -1,0 +1,33 @@
+//! For those who run it; no credentials.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::error::ApiResult;
+use crate::wire::envelope::Done;
+
+/// The process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "system", security(()),
+    responses((status = 200, body = Done)))]
+pub(super) async fn healthz() -> axum::Json<Done> {
+    Done::ok("alive")
+}
+
+/// The process can do its work: the database answers.
+#[utoipa::path(get, path = "/readyz", tag = "system", security(()),
+    responses((status = 200, body = Done), (status = 503, description = "not now")))]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> ApiResult<axum::Json<Done>> {
+    app.store.ping().await?;
+    Ok(Done::ok("ready"))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "system", security(()),
+    responses((status = 200, description = "OpenAPI 3.1")))]
+pub(super) async fn openapi_json() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], crate::openapi()).into_response()
+}

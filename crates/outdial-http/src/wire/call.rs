@@ -1,0 +1,336 @@
+//! Calls and their histories, as they are shown.
+
+use std::time::Duration;
+
+use outdial_core::attempt::AttemptState;
+use outdial_core::batch::{BatchState, PauseReason};
+use outdial_core::call::CallState;
+use outdial_core::hours::Allowed;
+use outdial_core::time::Timestamp;
+use outdial_core::zone::Class;
+use outdial_ports::store::{AttemptView, BatchRecord, CallView};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::record::{Field, ObjectText, fields};
+
+/// Names in the flattened record that are ours; a contact's own go under `variables`. `timezone`
+/// is not among them: it is shown as it was sent.
+const OURS: [&str; 7] =
+    ["_id", "phoneNumber", "phoneLogs", "createdAt", "callStatus", "appliedTimezone", "variables"];
+
+/// A page of a batch's calls.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Calls {
+    /// The batch.
+    pub(crate) batch_id: String,
+    /// Its display name.
+    pub(crate) batch_name: String,
+    /// Where it stands.
+    pub(crate) batch_status: &'static str,
+    /// From 1.
+    pub(crate) page: u32,
+    /// Most on one page.
+    pub(crate) limit: u32,
+    /// How many match the filter.
+    pub(crate) total: u64,
+    /// How many pages that makes.
+    pub(crate) total_pages: u64,
+    /// The records: ours are `_id`, `phoneNumber`, `phoneLogs`, `createdAt`, `callStatus` and
+    /// `appliedTimezone`; the contact's own fields stand beside them as they were sent.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) data: Vec<Box<RawValue>>,
+}
+
+/// One attempt that was sent and reached the callee's side.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PhoneLog {
+    /// The disposition, or `dialing`, `ringing`, `in-progress`.
+    pub(crate) call_status: &'static str,
+    /// Whole seconds of talk, rounded up.
+    pub(crate) call_duration: u64,
+    /// Where the recording is.
+    pub(crate) recording_url: Option<String>,
+    /// What was said.
+    pub(crate) transcript: Option<String>,
+    /// When it was sent.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Timestamp,
+    /// Its own id.
+    #[serde(rename = "requestUUID")]
+    pub(crate) request_uuid: String,
+}
+
+/// One attempt, unsent and uncharged ones too.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attempt {
+    /// Which.
+    #[serde(rename = "_id")]
+    pub(crate) id: String,
+    /// Counts from 1 over all rounds.
+    pub(crate) number: u32,
+    /// In which round; re-opening begins a new one.
+    pub(crate) round: u32,
+    /// `intent`, `sent`, `ringing`, `answered`, `ended`, `not_sent` or `unknown`.
+    pub(crate) state: &'static str,
+    /// Its own id in phone logs.
+    #[serde(rename = "requestUUID")]
+    pub(crate) request_uuid: String,
+    /// Over which calling number.
+    pub(crate) calling_number: String,
+    /// It counts against `retry`.
+    pub(crate) charged: bool,
+    /// When it was to leave.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) send_at: Timestamp,
+    /// When it left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) sent_at: Option<Timestamp>,
+    /// When it rang.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) ringing_at: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) answered_at: Option<Timestamp>,
+    /// When it was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) ended_at: Option<Timestamp>,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disposition: Option<&'static str>,
+    /// `none`, `callee`, `carrier` or `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fault: Option<String>,
+    /// A stable word that says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The SIP status that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sip_status: Option<u16>,
+}
+
+/// Why a pending call is not placed yet.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct WhyNotYet {
+    /// A stable word.
+    pub(crate) reason: &'static str,
+    /// Until when, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// One call with its whole history.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallDetails {
+    /// Which.
+    #[serde(rename = "_id")]
+    pub(crate) id: String,
+    /// Of which batch.
+    pub(crate) batch_id: String,
+    /// E.164 without `+`.
+    pub(crate) phone_number: String,
+    /// `pending`, `dialing`, `ringing`, `in-progress`, or the latest disposition.
+    pub(crate) call_status: &'static str,
+    /// Why, when no attempt says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The zones in all of which the calling hours must be open.
+    pub(crate) applied_timezone: String,
+    /// The contact record as it was sent.
+    #[schema(value_type = Object)]
+    pub(crate) variables: Box<RawValue>,
+    /// As in `batch-details`.
+    pub(crate) phone_logs: Vec<PhoneLog>,
+    /// All attempts, oldest first.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What a pending call waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) why_not_yet: Vec<WhyNotYet>,
+    /// The earliest instant at which the next attempt can be placed, as far as hours and delays
+    /// say; absent while the batch does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) next_attempt_at: Option<Timestamp>,
+    /// When it was first added.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) updated_at: Timestamp,
+}
+
+impl CallDetails {
+    /// As it is shown at `now`.
+    pub(crate) fn of(batch: &BatchRecord, call: CallView, now: Timestamp) -> Self {
+        let (why_not_yet, next_attempt_at) = outlook(batch, &call, now);
+        Self {
+            id: call.id.to_string(),
+            batch_id: call.batch.to_string(),
+            phone_number: call.phone.to_string(),
+            call_status: call_status(&call),
+            reason: call.disposition_reason.clone(),
+            applied_timezone: call.class.clone(),
+            phone_logs: phone_logs(&call),
+            attempts: call.attempts.iter().map(attempt).collect(),
+            why_not_yet,
+            next_attempt_at,
+            created_at: call.created_at,
+            updated_at: call.updated_at,
+            variables: RawValue::from_string(call.fields)
+                .unwrap_or_else(|_| RawValue::NULL.to_owned()),
+        }
+    }
+}
+
+/// The record of `batch-details`: the contact's own fields at the top level beside ours.
+pub(crate) fn flattened(call: &CallView) -> Box<RawValue> {
+    let own = fields(&call.fields);
+    let mut object = ObjectText::new(call.fields.len() + 512);
+    object.ours("_id", &call.id);
+    object.ours("phoneNumber", &call.phone.to_string());
+    let (beside, below): (Vec<&Field<'_>>, Vec<_>) =
+        own.iter().partition(|f| !OURS.iter().any(|name| f.is(name)));
+    for field in beside {
+        object.raw(*field);
+    }
+    object.ours("phoneLogs", &phone_logs(call));
+    object.ours("createdAt", &call.created_at);
+    object.ours("callStatus", &call_status(call));
+    object.ours("appliedTimezone", &call.class);
+    let digits = call.phone.to_string();
+    let mut variables = ObjectText::new(0);
+    let mut any = false;
+    // The number as it was sent is only worth showing when it was sent otherwise.
+    for field in below
+        .into_iter()
+        .filter(|f| !(f.is("phoneNumber") && f.raw_value.trim_matches('"') == digits))
+    {
+        variables.raw(*field);
+        any = true;
+    }
+    if any {
+        object.ours("variables", &variables.finish());
+    }
+    object.finish()
+}
+
+/// `pending`, a live state, or the latest disposition.
+fn call_status(call: &CallView) -> &'static str {
+    match call.state {
+        CallState::Pending => "pending",
+        CallState::Live => {
+            call.attempts.last().map_or(AttemptState::Intent, |a| a.state).live_status()
+        }
+        CallState::Finished => call.disposition.map_or("unknown", |d| d.as_str()),
+    }
+}
+
+fn phone_logs(call: &CallView) -> Vec<PhoneLog> {
+    call.attempts.iter().filter_map(phone_log).collect()
+}
+
+/// Attempts that never left, and those that reached nobody, stand in the history only.
+fn phone_log(a: &AttemptView) -> Option<PhoneLog> {
+    let shown = match a.state {
+        AttemptState::Intent | AttemptState::NotSent => false,
+        AttemptState::Sent | AttemptState::Ringing | AttemptState::Answered => true,
+        AttemptState::Ended | AttemptState::Unknown => a.charged,
+    };
+    shown.then(|| PhoneLog {
+        call_status: match a.disposition {
+            Some(d) => d.as_str(),
+            None if a.state.is_over() => "unknown",
+            None => a.state.live_status(),
+        },
+        call_duration: talk_seconds(a),
+        recording_url: None,
+        transcript: None,
+        created_at: a.sent_at.unwrap_or(a.send_at),
+        request_uuid: uuid(a.token),
+    })
+}
+
+fn talk_seconds(a: &AttemptView) -> u64 {
+    let talk = match (a.answered_at, a.ended_at) {
+        (Some(from), Some(to)) => to.since(from),
+        _ => Duration::ZERO,
+    };
+    u64::try_from(talk.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+fn attempt(a: &AttemptView) -> Attempt {
+    Attempt {
+        id: a.id.to_string(),
+        number: a.number,
+        round: a.round,
+        state: a.state.as_str(),
+        request_uuid: uuid(a.token),
+        calling_number: a.caller.to_string(),
+        charged: a.charged,
+        send_at: a.send_at,
+        sent_at: a.sent_at,
+        ringing_at: a.ringing_at,
+        answered_at: a.answered_at,
+        ended_at: a.ended_at,
+        disposition: a.disposition.map(|d| d.as_str()),
+        fault: a.fault.clone(),
+        reason: a.reason.clone(),
+        sip_status: a.sip_status,
+    }
+}
+
+/// The five groups of RFC 9562; the bits are as random as they came.
+fn uuid(token: [u8; 16]) -> String {
+    let hex: String = token.iter().map(|b| format!("{b:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// What a pending call waits for, and when it can be placed: as much as can be said without asking
+/// the dispatcher.
+fn outlook(
+    batch: &BatchRecord,
+    call: &CallView,
+    now: Timestamp,
+) -> (Vec<WhyNotYet>, Option<Timestamp>) {
+    let Some(waiting) = call.waiting.filter(|_| call.state == CallState::Pending) else {
+        return (Vec::new(), None);
+    };
+    let mut why = Vec::new();
+    let standing = match (batch.state, batch.pause_reason) {
+        _ if call.held => Some(PauseReason::CallsHeld.as_str()),
+        (BatchState::Active, _) => None,
+        (BatchState::Paused, Some(reason)) => Some(reason.as_str()),
+        (BatchState::Paused, None) => Some("batch_paused"),
+        (BatchState::Stopped, _) => Some("batch_stopped"),
+        (BatchState::Pending | BatchState::Importing, _) => Some("batch_not_started"),
+        (BatchState::Completed | BatchState::Deleted, _) => Some("batch_not_running"),
+    };
+    why.extend(standing.map(|reason| WhyNotYet { reason, until: None }));
+    if waiting.not_before > now {
+        why.push(WhyNotYet { reason: waiting.reason.as_str(), until: Some(waiting.not_before) });
+    }
+    let earliest = waiting.not_before.max(now);
+    let class: Class = call.class.parse().unwrap_or_else(|_| Class::new([]));
+    let next = match batch.settings.calling_hours.allowed(&class, earliest) {
+        Allowed::Open { .. } => Some(earliest),
+        Allowed::Closed { opens } => {
+            why.push(WhyNotYet { reason: "outside_calling_hours", until: opens });
+            opens
+        }
+    };
+    if why.is_empty() {
+        // Due: its turn comes as channels, pacing and the other calls of the workspace allow.
+        why.push(WhyNotYet { reason: "queued", until: None });
+    }
+    (why, next.filter(|_| standing.is_none()))
+}

@@ -1,0 +1,121 @@
+//! Calling numbers.
+
+use outdial_core::id::UserId;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{PhonePatch, PhoneRecord};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::faults::Faults;
+use super::present;
+use crate::error::ApiResult;
+
+/// Fastest that a number may be told to call, in calls per second.
+const CPS_MAX: f64 = 10_000.0;
+/// Most live calls that a number may be told to hold.
+const CHANNELS_MAX: u32 = 100_000;
+
+/// A calling number to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AddPhone {
+    /// The caller's own user.
+    #[schema(value_type = String)]
+    pub(crate) user_id: Option<String>,
+    /// In international form; a leading `+` is optional. String or integer.
+    #[schema(value_type = String)]
+    pub(crate) phone_number: Option<Value>,
+    /// `simulated`: no telephone is touched. (`plivo`, `twilio`, `telnyx`, `sip`: not in this
+    /// version.)
+    #[schema(value_type = String)]
+    pub(crate) integration: Option<String>,
+    /// Who talks on its calls.
+    pub(crate) agent_id: Option<String>,
+}
+
+/// A calling number.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Phone {
+    /// Which.
+    #[serde(rename = "_id")]
+    pub(crate) id: String,
+    /// Whose.
+    pub(crate) user_id: String,
+    /// E.164 without `+`.
+    pub(crate) phone_number: String,
+    /// How its calls go out.
+    pub(crate) integration: &'static str,
+    /// When it was added.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Timestamp,
+    /// Who talks on its calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_id: Option<String>,
+    /// Its own limit of calls per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls_per_second: Option<f64>,
+    /// Its own limit of live calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channels: Option<u32>,
+}
+
+impl Phone {
+    /// As it is shown to `user`.
+    pub(crate) fn of(record: &PhoneRecord, user: UserId) -> Self {
+        Self {
+            id: record.id.to_string(),
+            user_id: user.to_string(),
+            phone_number: record.number.to_string(),
+            integration: record.integration.as_str(),
+            created_at: record.created_at,
+            agent_id: record.agent.map(|a| a.to_string()),
+            calls_per_second: record.limits.calls_per_second,
+            channels: record.limits.channels,
+        }
+    }
+}
+
+/// All calling numbers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Phones {
+    /// Oldest first.
+    pub(crate) phones: Vec<Phone>,
+}
+
+/// What to change; absent leaves as it is, `null` takes the binding or the limit away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PatchPhone {
+    /// Who talks on its calls.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) agent_id: Option<Option<String>>,
+    /// Calls per second, fractions included.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<f64>)]
+    pub(crate) calls_per_second: Option<Option<f64>>,
+    /// Live calls at once.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) channels: Option<Option<i64>>,
+}
+
+impl PatchPhone {
+    /// In the words of the store.
+    pub(crate) fn parse(self) -> ApiResult<PhonePatch> {
+        let mut faults = Faults::default();
+        let agent = self
+            .agent_id
+            .map(|id| id.and_then(|id| id.parse().map_err(|e| faults.add("agentId", e)).ok()));
+        if let Some(Some(cps)) = self.calls_per_second
+            && !(cps > 0.0 && cps <= CPS_MAX)
+        {
+            faults.add("callsPerSecond", format!("write more than 0, at most {CPS_MAX}"));
+        }
+        let channels = self.channels.map(|n| faults.whole("channels", n, 1, CHANNELS_MAX));
+        faults.finish()?;
+        Ok(PhonePatch { agent, calls_per_second: self.calls_per_second, channels })
+    }
+}
