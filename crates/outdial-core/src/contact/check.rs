@@ -1,0 +1,483 @@
+//! The rules of a batch, applied to its records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::{FaultCode, Faults, Record, RecordFault, json, quoted};
+use crate::phone::{self, Country, PhoneNumber};
+use crate::settings::WorkspaceSettings;
+use crate::variables::{Variable, VariableFault, VariableSchema};
+use crate::zone::{Class, Zone};
+
+/// Most spellings of zones that are remembered; a list has a few, an attacker many.
+const ZONES_REMEMBERED_MAX: usize = 4096;
+
+/// In which zones a number can lie, by its digits; none: nothing is known of it.
+pub type CandidateZones = fn(PhoneNumber) -> Option<Vec<Zone>>;
+
+/// Knows of no number where it lies.
+pub fn no_candidate_zones(_: PhoneNumber) -> Option<Vec<Zone>> {
+    None
+}
+
+/// What the records of one request are judged by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What the agent declares.
+    pub schema: VariableSchema,
+    /// Countries that may be called.
+    pub allowed_countries: BTreeSet<Country>,
+    /// Premium-rate, shared-cost and satellite numbers may be called.
+    pub allow_special_numbers: bool,
+    /// The batch's own zone, if it has one.
+    pub batch_zone: Option<Zone>,
+    /// The zone of the last resort.
+    pub workspace_zone: Zone,
+    /// Where a number can lie.
+    pub candidate_zones: CandidateZones,
+}
+
+impl Rules {
+    /// The countries that a workspace's settings allow; where they say nothing: those of the
+    /// batch's calling numbers. Calling numbers that the numbering plan does not know add none.
+    pub fn allowed_countries(
+        settings: &WorkspaceSettings,
+        calling_numbers: impl IntoIterator<Item = PhoneNumber>,
+    ) -> BTreeSet<Country> {
+        match &settings.allowed_countries {
+            Some(countries) => countries.iter().filter_map(|c| c.parse().ok()).collect(),
+            None => calling_numbers
+                .into_iter()
+                .filter_map(|number| phone::describe(number)?.country)
+                .collect(),
+        }
+    }
+}
+
+/// A class that a [`Checker`] has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassId(NonZeroU32);
+
+/// A record that was found good. Its fields stay where they are: the text that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckedContact {
+    /// Whom to call.
+    pub phone: PhoneNumber,
+    /// In which zones the person may be.
+    pub class: ClassId,
+}
+
+/// Checks the records of one request. Remembers what many records share: zones and classes.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    rules: Rules,
+    /// Texts of classes; a `ClassId` is a position from 1.
+    classes: Vec<Arc<str>>,
+    by_text: BTreeMap<Arc<str>, ClassId>,
+    by_zone: BTreeMap<Box<str>, ClassId>,
+    /// Of records that bring no zone and whose number says nothing.
+    fallback: Option<ClassId>,
+}
+
+impl Checker {
+    /// For records under these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            classes: Vec::new(),
+            by_text: BTreeMap::new(),
+            by_zone: BTreeMap::new(),
+            fallback: None,
+        }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Text of a class that this checker gave out (`crate::zone::Class`).
+    pub fn class_text(&self, class: ClassId) -> &Arc<str> {
+        &self.classes[class.0.get() as usize - 1]
+    }
+
+    /// Every class met so far.
+    pub fn classes(&self) -> impl Iterator<Item = (ClassId, &Arc<str>)> {
+        (1..).filter_map(NonZeroU32::new).map(ClassId).zip(&self.classes)
+    }
+
+    /// Reads and checks the record at `index`. All its faults go to `faults`; none: it has some.
+    pub fn check_text(
+        &mut self,
+        index: u32,
+        raw: &str,
+        faults: &mut Faults,
+    ) -> Option<CheckedContact> {
+        match Record::read(raw) {
+            Ok(record) => self.check(index, &record, faults),
+            Err(code) => {
+                faults.add_refusal(index, code);
+                None
+            }
+        }
+    }
+
+    /// Checks the record at `index`. All its faults go to `faults`; none: it has some.
+    pub fn check(
+        &mut self,
+        index: u32,
+        record: &Record<'_>,
+        faults: &mut Faults,
+    ) -> Option<CheckedContact> {
+        let raw_phone = record.get("phoneNumber");
+        let mut report = Report { index, raw_phone, faults, any: false };
+        for (key, code) in record.faults() {
+            report.add(Some(key), code, || code.advice().to_owned());
+        }
+        let phone = self.check_phone(raw_phone, &mut report);
+        let class = self.check_zone(record.get("timezone"), phone, &mut report);
+        for variable in self.rules.schema.variables() {
+            check_variable(variable, record, &mut report);
+        }
+        match (report.any, phone, class) {
+            (false, Some(phone), Some(class)) => Some(CheckedContact { phone, class }),
+            _ => None,
+        }
+    }
+
+    fn check_phone(&self, raw: Option<&str>, report: &mut Report<'_>) -> Option<PhoneNumber> {
+        let field = Some("phoneNumber");
+        let Some(raw) = raw.filter(|raw| !json::is_blank(raw)) else {
+            let code = FaultCode::MissingPhoneNumber;
+            report.add(field, code, || code.advice().to_owned());
+            return None;
+        };
+        let code = FaultCode::InvalidPhoneNumber;
+        let Some(text) = json::phone_text(raw) else {
+            report.add(field, code, || code.advice().to_owned());
+            return None;
+        };
+        let parsed = match phone::parse(&text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                report.add(field, code, || error.to_string());
+                return None;
+            }
+        };
+        if parsed.kind.is_special() && !self.rules.allow_special_numbers {
+            let code = FaultCode::ForbiddenNumberType;
+            report.add(field, code, || {
+                format!("this is a {} number; {}", parsed.kind.as_str(), code.advice())
+            });
+        }
+        match parsed.country {
+            Some(country) if self.rules.allowed_countries.contains(&country) => {}
+            // A satellite has no country, and is called where special numbers are.
+            None if parsed.kind.is_special() => {}
+            country => report.add(field, FaultCode::CountryNotAllowed, || {
+                country_advice(country, &self.rules.allowed_countries)
+            }),
+        }
+        Some(parsed.number)
+    }
+
+    /// The record's own zone, the batch's, those of its number, the workspace's. None: a fault.
+    fn check_zone(
+        &mut self,
+        raw: Option<&str>,
+        phone: Option<PhoneNumber>,
+        report: &mut Report<'_>,
+    ) -> Option<ClassId> {
+        if let Some(raw) = raw.filter(|raw| *raw != "null") {
+            let class = json::string(raw).and_then(|name| self.class_of_zone(&name));
+            if class.is_none() {
+                let code = FaultCode::InvalidTimezone;
+                report.add(Some("timezone"), code, || code.advice().to_owned());
+            }
+            return class;
+        }
+        if self.rules.batch_zone.is_none()
+            && let Some(zones) = phone.and_then(self.rules.candidate_zones)
+            && !zones.is_empty()
+        {
+            return Some(self.intern(&Class::new(zones)));
+        }
+        if self.fallback.is_none() {
+            let zone = self.rules.batch_zone.as_ref().unwrap_or(&self.rules.workspace_zone);
+            self.fallback = Some(self.intern(&Class::new([zone.clone()])));
+        }
+        self.fallback
+    }
+
+    fn class_of_zone(&mut self, name: &str) -> Option<ClassId> {
+        if let Some(class) = self.by_zone.get(name) {
+            return Some(*class);
+        }
+        let zone: Zone = name.parse().ok()?;
+        let class = self.intern(&Class::new([zone]));
+        if self.by_zone.len() < ZONES_REMEMBERED_MAX {
+            self.by_zone.insert(name.into(), class);
+        }
+        Some(class)
+    }
+
+    fn intern(&mut self, class: &Class) -> ClassId {
+        let text: Arc<str> = class.to_string().into();
+        if let Some(id) = self.by_text.get(&text) {
+            return *id;
+        }
+        self.classes.push(Arc::clone(&text));
+        let id = u32::try_from(self.classes.len()).ok().and_then(NonZeroU32::new);
+        let id = ClassId(id.expect("just pushed one, and a request has fewer than 2^32 records"));
+        self.by_text.insert(text, id);
+        id
+    }
+}
+
+/// Positions that a later record for the same number replaces, in order. The later record wins, at
+/// its own place; the earlier is stored nowhere. `phones`: position and number of the good records
+/// of a whole request.
+pub fn superseded(phones: impl Iterator<Item = (u32, PhoneNumber)>) -> Vec<u32> {
+    let mut sorted: Vec<(PhoneNumber, u32)> = phones.map(|(index, phone)| (phone, index)).collect();
+    sorted.sort_unstable();
+    let mut earlier: Vec<u32> =
+        sorted.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].1).collect();
+    earlier.sort_unstable();
+    earlier
+}
+
+/// The faults of one record on their way out.
+struct Report<'a> {
+    index: u32,
+    raw_phone: Option<&'a str>,
+    faults: &'a mut Faults,
+    any: bool,
+}
+
+impl Report<'_> {
+    fn add(&mut self, field: Option<&str>, code: FaultCode, message: impl FnOnce() -> String) {
+        self.any = true;
+        let (index, raw_phone) = (self.index, self.raw_phone);
+        self.faults.add(|| RecordFault {
+            index,
+            phone_number: raw_phone.and_then(shown_phone),
+            field: field.map(quoted),
+            code,
+            message: message(),
+        });
+    }
+}
+
+/// `phoneNumber` as sent, if it is a string or a number.
+fn shown_phone(raw: &str) -> Option<String> {
+    match raw.as_bytes().first()? {
+        b'"' => json::string(raw).map(|text| quoted(&text)),
+        b'-' | b'0'..=b'9' => Some(quoted(raw)),
+        _ => None,
+    }
+}
+
+fn check_variable(variable: &Variable, record: &Record<'_>, report: &mut Report<'_>) {
+    match variable.check(record.get(&variable.key)) {
+        Ok(()) => {}
+        Err(VariableFault::Missing) => {
+            report.add(Some(&variable.key), FaultCode::MissingVariable, || {
+                format!(
+                    "the agent requires `{}`; send {}",
+                    quoted(&variable.key),
+                    variable.kind.wanted()
+                )
+            });
+        }
+        Err(VariableFault::WrongType) => {
+            report.add(Some(&variable.key), FaultCode::InvalidType, || {
+                format!("`{}` must be {}", quoted(&variable.key), variable.kind.wanted())
+            });
+        }
+    }
+}
+
+fn country_advice(country: Option<Country>, allowed: &BTreeSet<Country>) -> String {
+    let where_it_lies = match country {
+        Some(country) => format!("this is a number of {country}"),
+        None => "this number belongs to no country".to_owned(),
+    };
+    let allowed: Vec<&str> = allowed.iter().map(Country::as_str).collect();
+    let allowed = match allowed.as_slice() {
+        [] => "no country may be called".to_owned(),
+        few => format!("only these may be called: {}", few.join(", ")),
+    };
+    format!(
+        "{where_it_lies}, and {allowed}; write the country code first, like `12125551234`, or \
+         change `allowedCountries` in the settings"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules() -> Rules {
+        let variables = json!([
+            {"key": "name", "type": "string", "required": true},
+            {"key": "age", "type": "number"},
+            {"key": "tier", "type": "string", "required": true, "default": "basic"},
+        ]);
+        Rules {
+            schema: VariableSchema::new(serde_json::from_value(variables).unwrap()).unwrap(),
+            allowed_countries: ["US", "CA"].iter().map(|c| c.parse().unwrap()).collect(),
+            allow_special_numbers: false,
+            batch_zone: None,
+            workspace_zone: "Europe/Berlin".parse().unwrap(),
+            candidate_zones: no_candidate_zones,
+        }
+    }
+
+    fn class_of(rules: Rules, raw: &str) -> String {
+        let mut checker = Checker::new(rules);
+        let mut faults = Faults::default();
+        let checked = checker.check_text(0, raw, &mut faults);
+        let checked = checked.unwrap_or_else(|| panic!("{raw}: {:?}", faults.kept()));
+        checker.class_text(checked.class).to_string()
+    }
+
+    fn faults_of(rules: Rules, raw: &str) -> Vec<(Option<String>, FaultCode)> {
+        let mut faults = Faults::default();
+        let checked = Checker::new(rules).check_text(0, raw, &mut faults);
+        assert_eq!(checked.is_none(), faults.count() > 0, "{raw}");
+        faults.kept().iter().map(|f| (f.field.clone(), f.code)).collect()
+    }
+
+    #[test]
+    fn the_documented_records_pass() {
+        for raw in [
+            r#"{ "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001",
+                 "custom_field_1": "value1", "priority": "high" }"#,
+            r#"{"phoneNumber": "13105552002", "name": "Michael Chen", "category": "support"}"#,
+            r#"{"phoneNumber": 12125551234, "name": "x", "age": null, "timezone": null}"#,
+        ] {
+            assert_eq!(faults_of(rules(), raw), [], "{raw}");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_a_record_is_reported() {
+        use FaultCode::*;
+        let raw = r#"{"phoneNumber":"1-212-555-CALL","timezone":"Mars/Olympus","age":"12",
+                      "note":"\u0000","n":1e400,"note":1}"#;
+        let some = |k: &str| Some(k.to_owned());
+        assert_eq!(
+            faults_of(rules(), raw),
+            [
+                (some("note"), InvalidText),
+                (some("n"), NumberOutOfRange),
+                (some("note"), DuplicateKey),
+                (some("phoneNumber"), InvalidPhoneNumber),
+                (some("timezone"), InvalidTimezone),
+                (some("name"), MissingVariable),
+                (some("age"), InvalidType),
+            ]
+        );
+    }
+
+    #[test]
+    fn phone_faults() {
+        use FaultCode::*;
+        let table = [
+            ("null", MissingPhoneNumber),
+            (r#""  ""#, MissingPhoneNumber),
+            ("true", InvalidPhoneNumber),
+            ("[]", InvalidPhoneNumber),
+            ("1212555.1001", InvalidPhoneNumber),
+            (r#""2125551001""#, InvalidPhoneNumber),
+            (r#""442079460000""#, CountryNotAllowed),
+            (r#""80012345678""#, CountryNotAllowed),
+            (r#""19002345678""#, ForbiddenNumberType),
+            (r#""870773111632""#, ForbiddenNumberType),
+        ];
+        for (phone, code) in table {
+            let raw = format!(r#"{{"name":"x","phoneNumber":{phone}}}"#);
+            let field = Some("phoneNumber".to_owned());
+            assert_eq!(faults_of(rules(), &raw), [(field, code)], "{phone}");
+        }
+        let field = Some("phoneNumber".to_owned());
+        assert_eq!(faults_of(rules(), r#"{"name":"x"}"#), [(field, MissingPhoneNumber)]);
+        let special = Rules { allow_special_numbers: true, ..rules() };
+        for phone in ["19002345678", "870773111632"] {
+            let raw = format!(r#"{{"name":"x","phoneNumber":{phone}}}"#);
+            assert_eq!(faults_of(special.clone(), &raw), [], "{phone}");
+        }
+    }
+
+    #[test]
+    fn a_fault_says_which_number_and_what_would_be_right() {
+        let mut faults = Faults::default();
+        let raw = r#"{"name":"x","phoneNumber":"+44 20 7946 0000"}"#;
+        assert_eq!(Checker::new(rules()).check_text(7, raw, &mut faults), None);
+        let fault = &faults.kept()[0];
+        assert_eq!((fault.index, fault.phone_number.as_deref()), (7, Some("+44 20 7946 0000")));
+        assert!(fault.message.contains("GB") && fault.message.contains("CA, US"), "{fault:?}");
+    }
+
+    #[test]
+    fn whose_zone_counts() {
+        fn candidates(_: PhoneNumber) -> Option<Vec<Zone>> {
+            Some(vec!["America/New_York".parse().ok()?, "America/Chicago".parse().ok()?])
+        }
+        let own = r#"{"name":"x","phoneNumber":"12125551001","timezone":"Asia/Tokyo"}"#;
+        let none = r#"{"name":"x","phoneNumber":"12125551001"}"#;
+        let null = r#"{"name":"x","phoneNumber":"12125551001","timezone":null}"#;
+        let known = Rules { candidate_zones: candidates, ..rules() };
+        let batch = Rules { batch_zone: "America/Denver".parse().ok(), ..known.clone() };
+        assert_eq!(class_of(batch.clone(), own), "Asia/Tokyo");
+        assert_eq!(class_of(batch.clone(), none), "America/Denver");
+        assert_eq!(class_of(batch, null), "America/Denver");
+        assert_eq!(class_of(known.clone(), own), "Asia/Tokyo");
+        assert_eq!(class_of(known, none), "America/Chicago,America/New_York");
+        assert_eq!(class_of(rules(), none), "Europe/Berlin");
+        for bad in [r#""""#, r#""New York""#, "5", "[]", r#""Etc/Unknown""#] {
+            let raw = format!(r#"{{"name":"x","phoneNumber":"12125551001","timezone":{bad}}}"#);
+            let field = Some("timezone".to_owned());
+            assert_eq!(faults_of(rules(), &raw), [(field, FaultCode::InvalidTimezone)], "{bad}");
+        }
+    }
+
+    #[test]
+    fn classes_are_shared() {
+        let mut checker = Checker::new(rules());
+        let mut faults = Faults::default();
+        let mut check = |zone: &str| {
+            let raw = format!(r#"{{"name":"x","phoneNumber":"12125551001","timezone":"{zone}"}}"#);
+            checker.check_text(0, &raw, &mut faults).unwrap().class
+        };
+        let (a, b, c) = (check("Asia/Tokyo"), check("America/Denver"), check("Asia/Tokyo"));
+        assert_eq!(a, c);
+        assert_ne!(a, b);
+        assert_eq!(checker.classes().count(), 2);
+        assert_eq!(size_of::<Option<CheckedContact>>(), 16);
+    }
+
+    #[test]
+    fn countries_of_the_calling_numbers_unless_the_settings_say() {
+        let numbers = [12_125_551_234, 442_079_460_000, 5].map(PhoneNumber::from_digits);
+        let shown =
+            |set: &BTreeSet<Country>| set.iter().map(Country::to_string).collect::<Vec<_>>();
+        let by_numbers = Rules::allowed_countries(&WorkspaceSettings::default(), numbers);
+        assert_eq!(shown(&by_numbers), ["GB", "US"]);
+        let settings = WorkspaceSettings {
+            allowed_countries: Some(["de".to_owned()].into()),
+            ..WorkspaceSettings::default()
+        };
+        assert_eq!(shown(&Rules::allowed_countries(&settings, numbers)), ["DE"]);
+    }
+
+    #[test]
+    fn the_later_of_two_wins_at_its_own_place() {
+        let phones = [1u64, 2, 1, 3, 1, 2].map(PhoneNumber::from_digits);
+        assert_eq!(superseded((0..).zip(phones)), [0, 1, 2]);
+        assert_eq!(superseded(std::iter::empty()), Vec::<u32>::new());
+    }
+}
