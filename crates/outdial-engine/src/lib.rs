@@ -1,1 +1,148 @@
-//! The loops: dispatch, runners, closer, resolver.
+//! The engine: the loops that turn what is stored into calls, and what came of them into outcomes.
+//!
+//! It carries decisions out and makes none: whom to call when is `outdial_core::dispatcher`'s,
+//! whether a call may still leave `outdial_core::attempt`'s, what comes after it
+//! `outdial_core::retry`'s. It knows time, chance, memory and telephones only as ports, spawns
+//! nothing outside of itself and iterates over nothing unordered, so that the simulator can run it:
+//! the same seed gives the same trace. It must never let a call leave whose intent's commit was not
+//! acknowledged to this very process.
+#![forbid(unsafe_code)]
+
+mod clock_guard;
+mod config;
+mod context;
+mod dispatch;
+mod finish;
+mod housekeeping;
+mod live;
+mod runner;
+mod supervisor;
+mod tasks;
+mod timebase;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+pub use config::EngineConfig;
+pub use tasks::{TaskBoard, TaskResult, TaskStatus};
+
+use context::Context;
+
+/// The engine of one process. Made, then run once.
+pub struct Engine {
+    ctx: Arc<Context>,
+    wake: Arc<Notify>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Calls that were not over, or whose results were not recorded, when the limit was reached.
+    /// The next process that opens the store resolves them.
+    pub still_live: usize,
+}
+
+impl Engine {
+    /// An engine on these ports. `wake` is a hint that something was added, started or changed
+    /// (`notify_one`); without it, the engine finds out within a second.
+    pub fn new(
+        config: EngineConfig,
+        store: Arc<dyn Store>,
+        carrier: Arc<dyn Carrier>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        let ctx = Context::new(config, store, carrier, clock, entropy);
+        Self { ctx: Arc::new(ctx), wake }
+    }
+
+    /// How its loops are doing; outlives the run.
+    pub fn board(&self) -> Arc<TaskBoard> {
+        Arc::clone(&self.ctx.board)
+    }
+
+    /// Runs until `shutdown` is ready, then drains: commits no more intents, gives back what has
+    /// not left, lets live calls end. Returns after `EngineConfig::drain_limit_ms` at the latest.
+    ///
+    /// Dropping the future stops everything at once and records nothing, as a crash would.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
+        let Self { ctx, wake } = self;
+        tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
+        let mut house = housekeeping::start(&ctx);
+        let (start, started) = mpsc::unbounded_channel();
+        let mut runners = JoinSet::new();
+        runners.spawn(live::nurse(Arc::clone(&ctx), started));
+        let mut desk = JoinSet::new();
+        desk.spawn(supervisor::supervise(Arc::clone(&ctx), Arc::clone(&wake), start.clone()));
+
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = desk.join_next() => {
+                    tracing::error!(?ended, "the supervisor ended; it is started again");
+                    ctx.sleep(tasks::RESTART_AFTER).await;
+                    let again = supervisor::supervise(
+                        Arc::clone(&ctx), Arc::clone(&wake), start.clone());
+                    desk.spawn(again);
+                }
+                Some(ended) = runners.join_next() => {
+                    // Nobody would run what is committed from now on.
+                    tracing::error!(?ended, "the nursery of the runners ended; draining");
+                    break;
+                }
+            }
+        }
+        drop(start);
+        let drained = drain(&ctx, &mut desk, &mut runners).await;
+        house.shutdown().await;
+        drained
+    }
+}
+
+/// Waits until nothing is live. What still is shortly before the limit is hung up, so that its end
+/// is known and not to be guessed by the next process.
+async fn drain(ctx: &Context, desk: &mut JoinSet<()>, runners: &mut JoinSet<()>) -> Drained {
+    ctx.draining.set();
+    tracing::info!(live = ctx.live.count(), "draining");
+    let limit = ctx.config.drain_limit();
+    let now = ctx.clock.monotonic();
+    let quiet = async {
+        while desk.join_next().await.is_some() {}
+        while runners.join_next().await.is_some() {}
+    };
+    tokio::pin!(quiet);
+    let mut is_quiet = false;
+    let hang_up_after = limit.saturating_sub(HANG_UP_BEFORE.min(limit / 4));
+    for (until, last) in [(now.after(hang_up_after), false), (now.after(limit), true)] {
+        if is_quiet {
+            break;
+        }
+        is_quiet = until_or(ctx, until, quiet.as_mut()).await;
+        if !is_quiet && !last {
+            tracing::warn!(live = ctx.live.count(), "hanging up what is still live");
+            ctx.live.hang_up_all();
+        }
+    }
+    let drained = Drained { still_live: ctx.live.count() };
+    tracing::info!(still_live = drained.still_live, "drained");
+    drained
+}
+
+/// So long before the drain's limit live calls are hung up, or a quarter of the limit.
+const HANG_UP_BEFORE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// True: `done` was ready first.
+async fn until_or(ctx: &Context, until: Monotonic, done: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = done => true,
+        () = ctx.clock.sleep_until(until) => false,
+    }
+}

@@ -1,0 +1,222 @@
+//! What the loops of one engine share. Holds no decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use outdial_core::id::{AttemptId, CallId, TrunkId, WorkspaceId};
+use outdial_core::outcome::Outcome;
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::TrunkHealth;
+use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::clock_guard::{ClockGuard, Trust};
+use crate::config::EngineConfig;
+use crate::live::LiveCalls;
+use crate::tasks::TaskBoard;
+
+/// Shared by all loops.
+pub(crate) struct Context {
+    pub(crate) config: EngineConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) carrier: Arc<dyn Carrier>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) board: Arc<TaskBoard>,
+    /// Nothing new leaves any more.
+    pub(crate) draining: Flag,
+    /// One permit for each call that this process may still take on.
+    pub(crate) capacity: Arc<Semaphore>,
+    pub(crate) live: LiveCalls,
+    pub(crate) signals: Signals,
+    /// What must be looked up or ended although no runner does; see `housekeeping`.
+    pub(crate) loose_ends: Mutex<LooseEnds>,
+    trunks: Mutex<BTreeMap<TrunkId, TrunkHealth>>,
+    clocks: Mutex<ClockGuard>,
+}
+
+/// Attempts that no runner runs although they may be open in this process's name.
+#[derive(Default)]
+pub(crate) struct LooseEnds {
+    /// The answer to their commit was lost, and when; they were not sent.
+    pub(crate) unconfirmed: BTreeMap<Unconfirmed, Monotonic>,
+    /// Their runner broke down.
+    pub(crate) broken: BTreeSet<AttemptId>,
+}
+
+/// An intent of which nobody knows whether it was committed. It is never sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unconfirmed {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) call: CallId,
+    pub(crate) token: [u8; 16],
+}
+
+impl Context {
+    pub(crate) fn new(
+        config: EngineConfig,
+        store: Arc<dyn Store>,
+        carrier: Arc<dyn Carrier>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let node_calls = usize::try_from(config.node_calls).unwrap_or(usize::MAX);
+        Self {
+            config,
+            store,
+            carrier,
+            clock,
+            entropy,
+            board: Arc::default(),
+            draining: Flag::default(),
+            capacity: Arc::new(Semaphore::new(node_calls.min(Semaphore::MAX_PERMITS))),
+            live: LiveCalls::default(),
+            signals: Signals::default(),
+            loose_ends: Mutex::default(),
+            trunks: Mutex::default(),
+            clocks: Mutex::default(),
+        }
+    }
+
+    /// Waits so long.
+    pub(crate) async fn sleep(&self, d: Duration) {
+        self.clock.sleep_until(self.clock.monotonic().after(d)).await;
+    }
+
+    /// A duration below `most`, by chance; in milliseconds, at least one.
+    pub(crate) fn jitter(&self, most: Duration) -> Duration {
+        let ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(1 + self.entropy.next_u64() % ms)
+    }
+
+    /// Compares the clocks.
+    pub(crate) fn compare_clocks(&self) -> Trust {
+        // One behind the other: what passes between them is far less than a jump.
+        let (wall, at) = (self.clock.now(), self.clock.monotonic());
+        locked(&self.clocks).observe(wall, at)
+    }
+
+    /// Tells the trunk's health of an outcome; until when to pause the trunk, if that is new.
+    pub(crate) fn observe_trunk(
+        &self,
+        trunk: TrunkId,
+        now: Timestamp,
+        callee: PhoneNumber,
+        outcome: &Outcome,
+    ) -> Option<Timestamp> {
+        let random = self.entropy.next_u64();
+        let mut trunks = locked(&self.trunks);
+        let paused = trunks.entry(trunk).or_default().observe(now, callee, outcome, random);
+        if let Some(until) = paused {
+            tracing::warn!(%trunk, %until, reason = outcome.reason, "the trunk is paused");
+        }
+        paused
+    }
+}
+
+/// Locks. A panic of another holder left the value whole: no critical section here can break off
+/// half-way.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something that becomes true once. Wakes in the order of waiting, so that runs can be repeated
+/// (`tokio::sync::watch` wakes in a random one).
+#[derive(Default)]
+pub(crate) struct Flag {
+    set: AtomicBool,
+    wake: Notify,
+}
+
+impl Flag {
+    pub(crate) fn set(&self) {
+        self.set.store(true, Ordering::SeqCst);
+        self.wake.notify_waiters();
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn wait(&self) {
+        let woken = self.wake.notified();
+        tokio::pin!(woken);
+        woken.as_mut().enable();
+        if !self.is_set() {
+            woken.await;
+        }
+    }
+}
+
+/// How the rest of the engine nudges the dispatch of a workspace.
+#[derive(Default)]
+pub(crate) struct Signals(Mutex<BTreeMap<WorkspaceId, Arc<Signal>>>);
+
+/// The nudge of one workspace's dispatch.
+#[derive(Default)]
+pub(crate) struct Signal {
+    look: Notify,
+    groups_changed: AtomicBool,
+}
+
+impl Signal {
+    /// Ready when somebody nudged, also before this was called.
+    pub(crate) async fn nudged(&self) {
+        self.look.notified().await;
+    }
+
+    /// Waiting calls may be others than they were; asking forgets it.
+    pub(crate) fn take_groups_changed(&self) -> bool {
+        self.groups_changed.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn nudge(&self, groups_changed: bool) {
+        self.groups_changed.fetch_or(groups_changed, Ordering::SeqCst);
+        self.look.notify_one();
+    }
+}
+
+impl Signals {
+    /// The workspace's, made if need be.
+    pub(crate) fn open(&self, ws: WorkspaceId) -> Arc<Signal> {
+        Arc::clone(locked(&self.0).entry(ws).or_default())
+    }
+
+    /// Nobody listens any more.
+    pub(crate) fn close(&self, ws: WorkspaceId) {
+        locked(&self.0).remove(&ws);
+    }
+
+    /// A call of the workspace ended. `groups_changed`: it waits again.
+    pub(crate) fn call_ended(&self, ws: WorkspaceId, groups_changed: bool) {
+        if let Some(signal) = locked(&self.0).get(&ws) {
+            signal.nudge(groups_changed);
+        }
+    }
+
+    /// Anything may have changed anywhere.
+    pub(crate) fn nudge_all(&self) {
+        for signal in locked(&self.0).values() {
+            signal.nudge(true);
+        }
+    }
+}
+
+/// Lets something through only now and then: a warning that would come with every turn.
+#[derive(Default)]
+pub(crate) struct Seldom(Option<Monotonic>);
+
+impl Seldom {
+    const GAP: Duration = Duration::from_secs(10);
+
+    pub(crate) fn is_due(&mut self, now: Monotonic) -> bool {
+        let due = self.0.is_none_or(|last| now >= last.after(Self::GAP));
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}

@@ -1,0 +1,315 @@
+//! Dispatch of one workspace: turn after turn, a view is read, the core plans, the plan is
+//! committed if the view still stands, and what was committed is started.
+//!
+//! Decides nothing, and starts nothing whose commit was not acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
+use outdial_core::id::WorkspaceId;
+use outdial_core::phone::PhoneNumber;
+use outdial_ports::Monotonic;
+use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::clock_guard::Trust;
+use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
+use crate::runner::Start;
+use crate::tasks::{Broken, note};
+use crate::timebase::TimeBase;
+
+/// Nobody nudging, it is looked again after this: polling is the truth.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Between two turns, so that calls that end together are replaced together.
+const GAP: Duration = Duration::from_millis(10);
+/// A workspace with nothing to place for so long has its dispatch ended.
+const IDLE: Duration = Duration::from_secs(5);
+/// A node that knows the database's time no better than this does not dial.
+const UNCERTAINTY_MAX: Duration = Duration::from_millis(50);
+/// Bounds of the time between a plan and its first slot.
+const LEAD: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(150));
+/// A stale plan is made again after a random part of this.
+const STALE_JITTER: Duration = Duration::from_millis(20);
+/// Groups are not read anew more often than this, whatever happens.
+const GROUPS_GAP: Duration = Duration::from_millis(100);
+
+/// Runs a workspace's dispatch until there is nothing to place for a while, or a drain begins.
+pub(crate) async fn dispatch(
+    ctx: Arc<Context>,
+    workspace: WorkspaceId,
+    start: mpsc::UnboundedSender<Start>,
+) {
+    let signal = ctx.signals.open(workspace);
+    let now = ctx.clock.monotonic();
+    let mut desk = Desk {
+        ctx: Arc::clone(&ctx),
+        workspace,
+        start,
+        signal: Arc::clone(&signal),
+        dispatcher: Dispatcher::new(),
+        groups: Vec::new(),
+        groups_read: None,
+        groups_changed: true,
+        latency: Duration::ZERO,
+        busy_at: now,
+        warned: Seldom::default(),
+    };
+    while !ctx.draining.is_set() {
+        let began = ctx.clock.monotonic();
+        let result = desk.turn().await;
+        let next = match &result {
+            Ok(turned) => turned.look_again,
+            Err(_) => began.after(PERIOD),
+        };
+        note(&ctx, "dispatch", result.map(|t| t.placed).map_err(Broken::Store));
+        let now = ctx.clock.monotonic();
+        if now.since(desk.busy_at) >= IDLE {
+            break;
+        }
+        let soonest = now.after(GAP);
+        let latest = next.min(now.after(PERIOD)).max(soonest);
+        tokio::select! {
+            biased;
+            () = ctx.draining.wait() => {}
+            () = async {
+                signal.nudged().await;
+                ctx.clock.sleep_until(soonest).await;
+            } => {}
+            () = ctx.clock.sleep_until(latest) => {}
+        }
+    }
+}
+
+/// Where the dispatch of one workspace sits.
+struct Desk {
+    ctx: Arc<Context>,
+    workspace: WorkspaceId,
+    start: mpsc::UnboundedSender<Start>,
+    signal: Arc<Signal>,
+    dispatcher: Dispatcher,
+    groups: Vec<Group>,
+    groups_read: Option<Monotonic>,
+    groups_changed: bool,
+    /// Of a commit, smoothed.
+    latency: Duration,
+    /// When there last was something to place, now or later.
+    busy_at: Monotonic,
+    warned: Seldom,
+}
+
+/// What a turn did.
+struct Turned {
+    placed: u32,
+    look_again: Monotonic,
+}
+
+impl Desk {
+    async fn turn(&mut self) -> Result<Turned, StoreError> {
+        let asked = self.ctx.clock.monotonic();
+        let head = self.ctx.store.dispatch_head(self.workspace).await?;
+        let read = self.ctx.clock.monotonic();
+        let base = TimeBase::new(head.clock, asked, read);
+        let later = Turned { placed: 0, look_again: read.after(PERIOD) };
+        if !self.may_dial(&base, read) {
+            return Ok(later);
+        }
+        if head.batches.is_empty() {
+            return Ok(later);
+        }
+        self.busy_at = read;
+        self.read_groups(read).await?;
+
+        let turn = self.now(&base);
+        let asks = self.dispatcher.ask(&head, &self.groups, &turn);
+        let candidates = match asks.is_empty() {
+            true => Vec::new(),
+            false => self.ctx.store.dispatch_candidates(&asks).await?,
+        };
+        // Reading took time, and other workspaces may have taken capacity.
+        let turn = self.now(&base);
+        let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn);
+        let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
+        if plan.intents.is_empty() {
+            return Ok(Turned { placed: 0, look_again });
+        }
+        self.commit(&head, base, plan, look_again).await
+    }
+
+    /// Whether this node knows well enough what time it is.
+    fn may_dial(&mut self, base: &TimeBase, now: Monotonic) -> bool {
+        let workspace = self.workspace;
+        match self.ctx.compare_clocks() {
+            Trust::Agreed => {}
+            Trust::Jumped(by_ms) => {
+                tracing::error!(%workspace, by_ms, "the wall clock jumped: not dialing for 60 s");
+                return false;
+            }
+            Trust::Resting => {
+                if self.warned.is_due(now) {
+                    tracing::warn!(%workspace, "not dialing: the wall clock jumped lately");
+                }
+                return false;
+            }
+        }
+        let round_trip = base.round_trip();
+        if round_trip > UNCERTAINTY_MAX {
+            if self.warned.is_due(now) {
+                tracing::warn!(%workspace, ?round_trip,
+                    "not dialing: the database answers too slowly to tell the time");
+            }
+            return false;
+        }
+        true
+    }
+
+    fn now(&self, base: &TimeBase) -> Turn {
+        let free = self.ctx.capacity.available_permits();
+        Turn {
+            now: base.now(self.ctx.clock.monotonic()),
+            lead: (self.latency * 3).clamp(LEAD.0, LEAD.1),
+            node_free: u32::try_from(free).unwrap_or(u32::MAX),
+            turn_limit: self.ctx.config.turn_limit,
+        }
+    }
+
+    /// Reads the groups anew when they are old, or when somebody said that they changed.
+    async fn read_groups(&mut self, now: Monotonic) -> Result<(), StoreError> {
+        self.groups_changed |= self.signal.take_groups_changed();
+        let age = self.groups_read.map_or(Duration::MAX, |at| now.since(at));
+        let old = age >= Duration::from_millis(self.ctx.config.groups_ms);
+        if old || (self.groups_changed && age >= GROUPS_GAP) {
+            self.groups = self.ctx.store.dispatch_groups(self.workspace).await?;
+            self.groups_read = Some(now);
+            self.groups_changed = false;
+            self.dispatcher.forget_cursors();
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &mut self,
+        head: &Head,
+        base: TimeBase,
+        plan: Plan,
+        look_again: Monotonic,
+    ) -> Result<Turned, StoreError> {
+        let ctx = Arc::clone(&self.ctx);
+        let stale =
+            |now: Monotonic| Turned { placed: 0, look_again: now.after(ctx.jitter(STALE_JITTER)) };
+        let wanted = u32::try_from(plan.intents.len()).unwrap_or(u32::MAX);
+        let began = ctx.clock.monotonic();
+        let Ok(permits) = Arc::clone(&ctx.capacity).try_acquire_many_owned(wanted) else {
+            // Another workspace was quicker.
+            self.dispatcher.forget_cursors();
+            return Ok(stale(began));
+        };
+        let intents: Vec<NewIntent> = plan
+            .intents
+            .into_iter()
+            .map(|intent| {
+                let mut token = [0; 16];
+                ctx.entropy.fill(&mut token);
+                NewIntent { intent, token }
+            })
+            .collect();
+        let doubt = Doubt::new(&ctx, self.workspace, &intents);
+        let result = ctx
+            .store
+            .attempt_commit_intents(self.workspace, head.version, intents, plan.slots)
+            .await;
+        let now = ctx.clock.monotonic();
+        self.latency = (self.latency * 7 + now.since(began)) / 8;
+        match result {
+            Ok(outcome) => {
+                let placed = self.start_runners(head, base, outcome, permits);
+                doubt.dispelled();
+                // What a call that ended meanwhile freed is for the next turn.
+                Ok(Turned { placed, look_again })
+            }
+            Err(error) => {
+                self.dispatcher.forget_cursors();
+                self.groups_changed = true;
+                match error {
+                    CommitError::Stale => {
+                        doubt.dispelled();
+                        Ok(stale(now))
+                    }
+                    CommitError::Store(error @ StoreError::OutcomeUnknown(_)) => {
+                        tracing::error!(workspace = %self.workspace, wanted, %error,
+                            "nothing of this plan is sent");
+                        Err(error)
+                    }
+                    CommitError::Store(error) => {
+                        doubt.dispelled();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands what was committed to runners.
+    fn start_runners(
+        &mut self,
+        head: &Head,
+        base: TimeBase,
+        outcome: CommitOutcome,
+        mut permits: OwnedSemaphorePermit,
+    ) -> u32 {
+        for dropped in &outcome.dropped {
+            tracing::debug!(call = %dropped.call, reason = ?dropped.reason, "not placed after all");
+        }
+        // They wait for something else now than the groups say.
+        self.groups_changed |= !outcome.dropped.is_empty();
+        let mut placed = 0;
+        for committed in outcome.committed {
+            let permit = permits.split(1).expect("as many permits as intents were acquired");
+            let caller = caller_id(head, &committed.intent.intent);
+            let start = Start { workspace: self.workspace, committed, caller, base, permit };
+            // The nursery ends only after every dispatch.
+            if self.start.send(start).is_ok() {
+                placed += 1;
+            }
+        }
+        tracing::debug!(workspace = %self.workspace, placed, dropped = outcome.dropped.len(),
+            latency = ?self.latency, "committed");
+        placed
+    }
+}
+
+fn caller_id(head: &Head, intent: &outdial_core::dispatcher::Intent) -> PhoneNumber {
+    let number = head.numbers.iter().find(|n| n.id == intent.caller);
+    number.expect("the dispatcher takes the caller from the head's numbers").number
+}
+
+/// Intents whose commit is on its way. Unless the doubt is dispelled by an answer, whatever happens
+/// (a lost answer, a panic), they become loose ends.
+struct Doubt {
+    ctx: Arc<Context>,
+    about: Vec<Unconfirmed>,
+}
+
+impl Doubt {
+    fn new(ctx: &Arc<Context>, workspace: WorkspaceId, intents: &[NewIntent]) -> Self {
+        let about = intents
+            .iter()
+            .map(|i| Unconfirmed { workspace, call: i.intent.call, token: i.token })
+            .collect();
+        Self { ctx: Arc::clone(ctx), about }
+    }
+
+    fn dispelled(mut self) {
+        self.about.clear();
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        if !self.about.is_empty() {
+            let since = self.ctx.clock.monotonic();
+            let mut ends = locked(&self.ctx.loose_ends);
+            ends.unconfirmed.extend(self.about.drain(..).map(|doubt| (doubt, since)));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The end of an attempt: what it means for its call and its trunk, recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::attempt::{AttemptEnd, AttemptState};
+use outdial_core::call::CallNext;
+use outdial_core::id::AttemptId;
+use outdial_core::outcome::{CallEnd, outcome_of};
+use outdial_core::retry::{RetryPolicy, next_step};
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{FinishResult, OpenAttempt, StoreError};
+
+use crate::context::Context;
+use crate::runner::Start;
+
+/// Between two tries to record an end: doubles up to the second.
+const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What recording an end did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finished {
+    /// Recorded; the call goes on like this.
+    Applied(CallNext),
+    /// It was over before: a late or duplicate result, counted by nobody.
+    WasOver,
+}
+
+/// Records the end of a live attempt. Does not return before that is done: while this process
+/// lives, no result is lost.
+pub(crate) async fn finish(ctx: &Arc<Context>, start: Start, end: AttemptEnd) {
+    let attempt = start.committed.attempt;
+    let intent = &start.committed.intent.intent;
+    let pause = ctx.observe_trunk(intent.trunk, start.now(ctx), intent.callee, &end.outcome);
+    let (mut wait, mut tries) = (TRY_AGAIN.0, 1_u32);
+    let finished = loop {
+        match finish_once(ctx, attempt, &end, pause).await {
+            Ok(finished) => break finished,
+            Err(error) => {
+                if tries == 1 {
+                    tracing::warn!(%attempt, %error, "the end of an attempt waits to be recorded");
+                }
+                tries += 1;
+                ctx.sleep(wait + ctx.jitter(wait / 4)).await;
+                wait = (wait * 2).min(TRY_AGAIN.1);
+            }
+        }
+    };
+    if tries > 1 {
+        tracing::info!(%attempt, tries, "the end of an attempt is recorded at last");
+    }
+    let (disposition, reason) = (end.outcome.disposition.as_str(), end.outcome.reason);
+    tracing::debug!(%attempt, call = %intent.call, disposition, reason, ?finished, "over");
+    let waits_again = matches!(finished, Finished::Applied(CallNext::Pending { .. }));
+    // Before whoever waits for it is told.
+    drop(start.permit);
+    ctx.signals.call_ended(start.workspace, waits_again);
+}
+
+/// One try to record an end.
+pub(crate) async fn finish_once(
+    ctx: &Context,
+    attempt: AttemptId,
+    end: &AttemptEnd,
+    pause: Option<Timestamp>,
+) -> Result<Finished, StoreError> {
+    match ctx.store.attempt_fetch(attempt).await? {
+        Some(open) if !open.state.is_over() => finish_open(ctx, &open, end.clone(), pause).await,
+        Some(_) | None => Ok(Finished::WasOver),
+    }
+}
+
+/// Ends an attempt of which nobody can know what became of it: its process is gone, or its runner.
+/// On simulated numbers the call died with them, so there is nothing to wait for.
+pub(crate) async fn resolve(ctx: &Context, open: &OpenAttempt) -> Result<Finished, StoreError> {
+    let end = AttemptEnd {
+        state: AttemptState::Unknown,
+        outcome: outcome_of(&CallEnd::Lost),
+        sip_status: None,
+        sent_at: open.sent_at,
+        ringing_at: open.ringing_at,
+        answered_at: open.answered_at,
+        ended_at: ctx.clock.now(),
+    };
+    let finished = finish_open(ctx, open, end, None).await?;
+    tracing::info!(attempt = %open.attempt, call = %open.call, was = open.state.as_str(),
+        "resolved as unknown");
+    Ok(finished)
+}
+
+async fn finish_open(
+    ctx: &Context,
+    open: &OpenAttempt,
+    end: AttemptEnd,
+    pause: Option<Timestamp>,
+) -> Result<Finished, StoreError> {
+    let policy = RetryPolicy::of(&open.settings, open.batch_deleted);
+    let random = ctx.entropy.next_u64();
+    let next = next_step(&open.facts, &policy, &end.outcome, end.ended_at, random);
+    Ok(match ctx.store.attempt_finish(open.attempt, end, next, pause).await? {
+        FinishResult::Applied => Finished::Applied(next),
+        FinishResult::AlreadyOver => Finished::WasOver,
+    })
+}

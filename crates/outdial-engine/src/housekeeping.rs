@@ -1,0 +1,153 @@
+//! Housekeeping: the loops beside dispatch. Each activation is idempotent, takes nothing, and does
+//! bounded work; two of them at once do no harm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::attempt::{AttemptEnd, AttemptState};
+use outdial_core::id::AttemptId;
+use outdial_core::outcome::{CallEnd, outcome_of};
+use outdial_ports::store::StoreError;
+use tokio::task::JoinSet;
+
+use crate::context::{Context, Unconfirmed, locked};
+use crate::finish;
+use crate::tasks::{Activity, keep_running};
+
+/// Most attempts that one activation resolves.
+const RESOLVE: u32 = 500;
+/// Most batches that one activation closes.
+const CLOSE: u32 = 100;
+/// Most requests that one activation forgets.
+const PRUNE: u32 = 1_000;
+/// A commit whose answer was lost has taken effect by then, or never will.
+const DOUBT: Duration = Duration::from_secs(30);
+
+/// Starts all of them; they stop when the result is dropped.
+pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
+    let config = &ctx.config;
+    let ms = Duration::from_millis;
+    let activities = [
+        Activity {
+            name: "resolve_orphans",
+            period: ms(config.resolve_ms),
+            limit: RESOLVE,
+            run: |ctx| Box::pin(resolve_orphans(ctx)),
+        },
+        Activity {
+            name: "tie_loose_ends",
+            period: ms(config.supervise_ms),
+            limit: u32::MAX,
+            run: |ctx| Box::pin(tie_loose_ends(ctx)),
+        },
+        Activity {
+            name: "recall",
+            period: ms(config.recall_ms),
+            limit: u32::MAX,
+            run: |ctx| Box::pin(recall(ctx)),
+        },
+        Activity {
+            name: "close_batches",
+            period: ms(config.close_ms),
+            limit: CLOSE,
+            run: |ctx| Box::pin(close_batches(ctx)),
+        },
+        Activity {
+            name: "prune_requests",
+            period: ms(config.prune_ms),
+            limit: PRUNE,
+            run: |ctx| Box::pin(prune_requests(ctx)),
+        },
+    ];
+    let mut loops = JoinSet::new();
+    for activity in activities {
+        loops.spawn(keep_running(Arc::clone(ctx), activity));
+    }
+    loops
+}
+
+/// Ends attempts of processes that are gone.
+async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    let mut resolved = 0;
+    for open in ctx.store.attempt_list_orphaned(RESOLVE).await? {
+        finish::resolve(&ctx, &open).await?;
+        resolved += 1;
+    }
+    if resolved > 0 {
+        ctx.signals.nudge_all();
+    }
+    Ok(resolved)
+}
+
+/// Ends attempts of this process that no runner runs.
+async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    let (unconfirmed, broken): (Vec<_>, Vec<AttemptId>) = {
+        let ends = locked(&ctx.loose_ends);
+        let unconfirmed = ends.unconfirmed.iter().map(|(doubt, since)| (*doubt, *since));
+        (unconfirmed.collect(), ends.broken.iter().copied().collect())
+    };
+    let mut tied = 0;
+    for attempt in broken {
+        if let Some(open) = ctx.store.attempt_fetch(attempt).await?.filter(|o| !o.state.is_over()) {
+            finish::resolve(&ctx, &open).await?;
+        }
+        locked(&ctx.loose_ends).broken.remove(&attempt);
+        tied += 1;
+    }
+    for (doubt, since) in unconfirmed {
+        let found = give_back(&ctx, &doubt).await?;
+        if found || ctx.clock.monotonic() >= since.after(DOUBT) {
+            locked(&ctx.loose_ends).unconfirmed.remove(&doubt);
+            tied += 1;
+        }
+    }
+    if tied > 0 {
+        ctx.signals.nudge_all();
+    }
+    Ok(tied)
+}
+
+/// The answer to the commit of an intent was lost. It was not sent, so if it was committed, its
+/// call is given back. False: it was not committed, as far as can be seen yet.
+async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreError> {
+    let found = ctx.store.call_fetch(doubt.workspace, doubt.call).await?;
+    let attempt = found.and_then(|(_, call)| {
+        call.attempts.into_iter().find(|a| a.token == doubt.token && !a.state.is_over())
+    });
+    let Some(attempt) = attempt else { return Ok(false) };
+    let end = AttemptEnd {
+        state: AttemptState::NotSent,
+        outcome: outcome_of(&CallEnd::NotSent { reason: "commit_unknown" }),
+        sip_status: None,
+        sent_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: ctx.clock.now(),
+    };
+    finish::finish_once(ctx, attempt.id, &end, None).await?;
+    tracing::info!(attempt = %attempt.id, call = %doubt.call, "given back unsent");
+    Ok(true)
+}
+
+/// Takes calls back whose batch was deleted.
+async fn recall(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    let mut recalled = 0;
+    for attempt in ctx.store.live_list_recalled().await? {
+        recalled += u32::from(ctx.live.recall(attempt));
+    }
+    Ok(recalled)
+}
+
+/// Closes batches that are done.
+async fn close_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    let closed = ctx.store.batch_close_due(CLOSE).await?;
+    for batch in &closed {
+        tracing::info!(%batch, "nothing left to call");
+    }
+    Ok(u32::try_from(closed.len()).unwrap_or(u32::MAX))
+}
+
+/// Forgets requests that nobody may repeat any more.
+async fn prune_requests(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    ctx.store.request_prune(PRUNE).await
+}

@@ -1,0 +1,101 @@
+//! The live calls of this process: one runner each, and who looks after the runners.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use outdial_core::id::AttemptId;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+
+use crate::context::{Context, locked};
+use crate::runner::{self, Start};
+
+/// The live calls of this process, and how to reach their runners.
+#[derive(Default)]
+pub(crate) struct LiveCalls(Mutex<BTreeMap<AttemptId, Handle>>);
+
+struct Handle {
+    mailbox: mpsc::UnboundedSender<Request>,
+    recalled: bool,
+}
+
+/// What is asked of a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Take the call back unless it is answered.
+    Recall,
+    /// End the call, answered or not: this process is about to go.
+    HangUp,
+}
+
+impl LiveCalls {
+    /// Enters a call; it is taken out when the result is dropped.
+    pub(crate) fn enter(ctx: &Arc<Context>, attempt: AttemptId) -> Entry {
+        let (mailbox, requests) = mpsc::unbounded_channel();
+        locked(&ctx.live.0).insert(attempt, Handle { mailbox, recalled: false });
+        Entry { ctx: Arc::clone(ctx), attempt, requests }
+    }
+
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        locked(&self.0).len()
+    }
+
+    /// Recalls one; false: it is not live here, or was recalled before.
+    pub(crate) fn recall(&self, attempt: AttemptId) -> bool {
+        let mut live = locked(&self.0);
+        let Some(handle) = live.get_mut(&attempt).filter(|h| !h.recalled) else { return false };
+        handle.recalled = true;
+        handle.mailbox.send(Request::Recall).is_ok()
+    }
+
+    /// Ends them all.
+    pub(crate) fn hang_up_all(&self) {
+        for handle in locked(&self.0).values() {
+            // A runner that is already recording the end does not listen any more.
+            let _ = handle.mailbox.send(Request::HangUp);
+        }
+    }
+}
+
+/// A call's entry among the live ones.
+pub(crate) struct Entry {
+    ctx: Arc<Context>,
+    attempt: AttemptId,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        locked(&self.ctx.live.0).remove(&self.attempt);
+    }
+}
+
+/// Starts a runner for everything that `started` brings, and looks after them: one that breaks down
+/// takes nobody with it, and its attempt is ended as unknown. Returns when nothing more can come
+/// and all are done.
+pub(crate) async fn nurse(ctx: Arc<Context>, mut started: mpsc::UnboundedReceiver<Start>) {
+    let mut runners = JoinSet::new();
+    // Looked up by id only, never walked through.
+    let mut attempts: HashMap<Id, AttemptId> = HashMap::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(start) = started.recv() => {
+                let attempt = start.committed.attempt;
+                let entry = LiveCalls::enter(&ctx, attempt);
+                let task = runners.spawn(runner::run(Arc::clone(&ctx), start, entry));
+                attempts.insert(task.id(), attempt);
+            }
+            Some(ended) = runners.join_next_with_id() => {
+                let id = ended.as_ref().map_or_else(|e| e.id(), |(id, ())| *id);
+                let attempt = attempts.remove(&id);
+                if let (Err(error), Some(attempt)) = (ended, attempt) {
+                    tracing::error!(%attempt, %error, "a runner broke down");
+                    locked(&ctx.loose_ends).broken.insert(attempt);
+                }
+            }
+            else => break,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The runner of one attempt: a dull shell over `outdial_core::attempt::AttemptMachine`. It carries
+//! events in and commands out, and decides nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use outdial_core::attempt::{AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress};
+use outdial_core::id::WorkspaceId;
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::Committed;
+use outdial_ports::{CallOrder, PlacedCall};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use crate::context::Context;
+use crate::finish;
+use crate::live::{Entry, Request};
+use crate::timebase::TimeBase;
+
+/// An attempt whose intent's commit was acknowledged to this process, and which is to be run.
+pub(crate) struct Start {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) committed: Committed,
+    /// The caller ID.
+    pub(crate) caller: PhoneNumber,
+    /// The reading of the database's clock on which it was planned.
+    pub(crate) base: TimeBase,
+    /// Its share of the process's capacity, given back when its end is recorded.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Runs an attempt to its recorded end.
+pub(crate) async fn run(ctx: Arc<Context>, start: Start, entry: Entry) {
+    let machine = AttemptMachine::new(start.base.slot(&start.committed.intent.intent));
+    let runner = Runner { ctx, start, entry, machine, line: None, records: JoinSet::new() };
+    runner.run().await;
+}
+
+struct Runner {
+    ctx: Arc<Context>,
+    start: Start,
+    entry: Entry,
+    machine: AttemptMachine,
+    line: Option<Line>,
+    /// Writes that nobody waits for. They end with the runner at the latest: by then the end says
+    /// all that they could.
+    records: JoinSet<()>,
+}
+
+/// A call in the carrier's hands. If the runner breaks down, nobody would end it.
+struct Line(PlacedCall);
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.control.cancel();
+        }
+    }
+}
+
+impl Runner {
+    async fn run(mut self) {
+        loop {
+            let event = self.next_event().await;
+            let now = self.start.base.now(self.ctx.clock.monotonic());
+            for command in self.machine.handle(now, event) {
+                match command {
+                    AttemptCommand::Place => self.place(),
+                    AttemptCommand::Cancel => self.hang_up(),
+                    AttemptCommand::Record(progress) => self.record(progress),
+                    AttemptCommand::Finish(end) => {
+                        finish::finish(&self.ctx, self.start, end).await;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for what concerns the machine; what does not is dealt with here.
+    async fn next_event(&mut self) -> AttemptEvent {
+        loop {
+            let deadline = self.machine.deadline().map(|(at, _)| self.start.base.monotonic(at));
+            tokio::select! {
+                biased;
+                // The machine has a deadline exactly while nothing has left.
+                () = self.ctx.draining.wait(), if deadline.is_some() => return AttemptEvent::Drain,
+                Some(request) = self.entry.requests.recv() => match request {
+                    Request::Recall => return AttemptEvent::Recall,
+                    Request::HangUp => self.hang_up(),
+                },
+                event = told(&mut self.line), if self.line.is_some() => return event,
+                () = self.ctx.clock.sleep_until(deadline.unwrap_or_default()),
+                    if deadline.is_some() => return AttemptEvent::Tick,
+            }
+        }
+    }
+
+    fn place(&mut self) {
+        let Start { committed, caller, base, .. } = &self.start;
+        let intent = &committed.intent.intent;
+        let order = CallOrder {
+            attempt: committed.attempt,
+            token: committed.intent.token,
+            trunk: intent.trunk,
+            caller: *caller,
+            callee: intent.callee,
+            charged_before: intent.facts.charged,
+            send_by: base.monotonic(base.slot(intent).send_by),
+            ring_limit: self.ctx.config.ring_limit(),
+            talk_limit: std::time::Duration::from_secs(u64::from(intent.max_call_s)),
+        };
+        tracing::debug!(attempt = %committed.attempt, call = %intent.call, "placed");
+        self.line = Some(Line(self.ctx.carrier.place(order)));
+    }
+
+    fn hang_up(&self) {
+        if let Some(line) = &self.line {
+            line.0.control.cancel();
+        }
+    }
+
+    fn record(&mut self, progress: AttemptProgress) {
+        let (ctx, attempt) = (Arc::clone(&self.ctx), self.start.committed.attempt);
+        self.records.spawn(async move {
+            if let Err(error) = ctx.store.attempt_record(attempt, progress).await {
+                tracing::debug!(%attempt, %error, state = progress.state.as_str(), "not recorded");
+            }
+        });
+    }
+}
+
+/// What the carrier says next.
+async fn told(line: &mut Option<Line>) -> AttemptEvent {
+    let Some(Line(call)) = line else { return std::future::pending().await };
+    match poll_fn(|cx| call.events.as_mut().poll_next(cx)).await {
+        Some(event) => AttemptEvent::Carrier(event),
+        None => AttemptEvent::CarrierGone,
+    }
+}
+
+impl Start {
+    /// The earliest that the database's time can be now.
+    pub(crate) fn now(&self, ctx: &Context) -> Timestamp {
+        self.base.now(ctx.clock.monotonic())
+    }
+}
