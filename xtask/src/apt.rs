@@ -1,0 +1,90 @@
+//! The programs that tests start, and how they come onto the machine.
+//!
+//! Only what is missing is installed; a machine that has everything is left alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// A program that some test starts.
+struct Program {
+    name: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+}
+
+/// Everything that tests start and that is not built here.
+const PROGRAMS: &[Program] = &[Program { name: "curl", package: "curl" }];
+
+/// Installs what is missing; says what to do where it cannot.
+pub(crate) fn ensure_programs() -> Result<()> {
+    let missing: Vec<&Program> = PROGRAMS.iter().filter(|p| !on_path(p.name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|p| p.package).collect();
+    let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
+    let by_hand = format!("tests need {}: install {}", names.join(", "), packages.join(", "));
+    if !on_path("apt-get") {
+        bail!("{by_hand} by hand; this machine has no apt-get");
+    }
+    let root = is_root();
+    if !root && !on_path("sudo") {
+        bail!("{by_hand} as root (`apt-get install {}`)", packages.join(" "));
+    }
+    println!("installing {} for the tests", packages.join(", "));
+    process::run(apt_get(root).args(["update", "-q"]))?;
+    process::run(
+        apt_get(root).args(["install", "-q", "-y", "--no-install-recommends"]).args(packages),
+    )?;
+    match names.into_iter().find(|n| !on_path(n)) {
+        Some(name) => bail!("apt-get went well, but there is still no `{name}` on PATH"),
+        None => Ok(()),
+    }
+}
+
+fn apt_get(root: bool) -> Command {
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        // `-n`: fail instead of asking a machine for a password.
+        command.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_executable(&folder.join(name)))
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file()
+}
+
+/// Asked of `id`, which every machine with apt-get has.
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|done| done.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program-of-outdial"));
+    }
+}

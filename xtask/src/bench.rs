@@ -1,0 +1,40 @@
+//! Starts a benchmark: they are a program of the binary's crate, behind its feature `bench`.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::process;
+
+/// Known benchmarks and what they measure.
+const BENCHES: &[(&str, &str)] = &[
+    ("ingest", "records per second over HTTP, beside the bare database loop"),
+    ("dispatch", "attempts per second, and the cost of one as more calls wait"),
+];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which one; without it they are listed.
+    name: Option<String>,
+    /// Passed on to the benchmark.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Runs one on the release build.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let Some(name) = &options.name else {
+        for (name, measures) in BENCHES {
+            println!("{name:10} {measures}");
+        }
+        return Ok(true);
+    };
+    if !BENCHES.iter().any(|(known, _)| known == name) {
+        let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        bail!("no benchmark `{name}`; there are: {}", known.join(", "));
+    }
+    let program = ["--features", "bench", "--bin", "outdial-bench", "--", name];
+    let mut cargo = process::cargo();
+    cargo.args(["run", "--release", "--package", "outdial"]).args(program).args(&options.rest);
+    process::run(&mut cargo)?;
+    Ok(true)
+}
