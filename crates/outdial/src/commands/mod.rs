@@ -1,0 +1,6 @@
+//! One file for each command. A command reads its flags, does one thing, and says what came of it.
+
+pub(crate) mod batch;
+pub(crate) mod key;
+pub(crate) mod migrate;
+pub(crate) mod workspace;

@@ -1,0 +1,79 @@
+//! `outdial workspace`: works on the database itself, also while it is being served.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_http::keys;
+use outdial_ports::Store;
+use outdial_ports::store::{NewKey, NewWorkspace, Scope, WorkspaceCreated};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::database;
+use crate::entropy::OsEntropy;
+use crate::term::say;
+
+/// Workspaces: organizations that know nothing of each other.
+#[derive(Debug, Args)]
+pub(crate) struct WorkspaceArgs {
+    #[command(subcommand)]
+    command: WorkspaceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkspaceCommand {
+    /// Make a workspace with its user and an API key, which is shown this once.
+    Create {
+        /// Display name.
+        name: String,
+        /// Print one line of JSON: workspaceId, userId, apiKey.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs one of them.
+pub(crate) async fn run(args: &WorkspaceArgs, config: &Config) -> Result<()> {
+    let WorkspaceCommand::Create { name, json: as_json } = &args.command;
+    let store = database::open_tool(config)?;
+    let (created, key) = create(&*store, name).await?;
+    if *as_json {
+        say(json!({
+            "workspaceId": created.workspace, "userId": created.user, "apiKey": key,
+        }));
+    } else {
+        say(format_args!("workspace  {}", created.workspace));
+        say(format_args!("user       {}", created.user));
+        say(format_args!("API key    {key}"));
+        say("The key is not shown again; `outdial key create` makes another.");
+    }
+    Ok(())
+}
+
+/// Makes a workspace, and its first key with every scope.
+pub(crate) async fn create(store: &dyn Store, name: &str) -> Result<(WorkspaceCreated, String)> {
+    let (key, new_key) = new_key(store, "first", Scope::ALL.to_vec()).await?;
+    let new = NewWorkspace {
+        name: name.to_owned(),
+        key: new_key,
+        settings: WorkspaceSettings::default(),
+    };
+    Ok((store.workspace_create(new).await?, key))
+}
+
+/// A new secret, and what the store is to remember of it.
+pub(crate) async fn new_key(
+    store: &dyn Store,
+    name: &str,
+    scopes: Vec<Scope>,
+) -> Result<(String, NewKey)> {
+    let secret = store.secret_fetch().await?;
+    let key = keys::mint(&OsEntropy);
+    let new = NewKey {
+        hash: keys::hash(&secret, &key),
+        hint: keys::hint(&key),
+        name: name.to_owned(),
+        scopes,
+    };
+    Ok((key, new))
+}

@@ -1,0 +1,180 @@
+//! What the operator decides: one typed struct for each concern.
+//!
+//! A setting comes from the TOML file, the environment (`OUTDIAL_SECTION_KEY`) or a flag; the later
+//! of the three wins. A key that nobody knows is refused, never ignored. Nothing here does anything
+//! with a setting; nothing elsewhere reads the environment.
+
+mod database;
+mod load;
+
+use std::path::PathBuf;
+
+use outdial_engine::EngineConfig;
+use serde::Deserialize;
+
+pub(crate) use database::DatabaseUrl;
+pub(crate) use load::{Overrides, load};
+
+/// The commented default file; a test proves it equal to `Config::default()`.
+pub(crate) const DEFAULT_FILE: &str = include_str!("../../outdial.default.toml");
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The HTTP server and what this process does.
+    pub(crate) server: ServerConfig,
+    /// Where the data is.
+    pub(crate) database: DatabaseConfig,
+    /// How much one request, and all of them, may bring.
+    pub(crate) ingest: IngestConfig,
+    /// Placing calls.
+    pub(crate) engine: EngineConfig,
+    /// The carrier that touches no telephone.
+    pub(crate) simulated: SimulatedConfig,
+    /// What is logged, and how.
+    pub(crate) log: LogConfig,
+}
+
+/// The HTTP server and what this process does.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerConfig {
+    /// `host:port`; port 0 takes a free one.
+    pub(crate) listen: String,
+    /// What this process does.
+    pub(crate) role: Role,
+    /// Largest body of a request that brings no calls.
+    pub(crate) body_max_bytes: u64,
+    /// How long a client may send nothing in the middle of a body.
+    pub(crate) body_idle_timeout_ms: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            role: Role::All,
+            body_max_bytes: 1 << 20,
+            body_idle_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// The API, and placing calls.
+    All,
+    /// The API alone: takes lists, places no call.
+    Api,
+    /// Placing calls alone: of HTTP only the health endpoints.
+    Dialer,
+}
+
+impl Role {
+    /// The word in files and flags.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Dialer => "dialer",
+        }
+    }
+
+    /// Whether it places calls.
+    pub(crate) const fn dials(self) -> bool {
+        matches!(self, Self::All | Self::Dialer)
+    }
+
+    /// Whether it serves the API.
+    pub(crate) const fn serves_api(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+}
+
+/// Where the data is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DatabaseConfig {
+    /// `sqlite:FILE`.
+    pub(crate) url: DatabaseUrl,
+}
+
+/// How much one request, and all of them, may bring.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IngestConfig {
+    /// Most records in one request; more is 413.
+    pub(crate) records_max: u64,
+    /// Largest body of one request; more is 413.
+    pub(crate) body_max_bytes: u64,
+    /// Memory of all bodies being taken in at once; beyond it 503 with `Retry-After`.
+    pub(crate) memory_max_bytes: u64,
+    /// Chunks of one request that are on their way to the store at once.
+    pub(crate) chunks_in_flight: u32,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            records_max: 1_000_000,
+            body_max_bytes: 512 << 20,
+            memory_max_bytes: 1 << 30,
+            chunks_in_flight: 4,
+        }
+    }
+}
+
+/// The carrier that touches no telephone.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SimulatedConfig {
+    /// How many times faster than the clock the carrier's time runs.
+    pub(crate) speed: f64,
+    /// File to which the carrier appends what it was asked to place, and what became of it.
+    pub(crate) log: Option<PathBuf>,
+}
+
+impl Default for SimulatedConfig {
+    fn default() -> Self {
+        Self { speed: 1.0, log: None }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogConfig {
+    /// For people or for machines.
+    pub(crate) format: LogFormat,
+    /// What is let through, in the syntax of `tracing`'s `EnvFilter`.
+    pub(crate) filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Human, filter: "info".to_owned() }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people; in colour on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// The word in files and flags.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        }
+    }
+}

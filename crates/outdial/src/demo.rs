@@ -1,0 +1,139 @@
+//! `outdial demo`: the whole journey on one screen, with nothing else installed. Everything after
+//! the workspace goes over HTTP, in the requests that the documents show.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::commands::batch::{add_body, new_idempotency_key, table, upload};
+use crate::commands::workspace;
+use crate::config::{Config, DatabaseUrl};
+use crate::contacts::Contacts;
+use crate::database;
+use crate::serve::Server;
+use crate::term::{Progress, say};
+
+/// The list, also when the binary is far from its sources.
+const CONTACTS: &str = include_str!("../../../examples/contacts.csv");
+/// The carrier's time, unless OUTDIAL_SIMULATED_SPEED says otherwise: a no-answer takes most of a
+/// minute, and nobody wants to watch that.
+const SPEED: f64 = 8.0;
+/// Most calls at once: few enough that there is something to see.
+const CONCURRENCY: u32 = 25;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Flags of `outdial demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// End when the batch is completed, instead of leaving the server up to look around.
+    #[arg(long)]
+    exit: bool,
+}
+
+/// Runs it.
+pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
+    let directory = tempfile::tempdir().context("no temporary directory can be made")?;
+    let mut config = config.clone();
+    config.database.url = DatabaseUrl::Sqlite(directory.path().join("demo.db"));
+    "127.0.0.1:0".clone_into(&mut config.server.listen);
+    if config.simulated.speed == Config::default().simulated.speed {
+        config.simulated.speed = SPEED;
+    }
+    let store = database::open_serve(&config)?;
+    let server = Server::start(&config, store.clone()).await?;
+    let (_, key) = workspace::create(&*store, "Demo").await?;
+    let client = Client::new(&server.url(), &key)?;
+    say("Outdial demo: 200 contacts, called over a simulated carrier. No telephone is touched.\n");
+    say(format_args!("server     {}", server.url()));
+
+    let batch = make_batch(&client).await?;
+    say(format_args!("batch      {batch}"));
+    let contacts = Contacts::from_csv(CONTACTS.as_bytes()).context("the demo's list")?;
+    let body = add_body(&batch, &contacts, None);
+    let data = upload(&client, body, &new_idempotency_key(), true).await?;
+    say(format_args!("added      {} contacts of examples/contacts.csv\n", data["added"]));
+
+    watch(&client, &batch).await?;
+    say(table(&client.dispositions(&batch).await?));
+    if !args.exit {
+        say(look_around(&server.url(), &key, &client.me().await?.user_id, &batch));
+        tokio::signal::ctrl_c().await?;
+    }
+    server.drain().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An agent, a calling number that leads to it, a batch with that number: its id.
+async fn make_batch(client: &Client) -> Result<String> {
+    let variable = |key: &str, kind: &str, required: bool| json!({ "key": key, "type": kind, "required": required });
+    let agent = client
+        .post(
+            "/api/agents",
+            &json!({
+                "name": "Appointment reminder",
+                "languages": ["en-US"],
+                "variables": [
+                    variable("name", "string", true),
+                    variable("appointment_date", "date", true),
+                    variable("appointment_time", "string", true),
+                    variable("clinic", "string", true),
+                    variable("reason", "string", false),
+                ],
+                "connection": {
+                    "type": "announcement",
+                    "text": "Hello {{name}}, this is {{clinic}}. We expect you on \
+                             {{appointment_date}} at {{appointment_time}}.",
+                },
+            }),
+        )
+        .await?;
+    let user = client.me().await?.user_id;
+    let phone = client
+        .post(
+            "/api/call/add-phone",
+            &json!({
+                "userId": user, "phoneNumber": "12025550143", "integration": "simulated",
+                "agentId": agent["_id"],
+            }),
+        )
+        .await?;
+    let batch = client
+        .post(
+            "/api/call/createBatch",
+            &json!({
+                "batchName": "Appointment reminders", "callingNumbers": [phone["_id"]],
+                "retry": 1, "delay": 2, "concurrency": CONCURRENCY,
+            }),
+        )
+        .await?;
+    batch.as_str().map(str::to_owned).context("the server's answer has no batch id")
+}
+
+async fn watch(client: &Client, batch: &str) -> Result<()> {
+    let mut bar = Progress::new("called", 0, false);
+    loop {
+        let progress = client.progress(batch).await?;
+        let done = progress.total.saturating_sub(progress.unfinished);
+        bar.update(done, progress.total, &progress.status);
+        if progress.status == "completed" {
+            bar.finish();
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn look_around(url: &str, key: &str, user: &str, batch: &str) -> String {
+    let filter = json!({ "callStatus": Value::from("no-answer") });
+    format!(
+        "\nThe server stays up until Ctrl-C. To look around:\n\n\
+         curl -H 'x-api-key: {key}' {url}/api/call/batches/{user}\n\
+         curl -H 'x-api-key: {key}' {url}/api/call/batch-details/{batch}?limit=3\n\
+         curl -H 'x-api-key: {key}' -G {url}/api/call/batch-details/{batch} \
+         --data-urlencode 'filter={filter}'"
+    )
+}

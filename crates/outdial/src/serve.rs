@@ -1,0 +1,261 @@
+//! `outdial serve`, and the server inside `outdial demo`: the rooms, wired together.
+//!
+//! The store is opened first and closed last. HTTP and the engine know nothing of each other but a
+//! `Notify`: a hint that there is something to do.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use axum::Router;
+use clap::Args;
+use outdial_engine::{Drained, Engine};
+use outdial_http::{App, HttpConfig};
+use outdial_ports::{Clock, Entropy, Store};
+use outdial_store::SqliteStore;
+use outdial_telephony::simulated::{SimulatedCarrier, SimulatedConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::SystemClock;
+use crate::commands::workspace;
+use crate::config::{Config, Role};
+use crate::database;
+use crate::entropy::OsEntropy;
+use crate::term::{hint, say};
+
+/// How often it is looked whether the store has stopped for good.
+const LOOK_AT_STORE_EVERY: Duration = Duration::from_millis(250);
+
+/// Flags of `outdial serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to serve the API, host:port; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// What this process does.
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<Role>,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
+pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
+    // First of all, so that a signal that comes early is not lost.
+    let mut signals = Signals::new()?;
+    let store = database::open_serve(config)?;
+    let mut server = Server::start(config, store.clone()).await?;
+    if config.server.role.serves_api() {
+        greet_if_new(&*store).await?;
+    }
+    say(format_args!("listening on {}", server.url()));
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        why = server.failed() => Some(why),
+    };
+    tokio::select! {
+        drained = server.drain() => drained?,
+        () = signals.next() => {
+            hint("outdial: a second signal: ending at once; what is live is resolved at the next start");
+            std::process::exit(130);
+        }
+    }
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// A new database gets a workspace, and the person in front of it its key.
+async fn greet_if_new(store: &dyn Store) -> Result<()> {
+    if !store.workspace_list().await?.is_empty() {
+        return Ok(());
+    }
+    let (created, key) = workspace::create(store, "Default").await?;
+    say(format_args!(
+        "This database is new. It has a workspace now; its API key is shown this once:\n\n\
+         \x20 workspace  {}\n  user       {}\n  API key    {key}\n",
+        created.workspace, created.user
+    ));
+    Ok(())
+}
+
+/// The running parts of a server.
+pub(crate) struct Server {
+    address: SocketAddr,
+    store: Arc<SqliteStore>,
+    stop: watch::Sender<bool>,
+    parts: JoinSet<Part>,
+}
+
+/// What a part of the server ended with.
+enum Part {
+    Http(std::io::Result<()>),
+    Engine(Drained),
+}
+
+impl Server {
+    /// Starts what the role asks for on an open store.
+    pub(crate) async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self> {
+        let listen = &config.server.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("{listen} cannot be listened on (--listen takes another)"))?;
+        let address = listener.local_addr()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let wake = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(false);
+        let mut parts = JoinSet::new();
+        if config.server.role.dials() {
+            let carrier =
+                SimulatedCarrier::new(carrier_config(config), clock.clone(), entropy.clone())?;
+            let ports = (store.clone(), Arc::new(carrier), clock.clone(), entropy.clone());
+            let (store, carrier, clock, entropy) = ports;
+            let engine =
+                Engine::new(config.engine.clone(), store, carrier, clock, entropy, wake.clone());
+            let stop = asked_to_stop(stopped.clone());
+            parts.spawn(async { Part::Engine(engine.run(stop).await) });
+        }
+        let secret = store.secret_fetch().await?;
+        let app = App::new(store.clone(), clock, entropy, wake, secret, http_config(config));
+        let api = outdial_http::router(app);
+        let router = if config.server.role.serves_api() { api } else { health_only(&api) };
+        let limit = Duration::from_millis(config.engine.drain_limit_ms);
+        parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
+        Ok(Self { address, store, stop, parts })
+    }
+
+    /// Where its API is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns only when a part has ended that nobody asked to end, or must not go on.
+    async fn failed(&mut self) -> anyhow::Error {
+        let ended = tokio::select! {
+            ended = self.parts.join_next() => ended,
+            () = stopped_for_good(&self.store) => {
+                return anyhow!(
+                    "the disk failed to keep what was written: nothing more is taken in. What was \
+                     acknowledged is safe; look at the disk, then start again"
+                );
+            }
+        };
+        match ended {
+            Some(Ok(Part::Http(Err(error)))) => {
+                anyhow::Error::new(error).context("the HTTP server ended")
+            }
+            Some(Ok(Part::Http(Ok(())))) => anyhow!("the HTTP server ended"),
+            Some(Ok(Part::Engine(_))) => anyhow!("the engine ended"),
+            Some(Err(error)) => {
+                anyhow::Error::new(error).context("a part of the server broke down")
+            }
+            None => anyhow!("nothing runs"),
+        }
+    }
+
+    /// Takes no more requests and places no more calls; waits for those that are under way, for as
+    /// long as the configuration says.
+    pub(crate) async fn drain(mut self) -> Result<()> {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.parts.join_next().await {
+            match ended.context("a part of the server broke down")? {
+                Part::Http(result) => result.context("the HTTP server")?,
+                Part::Engine(Drained { still_live: 0 }) => {}
+                Part::Engine(Drained { still_live }) => {
+                    tracing::warn!(still_live, "calls were not over; the next start resolves them");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Serves HTTP until it is asked to stop; requests under way may take at most `limit` then.
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stopped: watch::Receiver<bool>,
+    limit: Duration,
+) -> std::io::Result<()> {
+    let serving =
+        axum::serve(listener, router).with_graceful_shutdown(asked_to_stop(stopped.clone()));
+    let too_late = async {
+        asked_to_stop(stopped).await;
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_late => {
+            tracing::warn!("requests were still under way at the end of the drain");
+            Ok(())
+        }
+    }
+}
+
+/// Returns when the store has stopped after a failed fsync.
+async fn stopped_for_good(store: &SqliteStore) {
+    while !store.has_stopped() {
+        tokio::time::sleep(LOOK_AT_STORE_EVERY).await;
+    }
+}
+
+async fn asked_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error: the server was dropped, which asks for the same.
+    let _dropped = stopped.wait_for(|stop| *stop).await;
+}
+
+/// A process that only dials tells how it is, and nothing else.
+fn health_only(api: &Router) -> Router {
+    Router::new().route_service("/healthz", api.clone()).route_service("/readyz", api.clone())
+}
+
+fn carrier_config(config: &Config) -> SimulatedConfig {
+    let simulated = &config.simulated;
+    SimulatedConfig { speed: simulated.speed, placed_log: simulated.log.clone() }
+}
+
+fn http_config(config: &Config) -> HttpConfig {
+    HttpConfig {
+        ingest_body_max_bytes: config.ingest.body_max_bytes,
+        ingest_records_max: config.ingest.records_max,
+        ingest_budget_bytes: config.ingest.memory_max_bytes,
+        body_max_bytes: config.server.body_max_bytes,
+        body_idle_timeout_ms: config.server.body_idle_timeout_ms,
+        ingest_chunks_in_flight: config.ingest.chunks_in_flight,
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns at the next of either.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_rooms_are_ours() {
+        assert_eq!(http_config(&Config::default()), HttpConfig::default());
+    }
+}

@@ -1,0 +1,165 @@
+//! The command line.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, PATIENCE, Server, outdial, run, stderr_of, stdout_of, try_send};
+
+fn json_of(text: &str) -> Value {
+    assert_eq!(text.lines().count(), 1, "one line: {text}");
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_workspace_is_one_line_of_json_and_its_key_is_good() {
+    let home = Home::new(&[]);
+    let server = home.serve();
+    // While it is being served, too.
+    let line = stdout_of(home.outdial().args(["workspace", "create", "Second", "--json"]));
+    let made = json_of(&line);
+    let keys: Vec<&String> = made.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["apiKey", "userId", "workspaceId"]);
+    let key = made["apiKey"].as_str().unwrap();
+    let me = try_send(&server.url, key, "GET", "/api/me", &[], Vec::new()).unwrap().expect(200);
+    assert_eq!(me["data"]["workspaceId"], made["workspaceId"]);
+    assert_eq!(me["data"]["userId"], made["userId"]);
+    assert_ne!(me["data"]["workspaceId"], json!(home.workspace));
+    // Two workspaces: which one is meant has to be said.
+    let error = stderr_of(home.outdial().args(["key", "list"]));
+    assert!(error.contains("--workspace") && error.contains("Second"), "{error}");
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked_while_served() {
+    let home = Home::new(&[]);
+    let server = home.serve();
+    let create = ["key", "create", "--name", "reader", "--scopes", "calls:read", "--json"];
+    let made = json_of(&stdout_of(home.outdial().args(create)));
+    let (id, key) = (made["_id"].as_str().unwrap(), made["apiKey"].as_str().unwrap());
+    let me = |key: &str| try_send(&server.url, key, "GET", "/api/me", &[], Vec::new()).unwrap();
+    assert_eq!(me(key).expect(200)["data"]["scopes"], json!(["calls:read"]));
+
+    let listed = stdout_of(home.outdial().args(["key", "list", "--json"]));
+    let listed: Vec<Value> = listed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[1]["_id"], made["_id"]);
+    assert!(!listed.iter().any(|k| k.to_string().contains(key)), "a list shows no secret");
+
+    stdout_of(home.outdial().args(["key", "revoke", id]));
+    me(key).expect(401);
+    me(&home.key).expect(200);
+    let error = stderr_of(home.outdial().args(["key", "revoke", id]));
+    assert!(error.contains(id), "{error}");
+    assert!(stdout_of(home.outdial().args(["key", "list"])).contains("revoked"));
+}
+
+#[test]
+fn a_batch_is_made_filled_and_watched() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    let server = home.serve();
+    let number = server.make_number();
+    let created = batch(&home, &server, &["create", "--name", "From a file", "--numbers", &number]);
+    let id = created.trim();
+    let list = home.write(
+        "list.csv",
+        "phoneNumber,name,note\n12125550100,\"Ann \"\"A\"\" Lee\",é\n12125550181,Bo,\n",
+    );
+    let list = list.to_str().unwrap();
+    let added = batch(&home, &server, &["add", id, list, "--idempotency-key", "one", "--json"]);
+    let added = json_of(&added);
+    assert_eq!(added["added"], 2);
+    let again = batch(&home, &server, &["add", id, list, "--idempotency-key", "one", "--json"]);
+    assert_eq!(json_of(&again), added, "the same key, the same answer");
+    let done = json_of(&batch(&home, &server, &["watch", id, "--json"]));
+    let wanted = json!({
+        "batchId": id, "status": "completed", "total": 2,
+        "dispositions": { "completed": 1, "busy": 1 },
+    });
+    assert_eq!(done, wanted);
+    let calls = server.all_calls(id);
+    let ann = calls.iter().find(|c| c["phoneNumber"] == "12125550100").unwrap();
+    assert_eq!((&ann["name"], &ann["note"]), (&json!("Ann \"A\" Lee"), &json!("é")));
+}
+
+#[test]
+fn bad_records_are_shown_with_their_lines() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    let server = home.serve();
+    let number = server.make_number();
+    let id = server.make_batch(&number, &json!({}));
+    let list = home.write("list.csv", "phoneNumber,name\n12125550100,Ann\n12,Bo\n12125550101,\n");
+    let add = ["batch", "add", &id, list.to_str().unwrap(), "--url", &server.url];
+    let error = stderr_of(home.outdial().env("OUTDIAL_API_KEY", &home.key).args(add));
+    assert!(error.contains("line 3") && error.contains("invalid_phone_number"), "{error}");
+    assert!(error.contains("line 4") && error.contains("missing_variable"), "{error}");
+    assert_eq!(server.details(&id, &[])["total"], 0);
+
+    let text = batch(&home, &server, &["add", &id, list.to_str().unwrap(), "--skip-invalid"]);
+    assert!(text.contains("1 of 3"), "{text}");
+    server.wait_completed(&id, PATIENCE);
+}
+
+#[test]
+fn a_client_without_key_or_server_says_what_to_do() {
+    let error = stderr_of(outdial().args(["batch", "watch", "0"]));
+    assert!(error.contains("OUTDIAL_API_KEY"), "{error}");
+    let nobody = ["batch", "watch", "64e5f12345abcdef98765432", "--url", "http://127.0.0.1:1"];
+    let error = stderr_of(outdial().env("OUTDIAL_API_KEY", "od_x").args(nobody));
+    assert!(error.contains("is the server running"), "{error}");
+}
+
+#[test]
+fn a_new_database_gets_a_workspace_whose_key_is_printed_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = Home::at(directory);
+    let (server, said) = home.serve_and_listen();
+    let key = said.iter().find_map(|line| line.trim().strip_prefix("API key")).unwrap().trim();
+    try_send(&server.url, key, "GET", "/api/me", &[], Vec::new()).unwrap().expect(200);
+    server.kill9();
+    let (_server, said) = home.serve_and_listen();
+    assert!(!said.iter().any(|line| line.contains("API key")), "{said:?}");
+}
+
+#[test]
+fn a_file_is_served_once() {
+    let home = Home::new(&[]);
+    let server = home.serve();
+    for second in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
+        let error = stderr_of(home.outdial().args(second));
+        assert!(error.contains("served") || error.contains("in use"), "{error}");
+    }
+    server.get("/api/me").expect(200);
+    server.kill9();
+    stdout_of(home.outdial().args(["migrate"]));
+}
+
+#[test]
+fn settings_that_nobody_knows_are_refused() {
+    let home = Home::new(&[]);
+    let file = home.write("outdial.toml", "[server]\nlisten = \"127.0.0.1:0\"\nport = 8080\n");
+    let error = stderr_of(home.outdial().args(["serve", "--config", file.to_str().unwrap()]));
+    assert!(error.contains("port") && error.contains("outdial.toml"), "{error}");
+    let error = stderr_of(home.outdial().arg("serve").env("OUTDIAL_SERVER_PORT", "8080"));
+    assert!(error.contains("OUTDIAL_SERVER_PORT"), "{error}");
+    let postgres = ["serve", "--database-url", "postgres://localhost/outdial"];
+    let error = stderr_of(outdial().args(postgres));
+    assert!(error.contains("SQLite only"), "{error}");
+}
+
+#[test]
+fn the_documents_are_printed() {
+    let openapi = stdout_of(outdial().arg("openapi"));
+    let openapi: Value = serde_json::from_str(&openapi).unwrap();
+    assert!(openapi["paths"]["/api/call/addCallsToBatch"]["post"].is_object());
+    let config = stdout_of(outdial().arg("config"));
+    let home = Home::new(&[]);
+    let file = home.write("outdial.toml", &config);
+    let file = file.to_str().unwrap();
+    assert!(run(home.outdial().args(["key", "list", "--config", file])).status.success());
+}
+
+/// `outdial batch …` against a server; its standard output.
+fn batch(home: &Home, server: &Server<'_>, args: &[&str]) -> String {
+    let mut command = home.outdial();
+    command.env("OUTDIAL_API_KEY", &home.key).arg("batch").args(args);
+    stdout_of(command.args(["--url", &server.url]))
+}
