@@ -52,6 +52,8 @@ pub(crate) struct Suite {
     failed: u32,
     ignored: u32,
     took: Duration,
+    /// Names of the tests that failed, as far as they said so.
+    broken: Vec<String>,
 }
 
 impl Suite {
@@ -196,12 +198,15 @@ fn single(name: &str, done: &Result<()>, took: Duration) -> Suite {
 fn report(suites: &[Suite], build: Duration, whole: Duration) -> bool {
     let width = suites.iter().map(|s| s.name.len()).max().unwrap_or(0).max(12);
     println!("\n{:width$}  passed  failed  ignored  minutes", "suite");
-    for Suite { name, passed, failed, ignored, took } in suites {
+    for Suite { name, passed, failed, ignored, took, .. } in suites {
         let took = minutes(*took);
         println!("{name:width$}  {passed:6}  {failed:6}  {ignored:7}  {took:>7}");
     }
     println!("{:width$}  {:>33}", "(building)", minutes(build));
     println!("{:width$}  {:>33}\n", "(all)", minutes(whole));
+    for suite in suites.iter().filter(|s| s.failed > 0) {
+        println!("failed: {} {}", suite.name, suite.broken.join(", "));
+    }
     let passed: u32 = suites.iter().map(|s| s.passed).sum();
     let failed: u32 = suites.iter().map(|s| s.failed).sum();
     println!("{passed} passed, {failed} failed");

@@ -56,11 +56,13 @@ pub(super) struct Listener<Names> {
     names: Names,
     current: Option<(String, Stopwatch)>,
     suites: Vec<Suite>,
+    /// Names of the current suite's tests that failed.
+    broken: Vec<String>,
 }
 
 impl<Names: Fn(&str) -> Option<String>> Listener<Names> {
     pub(super) fn new(names: Names) -> Self {
-        Self { names, current: None, suites: Vec::new() }
+        Self { names, current: None, suites: Vec::new(), broken: Vec::new() }
     }
 
     /// Takes a line in, and returns it when it is worth showing.
@@ -71,6 +73,11 @@ impl<Names: Fn(&str) -> Option<String>> Listener<Names> {
             self.current = Some((name, Stopwatch::start()));
         } else if let Some(result) = trimmed.strip_prefix("test result: ") {
             self.result(result);
+        }
+        if let Some(name) =
+            trimmed.strip_prefix("test ").and_then(|t| t.strip_suffix(" ... FAILED"))
+        {
+            self.broken.push(name.to_owned());
         }
         let passed = trimmed.starts_with("test ") && trimmed.ends_with(" ... ok");
         (!passed && !trimmed.is_empty()).then_some(line)
@@ -107,13 +114,15 @@ impl<Names: Fn(&str) -> Option<String>> Listener<Names> {
         let (passed, failed, ignored) = (count(" passed"), count(" failed"), count(" ignored"));
         // What says FAILED has failed, whatever it counted.
         let failed = if text.starts_with("FAILED") { failed.max(1) } else { failed };
-        self.suites.push(Suite { name, passed, failed, ignored, took });
+        let broken = std::mem::take(&mut self.broken);
+        self.suites.push(Suite { name, passed, failed, ignored, took, broken });
     }
 
     /// A suite that began and never told its result died on the way.
     fn close(&mut self) {
         if let Some((name, watch)) = self.current.take() {
-            self.suites.push(Suite::single(&name, false, watch.elapsed()));
+            let broken = std::mem::take(&mut self.broken);
+            self.suites.push(Suite { broken, ..Suite::single(&name, false, watch.elapsed()) });
         }
     }
 }
@@ -168,5 +177,7 @@ error: test failed, to rerun pass `-p x --test b`";
         assert_eq!(listener.hear("test a ... ok"), None);
         assert_eq!(listener.hear("test b ... FAILED"), Some("test b ... FAILED"));
         assert_eq!(listener.hear("note: slow"), Some("note: slow"));
+        listener.hear("test result: FAILED. 1 passed; 1 failed; 0 ignored;");
+        assert_eq!(listener.finish()[0].broken, ["b"]);
     }
 }
