@@ -141,10 +141,11 @@ impl Client {
                     return Ok(data);
                 }
                 Ok(_) => ("some chunks were not stored".to_owned(), None),
-                Err(error) => match may_try_again(&error) {
-                    Some(at_least) if tries < TRIES => (format!("{error:#}"), at_least),
-                    _ => return Err(error),
-                },
+                Err(error) if tries < TRIES && may_pass(&error) => {
+                    let refused = error.downcast_ref::<Refused>();
+                    (format!("{error:#}"), refused.and_then(|r| r.retry_after))
+                }
+                Err(error) => return Err(error),
             };
             let this = wait.max(at_least.unwrap_or_default());
             again(&format!("{why}; once more in {} s", this.as_secs_f32()));
@@ -240,20 +241,14 @@ impl Client {
     }
 }
 
-/// Whether the same request may be sent again, and the least wait that the server asked for.
-#[expect(clippy::option_option, reason = "whether, and if so how long at least")]
-fn may_try_again(error: &anyhow::Error) -> Option<Option<Duration>> {
-    match error.downcast_ref::<Refused>() {
-        Some(refused) => {
-            let passing = matches!(
-                refused.status,
-                StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-            );
-            (passing || refused.status.is_server_error()).then_some(refused.retry_after)
-        }
-        // No answer: it may have been done or not; the key makes sending it again safe.
-        None => Some(None),
-    }
+/// Whether the same request may fare better later. Without an answer it may have been done or not:
+/// only a request that is safe to repeat may go by this.
+pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_none_or(|refused| {
+        let passing =
+            [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+        refused.status.is_server_error() || passing.contains(&refused.status)
+    })
 }
 
 fn total_of(details: &Value) -> Result<u64> {

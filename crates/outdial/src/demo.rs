@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use outdial_ports::Store;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -45,10 +46,22 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
     }
     let store = database::open_serve(&config)?;
     let server = Server::start(&config, store.clone()).await?;
-    let (_, key) = workspace::create(&*store, "Demo").await?;
-    let client = Client::new(&server.url(), &key)?;
+    // Ctrl-C at any moment: the server is drained, the directory removed.
+    tokio::select! {
+        done = journey(&server, &*store, args.exit) => done?,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    server.drain().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From a workspace to the summary; without `exit` it then waits for ever.
+async fn journey(server: &Server, store: &dyn Store, exit: bool) -> Result<()> {
+    let (_, key) = workspace::create(store, "Demo").await?;
+    let url = server.url();
+    let client = Client::new(&url, &key)?;
     say("Outdial demo: 200 contacts, called over a simulated carrier. No telephone is touched.\n");
-    say(format_args!("server     {}", server.url()));
+    say(format_args!("server     {url}"));
 
     let batch = make_batch(&client).await?;
     say(format_args!("batch      {batch}"));
@@ -59,12 +72,11 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
 
     watch(&client, &batch).await?;
     say(table(&client.dispositions(&batch).await?));
-    if !args.exit {
-        say(look_around(&server.url(), &key, &client.me().await?.user_id, &batch));
-        tokio::signal::ctrl_c().await?;
+    if !exit {
+        say(look_around(&url, &key, &client.me().await?.user_id, &batch));
+        std::future::pending::<()>().await;
     }
-    server.drain().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// An agent, a calling number that leads to it, a batch with that number: its id.

@@ -59,6 +59,13 @@ impl Progress {
         }
     }
 
+    /// Says something beside it.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| hint(line));
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::client::{Client, Refused, Sent};
+use crate::client::{Client, Refused, Sent, may_pass};
 use crate::contacts::Contacts;
 use crate::entropy::OsEntropy;
 use crate::term::{Progress, hint, say};
@@ -17,6 +17,8 @@ use crate::term::{Progress, hint, say};
 const FAULTS_SHOWN: usize = 20;
 /// How often `watch` looks, at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many looks of `watch` may fail one after the other.
+const FAILURES_IN_A_ROW: u32 = 10;
 
 /// Make a batch, fill it, watch it. The API key is taken from OUTDIAL_API_KEY.
 #[derive(Debug, Args)]
@@ -158,9 +160,21 @@ async fn run_add(client: &Client, args: &AddArgs, as_json: bool) -> Result<()> {
 }
 
 async fn run_watch(client: &Client, batch: &str, as_json: bool) -> Result<()> {
+    // A wrong id or address is told at once; a server that restarts later on is waited for.
+    client.progress(batch).await?;
     let mut bar = Progress::new("called", 0, as_json);
+    let mut failures = 0;
     let total = loop {
-        let progress = client.progress(batch).await?;
+        let progress = match client.progress(batch).await {
+            Err(error) if failures < FAILURES_IN_A_ROW && may_pass(&error) => {
+                failures += 1;
+                bar.note(&format!("{error:#}"));
+                tokio::time::sleep(LOOK_EVERY * failures).await;
+                continue;
+            }
+            looked => looked?,
+        };
+        failures = 0;
         let done = progress.total.saturating_sub(progress.unfinished);
         bar.update(done, progress.total, &progress.status);
         if progress.status == "completed" {
