@@ -262,7 +262,8 @@ mod tests {
             ("18765550123", "JM"),
             ("442079460000", "GB"),
             ("441534880000", "JE"),
-            ("447911123456", "GB"),
+            ("447400123456", "GB"),
+            ("447911123456", "GG"),
             ("74951234567", "RU"),
             ("77172123456", "KZ"),
             ("390612345678", "IT"),
@@ -283,7 +284,7 @@ mod tests {
         let table = [
             ("19002345678", NumberKind::PremiumRate, Some("US")),
             ("449012345678", NumberKind::PremiumRate, Some("GB")),
-            ("448431234567", NumberKind::SharedCost, Some("GB")),
+            ("39848123456", NumberKind::SharedCost, Some("IT")),
             ("80812345678", NumberKind::SharedCost, None),
             ("979123456789", NumberKind::PremiumRate, None),
             ("870773111632", NumberKind::Satellite, None),
