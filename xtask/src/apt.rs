@@ -36,9 +36,9 @@ pub(crate) fn ensure_programs() -> Result<()> {
         bail!("{by_hand} as root (`apt-get install {}`)", packages.join(" "));
     }
     println!("installing {} for the tests", packages.join(", "));
-    process::run(apt_get(root).args(["update", "-q"]))?;
+    process::run(apt_get(root).args(["update", "-qq"]))?;
     process::run(
-        apt_get(root).args(["install", "-q", "-y", "--no-install-recommends"]).args(packages),
+        apt_get(root).args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages),
     )?;
     match names.into_iter().find(|n| !on_path(n)) {
         Some(name) => bail!("apt-get went well, but there is still no `{name}` on PATH"),
