@@ -1,0 +1,148 @@
+//! Workspaces, their settings, their keys.
+
+use outdial_core::id::{KeyId, UserId, WorkspaceId};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_ports::store::{
+    KeyRecord, NewKey, NewWorkspace, Principal, Scope, Scopes, StoreError, WorkspaceCreated,
+    WorkspaceRecord,
+};
+use rusqlite::{Row, params};
+
+use super::db::SqliteDb;
+use super::error::corrupt;
+use super::rows::{Id, RowExt};
+use super::sql;
+
+impl SqliteDb {
+    pub(super) fn ping(&mut self) -> Result<(), StoreError> {
+        self.secret_fetch().map(|_| ())
+    }
+
+    pub(super) fn secret_fetch(&mut self) -> Result<[u8; 32], StoreError> {
+        self.one(sql!("meta/secret"), [], |r| r.get(0))?.ok_or_else(|| corrupt("lack of a secret"))
+    }
+
+    pub(super) fn workspace_create(
+        &mut self,
+        new: &NewWorkspace,
+    ) -> Result<WorkspaceCreated, StoreError> {
+        let now = self.now().as_millis();
+        let settings = to_json(&new.settings)?;
+        let ws = self.insert(sql!("workspace/insert"), params![now, new.name, settings])?;
+        let user = self.insert(sql!("workspace/insert_user"), params![now, ws])?;
+        self.exec(sql!("dispatch/init"), [ws])?;
+        let workspace = WorkspaceId::of(ws, now);
+        let key = self.key_create(workspace, &new.key)?.id;
+        Ok(WorkspaceCreated { workspace, user: UserId::of(user, now), key })
+    }
+
+    pub(super) fn workspace_list(&mut self) -> Result<Vec<WorkspaceRecord>, StoreError> {
+        self.all(sql!("workspace/list"), [], |r| {
+            Ok(WorkspaceRecord { id: r.id(0)?, user: r.id(2)?, name: r.get(4)? })
+        })
+    }
+
+    pub(super) fn settings_fetch(
+        &mut self,
+        ws: WorkspaceId,
+    ) -> Result<WorkspaceSettings, StoreError> {
+        self.one(sql!("workspace/settings"), params![ws.seq64(), ws.secs()], |r| r.json(0))?
+            .ok_or_else(|| no_workspace(ws))
+    }
+
+    pub(super) fn settings_update(
+        &mut self,
+        ws: WorkspaceId,
+        settings: &WorkspaceSettings,
+    ) -> Result<(), StoreError> {
+        let settings = to_json(settings)?;
+        let key = params![ws.seq64(), ws.secs(), settings];
+        if self.exec(sql!("workspace/set_settings"), key)? == 0 {
+            return Err(no_workspace(ws));
+        }
+        self.dispatch_bump(ws.seq64())
+    }
+
+    pub(super) fn key_create(
+        &mut self,
+        ws: WorkspaceId,
+        key: &NewKey,
+    ) -> Result<KeyRecord, StoreError> {
+        let now = self.now();
+        let seq = self.insert(
+            sql!("key/insert"),
+            params![
+                now.as_millis(),
+                ws.seq64(),
+                key.hash,
+                key.hint,
+                key.name,
+                scope_words(&key.scopes)
+            ],
+        )?;
+        Ok(KeyRecord {
+            id: KeyId::of(seq, now.as_millis()),
+            name: key.name.clone(),
+            hint: key.hint.clone(),
+            scopes: key.scopes.clone(),
+            created_at: now,
+            revoked_at: None,
+        })
+    }
+
+    pub(super) fn key_list(&mut self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError> {
+        self.all(sql!("key/list"), [ws.seq64()], |r| {
+            Ok(KeyRecord {
+                id: r.id(0)?,
+                created_at: r.time(1)?,
+                name: r.get(2)?,
+                hint: r.get(3)?,
+                scopes: scopes(r, 4)?,
+                revoked_at: r.time_opt(5)?,
+            })
+        })
+    }
+
+    pub(super) fn key_revoke(&mut self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
+        let now = self.now().as_millis();
+        let id = params![key.seq64(), key.secs(), ws.seq64(), now];
+        if self.exec(sql!("key/revoke"), id)? == 0 {
+            return Ok(false);
+        }
+        self.dispatch_bump(ws.seq64())?;
+        Ok(true)
+    }
+
+    pub(super) fn key_authenticate(
+        &mut self,
+        hash: &[u8; 32],
+    ) -> Result<Option<Principal>, StoreError> {
+        self.one(sql!("key/authenticate"), params![hash], |r| {
+            Ok(Principal {
+                key: r.id(0)?,
+                workspace: r.id(2)?,
+                user: r.id(4)?,
+                scopes: scopes(r, 6)?,
+            })
+        })
+    }
+}
+
+/// What is stored as JSON can always be written as JSON.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Internal(e.to_string()))
+}
+
+fn no_workspace(ws: WorkspaceId) -> StoreError {
+    StoreError::Internal(format!("no workspace {ws}"))
+}
+
+fn scope_words(scopes: &Scopes) -> String {
+    scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn scopes(row: &Row<'_>, i: usize) -> rusqlite::Result<Scopes> {
+    row.word(i, |words| {
+        words.split(',').filter(|w| !w.is_empty()).map(Scope::parse).collect::<Option<Scopes>>()
+    })
+}

@@ -1,0 +1,251 @@
+//! Attempts between their commit and their end, and what the end makes of their call.
+
+use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
+use outdial_core::call::{CallFacts, CallNext, WaitReason};
+use outdial_core::id::AttemptId;
+use outdial_core::outcome::Disposition;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{FinishResult, OpenAttempt, StoreError};
+use rusqlite::{Row, params};
+
+use super::call::{attempt_state, attempt_state_number};
+use super::db::SqliteDb;
+use super::rows::{Id, RowExt};
+use super::sql;
+use super::totals::Delta;
+
+/// An attempt to finish, with the rows that its end touches.
+struct Ending {
+    state: AttemptState,
+    trunk: i64,
+    call: i64,
+    phone: i64,
+    picked: bool,
+    batch: i64,
+    workspace: i64,
+    batch_deleted: bool,
+}
+
+/// What was added for a call while it was on the phone.
+struct Deferred {
+    class: i64,
+    lane: Option<u32>,
+    agent: i64,
+    agent_version: u32,
+    blocked: Option<(Disposition, String)>,
+    fields: String,
+}
+
+impl SqliteDb {
+    pub(super) fn attempt_record(
+        &mut self,
+        attempt: AttemptId,
+        progress: AttemptProgress,
+    ) -> Result<bool, StoreError> {
+        if progress.state.is_over() || progress.state == AttemptState::Intent {
+            return Err(StoreError::Internal(format!("{:?} is no progress", progress.state)));
+        }
+        let state = attempt_state_number(progress.state);
+        let at = progress.at.as_millis();
+        let row = params![attempt.seq64(), attempt.secs(), state, at];
+        Ok(self.exec(sql!("attempt/record"), row)? == 1)
+    }
+
+    pub(super) fn attempt_fetch(
+        &mut self,
+        attempt: AttemptId,
+    ) -> Result<Option<OpenAttempt>, StoreError> {
+        self.one(sql!("attempt/open"), params![attempt.seq64(), attempt.secs()], open_attempt)
+    }
+
+    pub(super) fn attempt_list_orphaned(
+        &mut self,
+        limit: u32,
+    ) -> Result<Vec<OpenAttempt>, StoreError> {
+        self.all(sql!("attempt/orphaned"), params![self.instance, limit], open_attempt)
+    }
+
+    pub(super) fn live_list_recalled(&mut self) -> Result<Vec<AttemptId>, StoreError> {
+        self.all(sql!("attempt/recalled"), [self.instance], |r| r.id(0))
+    }
+
+    pub(super) fn attempt_finish(
+        &mut self,
+        attempt: AttemptId,
+        end: &AttemptEnd,
+        next: CallNext,
+        trunk_paused_until: Option<Timestamp>,
+    ) -> Result<FinishResult, StoreError> {
+        if !end.state.is_over() {
+            return Err(StoreError::Internal(format!("{:?} is no end", end.state)));
+        }
+        let key = params![attempt.seq64(), attempt.secs()];
+        let ending = self
+            .one(sql!("attempt/to_finish"), key, ending)?
+            .ok_or_else(|| StoreError::Internal(format!("no attempt {attempt}")))?;
+        if ending.state.is_over() {
+            return Ok(FinishResult::AlreadyOver);
+        }
+        self.attempt_end(attempt, end)?;
+        let number = params![ending.workspace, ending.phone, attempt.seq64()];
+        self.exec(sql!("attempt/release_number"), number)?;
+        self.call_after(&ending, end, next)?;
+        if let Some(until) = trunk_paused_until {
+            self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
+            self.dispatch_bump(ending.workspace)?;
+        }
+        Ok(FinishResult::Applied)
+    }
+
+    /// Writes the attempt's own row.
+    fn attempt_end(&self, attempt: AttemptId, end: &AttemptEnd) -> Result<(), StoreError> {
+        let millis = |t: Option<Timestamp>| t.map(Timestamp::as_millis);
+        self.exec(
+            sql!("attempt/finish"),
+            params![
+                attempt.seq64(),
+                attempt_state_number(end.state),
+                millis(end.sent_at),
+                millis(end.ringing_at),
+                millis(end.answered_at),
+                end.ended_at.as_millis(),
+                end.outcome.disposition.as_str(),
+                end.outcome.fault.as_str(),
+                end.outcome.reason,
+                end.sip_status,
+                end.outcome.charged,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Moves the call on, with the fields that waited for this, and the batch's totals with it.
+    fn call_after(
+        &self,
+        ending: &Ending,
+        end: &AttemptEnd,
+        next: CallNext,
+    ) -> Result<(), StoreError> {
+        let now = self.now().as_millis();
+        let outcome = &end.outcome;
+        let charged = i64::from(outcome.charged);
+        let uncharged = i64::from(!outcome.charged && end.state != AttemptState::NotSent);
+        let picked = i64::from(outcome.picked && !ending.picked);
+        let mut delta = Delta { live: -1, picked, ..Delta::default() };
+        let next = if ending.batch_deleted { without_retry(end, next) } else { next };
+        let call = ending.call;
+        match next {
+            CallNext::Pending { not_before, reason, is_retry } => {
+                delta.pending += 1;
+                let reason = Some(reason).filter(|r| *r != WaitReason::Due);
+                let row = params![
+                    call,
+                    is_retry,
+                    not_before.as_millis(),
+                    reason.map(WaitReason::as_str),
+                    charged,
+                    uncharged,
+                    picked,
+                    now
+                ];
+                self.exec(sql!("attempt/call_pending"), row)?;
+            }
+            CallNext::Finished(disposition) => {
+                delta.finished += 1;
+                delta.completed += i64::from(disposition == Disposition::Completed);
+                let row = params![call, disposition.as_str(), charged, uncharged, picked, now];
+                self.exec(sql!("attempt/call_finished"), row)?;
+            }
+        }
+        let is_pending = delta.pending == 1;
+        if self.call_apply_deferred(call, is_pending, now)? {
+            delta.pending -= 1;
+            delta.finished += 1;
+        }
+        self.totals_add(ending.batch, delta)
+    }
+
+    /// Gives the call what was added for it meanwhile. True: that finished a pending call.
+    fn call_apply_deferred(
+        &self,
+        call: i64,
+        is_pending: bool,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let Some(d) = self.one(sql!("call/take_deferred"), [call], deferred)? else {
+            return Ok(false);
+        };
+        self.exec(sql!("call/set_fields"), params![call, d.fields])?;
+        let row = params![call, d.class, d.lane, d.agent, d.agent_version, now];
+        self.exec(sql!("call/update_pending"), row)?;
+        match d.blocked {
+            Some((disposition, reason)) if is_pending => {
+                let row = params![call, disposition.as_str(), reason];
+                self.exec(sql!("call/finish_blocked"), row)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Nothing of a deleted batch is retried.
+fn without_retry(end: &AttemptEnd, next: CallNext) -> CallNext {
+    match next {
+        CallNext::Pending { .. } if end.state == AttemptState::NotSent => {
+            CallNext::Finished(Disposition::Canceled)
+        }
+        CallNext::Pending { .. } => CallNext::Finished(end.outcome.disposition),
+        CallNext::Finished(_) => next,
+    }
+}
+
+fn ending(r: &Row<'_>) -> rusqlite::Result<Ending> {
+    Ok(Ending {
+        state: attempt_state(r, 0)?,
+        trunk: r.get(1)?,
+        call: r.get(2)?,
+        phone: r.get(3)?,
+        picked: r.get(4)?,
+        batch: r.get(5)?,
+        workspace: r.get(6)?,
+        batch_deleted: r.get(7)?,
+    })
+}
+
+fn deferred(r: &Row<'_>) -> rusqlite::Result<Deferred> {
+    let disposition = r.word_opt(4, Disposition::parse)?;
+    let reason: Option<String> = r.get(5)?;
+    let lane: Option<u32> = r.get(1)?;
+    Ok(Deferred {
+        class: r.get(0)?,
+        lane,
+        agent: r.get(2)?,
+        agent_version: r.int(3)?,
+        blocked: disposition.map(|d| (d, reason.unwrap_or_default())),
+        fields: r.get(6)?,
+    })
+}
+
+fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
+    let number: u32 = r.int(14)?;
+    Ok(OpenAttempt {
+        attempt: r.id(0)?,
+        call: r.id(2)?,
+        batch: r.id(4)?,
+        batch_deleted: r.get(6)?,
+        settings: r.json(7)?,
+        callee: r.phone(8)?,
+        trunk: r.id(9)?,
+        facts: CallFacts {
+            round: r.int(11)?,
+            charged: r.int(12)?,
+            uncharged: r.int(13)?,
+            attempts: number.saturating_sub(1),
+        },
+        state: attempt_state(r, 15)?,
+        sent_at: r.time_opt(16)?,
+        ringing_at: r.time_opt(17)?,
+        answered_at: r.time_opt(18)?,
+    })
+}

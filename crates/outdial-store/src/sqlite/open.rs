@@ -1,0 +1,209 @@
+//! Opening a database: who may, with which settings, at which schema.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use outdial_ports::store::StoreError;
+use outdial_ports::{Clock, Entropy};
+use rusqlite::Connection;
+use thiserror::Error;
+
+use super::db::SqliteDb;
+use super::error::store_error;
+use super::{sql, text};
+
+mod migrations {
+    refinery::embed_migrations!("src/sqlite/migrations");
+}
+
+/// How long a statement waits for another process's transaction (a tool beside `serve`).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept per connection; there are about as many.
+const STATEMENTS: usize = 128;
+/// Page cache of the writer, in KiB.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of a reader, in KiB.
+const READER_CACHE_KIB: i64 = 4 * 1024;
+
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// To serve: once per file. Attempts and leases of whoever served before are dead from here on.
+    Serve,
+    /// A short command beside a server, or without one. It must not own attempts or requests.
+    Tool,
+}
+
+/// Why a database was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Somebody serves it already.
+    #[error("{0} is being served by another process already")]
+    InUse(PathBuf),
+    /// The lock beside it cannot be taken.
+    #[error("cannot lock {path}: {source}")]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It was made by a newer version, or its schema is not what this version left behind.
+    #[error("cannot bring the schema of {path} up to date: {why}")]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// As ever.
+    #[error("cannot open {path}: {source}")]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// A database whose schema is up to date, and the lock that says who serves it.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) instance: i64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stopped: Arc<AtomicBool>,
+    /// Held, never read: the lock ends with the file.
+    pub(super) _lock: Option<File>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Writes.
+    Writer,
+    /// Only reads.
+    Reader,
+}
+
+/// Locks the file if it is to be served, and makes or updates its schema.
+pub(super) fn open(
+    path: &Path,
+    mode: OpenMode,
+    clock: Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<Opened, OpenError> {
+    let lock = match mode {
+        OpenMode::Tool => None,
+        OpenMode::Serve => Some(lock_to_serve(path)?),
+    };
+    migrate(path, entropy)?;
+    Ok(Opened {
+        path: path.to_owned(),
+        instance: new_instance(entropy),
+        clock,
+        stopped: Arc::default(),
+        _lock: lock,
+    })
+}
+
+impl Opened {
+    /// One more connection.
+    pub(super) fn db(&self, role: Role) -> Result<SqliteDb, OpenError> {
+        let conn = connect(&self.path, role).map_err(|e| failed(&self.path, &e))?;
+        let (clock, stopped) = (Arc::clone(&self.clock), Arc::clone(&self.stopped));
+        Ok(SqliteDb::new(conn, clock, self.instance, stopped))
+    }
+}
+
+/// A database in memory, gone with the connection.
+pub(super) fn in_memory(
+    clock: Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<SqliteDb, OpenError> {
+    let path = Path::new(":memory:");
+    let failed = |e| failed(path, &e);
+    let mut conn = Connection::open_in_memory().map_err(failed)?;
+    prepare(&conn, Role::Writer).map_err(failed)?;
+    update_schema(&mut conn, path, entropy)?;
+    Ok(SqliteDb::new(conn, clock, new_instance(entropy), Arc::default()))
+}
+
+/// A name for this process, as good as unique.
+pub(super) fn new_instance(entropy: &dyn Entropy) -> i64 {
+    i64::from_le_bytes(entropy.next_u64().to_le_bytes()) & i64::MAX
+}
+
+/// A connection with our settings and functions, whatever the schema.
+pub(crate) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    prepare(&conn, role)?;
+    Ok(conn)
+}
+
+fn prepare(conn: &Connection, role: Role) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    // On macOS a plain fsync does not reach the platter.
+    conn.pragma_update(None, "fullfsync", true)?;
+    let cache = match role {
+        Role::Writer => WRITER_CACHE_KIB,
+        Role::Reader => READER_CACHE_KIB,
+    };
+    conn.pragma_update(None, "cache_size", -cache)?;
+    conn.pragma_update(None, "query_only", role == Role::Reader)?;
+    text::register(conn)
+}
+
+fn lock_to_serve(path: &Path) -> Result<File, OpenError> {
+    let (file, lock) = lock_file(path, "lock")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Lock { path: lock, source }),
+    }
+}
+
+fn migrate(path: &Path, entropy: &dyn Entropy) -> Result<(), OpenError> {
+    // Two processes that open a new file at once must not both make its tables.
+    let (file, lock) = lock_file(path, "migrate.lock")?;
+    file.lock().map_err(|source| OpenError::Lock { path: lock, source })?;
+    let mut conn = connect(path, Role::Writer).map_err(|e| failed(path, &e))?;
+    update_schema(&mut conn, path, entropy)
+}
+
+fn update_schema(
+    conn: &mut Connection,
+    path: &Path,
+    entropy: &dyn Entropy,
+) -> Result<(), OpenError> {
+    migrations::migrations::runner()
+        .run(conn)
+        .map_err(|e| OpenError::Schema { path: path.to_owned(), why: e.to_string() })?;
+    let mut secret = [0_u8; 32];
+    entropy.fill(&mut secret);
+    conn.execute(sql!("meta/init"), [secret]).map_err(|e| failed(path, &e))?;
+    Ok(())
+}
+
+/// A file beside the database. Never the database itself: closing any handle of it would drop
+/// SQLite's own locks.
+fn lock_file(path: &Path, suffix: &str) -> Result<(File, PathBuf), OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    let lock = PathBuf::from(name);
+    match OpenOptions::new().create(true).truncate(false).write(true).open(&lock) {
+        Ok(file) => Ok((file, lock)),
+        Err(source) => Err(OpenError::Lock { path: lock, source }),
+    }
+}
+
+fn failed(path: &Path, e: &rusqlite::Error) -> OpenError {
+    OpenError::Store { path: path.to_owned(), source: store_error(e) }
+}

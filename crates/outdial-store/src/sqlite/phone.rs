@@ -1,0 +1,144 @@
+//! Calling numbers and the trunk of the simulated ones.
+
+use outdial_core::dispatcher::LineLimits;
+use outdial_core::id::{AgentId, PhoneId, TrunkId, WorkspaceId};
+use outdial_ports::store::{
+    Integration, NewPhone, PhoneError, PhonePatch, PhoneRecord, StoreError,
+};
+use rusqlite::{Row, params};
+
+use super::db::SqliteDb;
+use super::rows::{Id, RowExt, digits};
+use super::sql;
+
+impl SqliteDb {
+    pub(super) fn phone_create(
+        &mut self,
+        ws: WorkspaceId,
+        new: &NewPhone,
+    ) -> Result<PhoneRecord, PhoneError> {
+        let now = self.now();
+        self.agent_must_exist(ws, new.agent)?;
+        let trunk = match new.integration {
+            Integration::Simulated => self.trunk_simulated(ws)?,
+        };
+        let row = params![
+            now.as_millis(),
+            ws.seq64(),
+            digits(new.number),
+            new.integration.as_str(),
+            trunk.seq64(),
+            new.agent.map(|a| a.seq64()),
+        ];
+        let seq: i64 =
+            self.one(sql!("phone/insert"), row, |r| r.get(0))?.ok_or(PhoneError::Duplicate)?;
+        Ok(PhoneRecord {
+            id: PhoneId::of(seq, now.as_millis()),
+            workspace: ws,
+            number: new.number,
+            integration: new.integration,
+            trunk,
+            agent: new.agent,
+            limits: LineLimits::default(),
+            created_at: now,
+        })
+    }
+
+    pub(super) fn phone_list(&mut self, ws: WorkspaceId) -> Result<Vec<PhoneRecord>, StoreError> {
+        self.all(sql!("phone/list"), [ws.seq64()], phone_record)
+    }
+
+    /// One that is not deleted, of whatever workspace.
+    pub(super) fn phone_fetch(&self, id: PhoneId) -> Result<Option<PhoneRecord>, StoreError> {
+        self.one(sql!("phone/fetch"), params![id.seq64(), id.secs()], phone_record)
+    }
+
+    pub(super) fn phone_update(
+        &mut self,
+        ws: WorkspaceId,
+        id: PhoneId,
+        patch: &PhonePatch,
+    ) -> Result<PhoneRecord, PhoneError> {
+        let mut phone = self.phone_own(ws, id)?;
+        if let Some(agent) = patch.agent {
+            self.agent_must_exist(ws, agent)?;
+            phone.agent = agent;
+        }
+        if let Some(calls_per_second) = patch.calls_per_second {
+            phone.limits.calls_per_second = calls_per_second;
+        }
+        if let Some(channels) = patch.channels {
+            phone.limits.channels = channels;
+        }
+        let agent = phone.agent.map(|a| a.seq64());
+        let limits = phone.limits;
+        self.exec(
+            sql!("phone/update"),
+            params![id.seq64(), agent, limits.calls_per_second, limits.channels],
+        )?;
+        self.dispatch_bump(ws.seq64())?;
+        Ok(phone)
+    }
+
+    pub(super) fn phone_delete(&mut self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError> {
+        self.phone_own(ws, id)?;
+        let now = self.now().as_millis();
+        self.exec(sql!("phone/delete"), params![id.seq64(), now])?;
+        let batches: Vec<i64> = self.all(sql!("batch/of_number"), [id.seq64()], |r| r.get(0))?;
+        self.exec(sql!("batch/drop_number"), [id.seq64()])?;
+        for batch in batches {
+            if self.one(sql!("batch/has_number"), [batch], |_| Ok(()))?.is_none() {
+                self.exec(sql!("batch/pause_without_numbers"), params![batch, now])?;
+            }
+        }
+        self.dispatch_bump(ws.seq64())?;
+        Ok(())
+    }
+
+    fn phone_own(&self, ws: WorkspaceId, id: PhoneId) -> Result<PhoneRecord, PhoneError> {
+        self.phone_fetch(id)?.filter(|p| p.workspace == ws).ok_or(PhoneError::NotFound)
+    }
+
+    fn agent_must_exist(
+        &mut self,
+        ws: WorkspaceId,
+        agent: Option<AgentId>,
+    ) -> Result<(), PhoneError> {
+        match agent {
+            Some(id) if self.agent_fetch(ws, id)?.is_none() => Err(PhoneError::NoSuchAgent),
+            _ => Ok(()),
+        }
+    }
+
+    fn trunk_simulated(&self, ws: WorkspaceId) -> Result<TrunkId, StoreError> {
+        let found = self.one(sql!("trunk/simulated"), [ws.seq64()], |r| r.id(0))?;
+        if let Some(trunk) = found {
+            return Ok(trunk);
+        }
+        let now = self.now().as_millis();
+        let seq = self.insert(sql!("trunk/insert_simulated"), params![now, ws.seq64()])?;
+        Ok(TrunkId::of(seq, now))
+    }
+}
+
+fn phone_record(r: &Row<'_>) -> rusqlite::Result<PhoneRecord> {
+    Ok(PhoneRecord {
+        id: r.id(0)?,
+        created_at: r.time(1)?,
+        workspace: r.id(2)?,
+        number: r.phone(4)?,
+        integration: r.word(5, Integration::parse)?,
+        trunk: r.id(6)?,
+        agent: r.id_opt(8)?,
+        limits: limits(r, 10)?,
+    })
+}
+
+/// From two columns beginning with `i`.
+pub(super) fn limits(r: &Row<'_>, i: usize) -> rusqlite::Result<LineLimits> {
+    let channels: Option<i64> = r.get(i + 1)?;
+    Ok(LineLimits {
+        calls_per_second: r.get(i)?,
+        channels: channels.map(|c| u32::try_from(c).unwrap_or(u32::MAX)),
+    })
+}

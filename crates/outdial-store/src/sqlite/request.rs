@@ -1,0 +1,259 @@
+//! Ingest requests: what makes a repeat a repeat.
+//!
+//! A lease says that somebody is at work, and keeps a repeat from doing the same at the same time.
+//! Correctness does not rest on it: a chunk's row is unique, and never applied twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outdial_core::batch::{BatchState, PauseReason};
+use outdial_core::id::{CallId, RequestId};
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{
+    RequestBegin, RequestLookup, RequestProgress, StoreError, StoredAnswer, StoredChunk,
+};
+use rusqlite::{Row, params};
+
+use super::db::SqliteDb;
+use super::error::corrupt;
+use super::rows::{Id, RowExt};
+use super::sql;
+
+/// Longest silence of an owner at work: every chunk extends its lease to this.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+/// How long a request with a key is kept.
+const KEPT_WITH_KEY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the same bytes without a key are a repeat.
+const KEPT_WITHOUT_KEY: Duration = Duration::from_secs(24 * 3600);
+/// Most seconds after which to ask again while somebody is at work.
+const RETRY_AFTER_MAX_S: u64 = 5;
+
+struct RequestRow {
+    id: RequestId,
+    body_sha256: [u8; 32],
+    context: String,
+    owner: Option<i64>,
+    lease_until: Timestamp,
+    is_final: bool,
+    answer: Option<StoredAnswer>,
+}
+
+impl SqliteDb {
+    pub(super) fn request_lookup(&mut self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
+        let Some(row) = self.request_find(r)? else { return Ok(RequestLookup::Fresh) };
+        if row.body_sha256 != r.body_sha256 {
+            return Ok(RequestLookup::BodyDiffers);
+        }
+        if row.is_final {
+            let answer = row.answer.ok_or_else(|| corrupt("request without an answer"))?;
+            return Ok(RequestLookup::Answered { request: row.id, answer });
+        }
+        let now = self.now();
+        if row.owner == Some(self.instance) && row.lease_until > now {
+            let left = row.lease_until.since(now).as_secs().clamp(1, RETRY_AFTER_MAX_S);
+            return Ok(RequestLookup::Busy { retry_after_s: u32::try_from(left).unwrap_or(1) });
+        }
+        let chunks = self
+            .all(sql!("request/chunks"), [row.id.seq64()], stored_chunk)?
+            .into_iter()
+            .collect::<BTreeMap<_, _>>();
+        Ok(RequestLookup::Begun(RequestProgress { request: row.id, context: row.context, chunks }))
+    }
+
+    pub(super) fn request_begin(&mut self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
+        let now = self.now();
+        let lease_until = now.after(LEASE).as_millis();
+        match self.request_lookup(r)? {
+            RequestLookup::Fresh => {
+                let kept = if r.key.is_some() { KEPT_WITH_KEY } else { KEPT_WITHOUT_KEY };
+                let seq = self.insert(
+                    sql!("request/insert"),
+                    params![
+                        now.as_millis(),
+                        r.workspace.seq64(),
+                        r.scope,
+                        r.key,
+                        r.body_sha256,
+                        r.context,
+                        self.instance,
+                        lease_until,
+                        now.after(kept).as_millis(),
+                    ],
+                )?;
+                Ok(RequestLookup::Begun(RequestProgress {
+                    request: RequestId::of(seq, now.as_millis()),
+                    context: r.context.clone(),
+                    chunks: BTreeMap::new(),
+                }))
+            }
+            RequestLookup::Begun(progress) => {
+                let seq = progress.request.seq64();
+                self.exec(sql!("request/take"), params![seq, self.instance, lease_until])?;
+                Ok(RequestLookup::Begun(progress))
+            }
+            other => Ok(other),
+        }
+    }
+
+    pub(super) fn request_finish(
+        &mut self,
+        request: RequestId,
+        answer: &StoredAnswer,
+        is_final: bool,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        self.exec(
+            sql!("request/finish"),
+            params![
+                request.seq64(),
+                request.secs(),
+                is_final,
+                answer.status,
+                answer.body,
+                now.after(KEPT_WITHOUT_KEY).as_millis(),
+                now.after(KEPT_WITH_KEY).as_millis(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn request_close(&mut self, request: RequestId) -> Result<(), StoreError> {
+        let now = self.now().as_millis();
+        self.exec(sql!("request/close"), params![request.seq64(), request.secs(), now])?;
+        Ok(())
+    }
+
+    pub(super) fn request_prune(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let now = self.now().as_millis();
+        let pruned = self.exec(sql!("request/prune"), params![now, self.instance, limit])?;
+        Ok(u32::try_from(pruned).unwrap_or(u32::MAX))
+    }
+
+    /// The stored result of a chunk, if it was committed before.
+    pub(super) fn chunk_fetch(
+        &self,
+        request: RequestId,
+        chunk_num: u32,
+    ) -> Result<Option<StoredChunk>, StoreError> {
+        let key = params![request.seq64(), chunk_num];
+        Ok(self.one(sql!("request/chunk"), key, stored_chunk)?.map(|(_, chunk)| chunk))
+    }
+
+    /// Remembers a chunk with its transaction, and extends the lease of the request.
+    pub(super) fn chunk_store(
+        &self,
+        request: RequestId,
+        chunk_num: u32,
+        chunk: &StoredChunk,
+    ) -> Result<(), StoreError> {
+        let lease_until = self.now().after(LEASE).as_millis();
+        let lease = params![request.seq64(), request.secs(), lease_until, self.instance];
+        if self.exec(sql!("request/extend"), lease)? == 0 {
+            return Err(StoreError::Internal(format!("no request {request}")));
+        }
+        self.exec(
+            sql!("request/insert_chunk"),
+            params![
+                request.seq64(),
+                chunk_num,
+                chunk.updated,
+                chunk.deferred,
+                chunk.batch_state.as_str(),
+                chunk.pause_reason.map(PauseReason::as_str),
+                pack(&chunk.calls),
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn request_find(&self, r: &RequestBegin) -> Result<Option<RequestRow>, StoreError> {
+        let ws = r.workspace.seq64();
+        match &r.key {
+            Some(key) => self.one(sql!("request/by_key"), params![ws, r.scope, key], request_row),
+            None => {
+                let now = self.now().as_millis();
+                let body = params![ws, r.scope, r.body_sha256, now, self.instance];
+                self.one(sql!("request/by_body"), body, request_row)
+            }
+        }
+    }
+}
+
+fn request_row(r: &Row<'_>) -> rusqlite::Result<RequestRow> {
+    let status: Option<u16> = r.get(7)?;
+    let body: Option<Vec<u8>> = r.get(8)?;
+    Ok(RequestRow {
+        id: r.id(0)?,
+        body_sha256: r.get(2)?,
+        context: r.get(3)?,
+        owner: r.get(4)?,
+        lease_until: r.time(5)?,
+        is_final: r.get(6)?,
+        answer: status.zip(body).map(|(status, body)| StoredAnswer { status, body }),
+    })
+}
+
+fn stored_chunk(r: &Row<'_>) -> rusqlite::Result<(u32, StoredChunk)> {
+    let chunk = StoredChunk {
+        updated: r.int(1)?,
+        deferred: r.int(2)?,
+        batch_state: r.word(3, BatchState::parse)?,
+        pause_reason: r.word_opt(4, PauseReason::parse)?,
+        calls: unpack(r.get_ref(5)?.as_blob()?),
+    };
+    Ok((r.int(0)?, chunk))
+}
+
+/// Bytes of a run: seconds (4), first sequence number (8), count (4), big-endian.
+const RUN: usize = 16;
+
+/// Call ids as runs of consecutive ones: what a chunk of new records is, in 16 bytes.
+fn pack(calls: &[CallId]) -> Vec<u8> {
+    let mut runs: Vec<(CallId, u32)> = Vec::new();
+    for &call in calls {
+        match runs.last_mut() {
+            Some((first, count))
+                if call.seconds() == first.seconds()
+                    && call.seq() == first.seq() + u64::from(*count) =>
+            {
+                *count += 1;
+            }
+            _ => runs.push((call, 1)),
+        }
+    }
+    let mut bytes = Vec::with_capacity(runs.len() * RUN);
+    for (first, count) in runs {
+        bytes.extend(first.seconds().to_be_bytes());
+        bytes.extend(first.seq().to_be_bytes());
+        bytes.extend(count.to_be_bytes());
+    }
+    bytes
+}
+
+fn unpack(bytes: &[u8]) -> Vec<CallId> {
+    let number = |part: &[u8]| part.iter().fold(0_u64, |n, b| (n << 8) | u64::from(*b));
+    bytes
+        .chunks_exact(RUN)
+        .flat_map(|run| {
+            let seconds = u32::try_from(number(&run[..4])).unwrap_or(0);
+            let (first, count) = (number(&run[4..12]), number(&run[12..]));
+            (first..first + count).map(move |seq| CallId::from_parts(seconds, seq))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_packed_as_runs() {
+        let id = CallId::from_parts;
+        let fresh: Vec<_> = (1..=1000).map(|seq| id(7, seq)).collect();
+        assert_eq!(pack(&fresh).len(), RUN);
+        let mixed = [id(7, 5), id(7, 6), id(8, 7), id(8, 3), id(8, 4), id(8, 4), id(7, 1 << 40)];
+        for calls in [&fresh[..], &mixed, &[]] {
+            assert_eq!(unpack(&pack(calls)), calls);
+        }
+    }
+}

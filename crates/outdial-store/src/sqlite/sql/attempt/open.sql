@@ -1,0 +1,8 @@
+SELECT a.seq, a.created_at, c.seq, c.created_at, b.seq, b.created_at, b.state = 'deleted',
+  b.settings, c.phone, t.seq, t.created_at, c.round, c.charged, c.uncharged, a.number, a.state,
+  a.sent_at, a.ringing_at, a.answered_at
+FROM attempt a
+JOIN call c ON c.seq = a.call
+JOIN batch b ON b.seq = c.batch
+JOIN trunk t ON t.seq = a.trunk
+WHERE a.seq = ?1 AND a.created_at / 1000 = ?2 AND a.state < 4

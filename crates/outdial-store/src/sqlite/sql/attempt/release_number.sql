@@ -1,0 +1,1 @@
+DELETE FROM live WHERE workspace = ?1 AND phone = ?2 AND attempt = ?3

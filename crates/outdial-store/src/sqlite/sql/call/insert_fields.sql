@@ -1,0 +1,1 @@
+INSERT INTO call_fields (seq, fields) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+SELECT before, first_seq, count FROM call_run WHERE batch = ?1 ORDER BY before DESC LIMIT 1

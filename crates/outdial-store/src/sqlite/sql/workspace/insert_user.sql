@@ -1,0 +1,1 @@
+INSERT INTO workspace_user (created_at, workspace) VALUES (?1, ?2)

@@ -1,0 +1,159 @@
+//! The port, on whatever runs the operations.
+
+use std::future::Future;
+
+use async_trait::async_trait;
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
+use outdial_core::call::CallNext;
+use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::id::{
+    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_ports::Store;
+use outdial_ports::store::{
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
+    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
+    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
+    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+};
+
+use super::db::SqliteDb;
+use super::inline::SqliteInline;
+use super::threads::SqliteStore;
+
+/// What an operation asks of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Reads a little.
+    Read,
+    /// May read a whole batch; nobody else should wait for it.
+    SlowRead,
+    /// Writes a little.
+    Write,
+    /// Writes a chunk.
+    BigWrite,
+}
+
+impl Kind {
+    pub(super) fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::BigWrite)
+    }
+}
+
+/// Runs an operation in its own transaction, and answers when that is committed.
+pub(super) trait Run: Send + Sync {
+    fn run<T, E>(
+        &self,
+        kind: Kind,
+        op: impl FnOnce(&mut SqliteDb) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static;
+}
+
+/// Puts the port on a backend: an operation is the method of [`SqliteDb`] that has its name, run as
+/// its kind says. A line: kind, name (argument: type [= owned form] => how it is handed on), answer.
+macro_rules! store_for {
+    ($backend:ty: $(
+        $kind:ident $name:ident($($arg:ident: $type:ty $(= $own:expr)? => $pass:expr),*)
+            -> $ok:ty, $err:ty;
+    )*) => {
+        #[async_trait]
+        impl Store for $backend {
+            $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
+                $($(let $arg = $own;)?)*
+                self.run(Kind::$kind, move |db| db.$name($($pass),*)).await
+            })*
+        }
+    };
+}
+
+macro_rules! operations {
+    ($($operations:tt)*) => {
+        store_for! { SqliteInline: $($operations)* }
+        store_for! { SqliteStore: $($operations)* }
+    };
+}
+
+operations! {
+    Read ping() -> (), StoreError;
+    Read secret_fetch() -> [u8; 32], StoreError;
+
+    Write workspace_create(new: NewWorkspace => &new) -> WorkspaceCreated, StoreError;
+    Read workspace_list() -> Vec<WorkspaceRecord>, StoreError;
+    Read settings_fetch(ws: WorkspaceId => ws) -> WorkspaceSettings, StoreError;
+    Write settings_update(ws: WorkspaceId => ws, settings: WorkspaceSettings => &settings)
+        -> (), StoreError;
+    Write key_create(ws: WorkspaceId => ws, key: NewKey => &key) -> KeyRecord, StoreError;
+    Read key_list(ws: WorkspaceId => ws) -> Vec<KeyRecord>, StoreError;
+    Write key_revoke(ws: WorkspaceId => ws, key: KeyId => key) -> bool, StoreError;
+    Read key_authenticate(hash: [u8; 32] => &hash) -> Option<Principal>, StoreError;
+
+    Write agent_create(ws: WorkspaceId => ws, a: AgentSpec => &a) -> AgentRecord, StoreError;
+    Read agent_list(ws: WorkspaceId => ws) -> Vec<AgentRecord>, StoreError;
+    Read agent_fetch(ws: WorkspaceId => ws, id: AgentId => id)
+        -> Option<AgentRecord>, StoreError;
+    Write agent_update(ws: WorkspaceId => ws, id: AgentId => id, a: AgentSpec => &a)
+        -> AgentRecord, AgentError;
+    Write agent_delete(ws: WorkspaceId => ws, id: AgentId => id) -> (), AgentError;
+
+    Write phone_create(ws: WorkspaceId => ws, phone: NewPhone => &phone)
+        -> PhoneRecord, PhoneError;
+    Read phone_list(ws: WorkspaceId => ws) -> Vec<PhoneRecord>, StoreError;
+    Write phone_update(ws: WorkspaceId => ws, id: PhoneId => id, patch: PhonePatch => &patch)
+        -> PhoneRecord, PhoneError;
+    Write phone_delete(ws: WorkspaceId => ws, id: PhoneId => id) -> (), PhoneError;
+
+    Write batch_create(new: NewBatch => &new) -> BatchId, BatchCreateError;
+    Read batch_fetch(id: BatchId => id) -> Option<BatchRecord>, StoreError;
+    Read batch_list(ws: WorkspaceId => ws, query: BatchListQuery => &query)
+        -> BatchList, StoreError;
+    Read batch_ingest_context(ws: WorkspaceId => ws, id: BatchId => id)
+        -> Option<IngestContext>, StoreError;
+    Write batch_start(ws: WorkspaceId => ws, id: BatchId => id, start: BatchStart => &start)
+        -> BatchRecord, BatchStartError;
+    Write batch_stop(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
+    Write batch_delete(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
+    Write batch_close_due(limit: u32 => limit) -> Vec<BatchId>, StoreError;
+
+    Read request_lookup(r: &RequestBegin = r.clone() => &r) -> RequestLookup, StoreError;
+    Write request_begin(r: &RequestBegin = r.clone() => &r) -> RequestLookup, StoreError;
+    BigWrite call_add_chunk(chunk: ChunkAdd => &chunk) -> StoredChunk, ChunkError;
+    Write request_finish(
+        request: RequestId => request, answer: StoredAnswer => &answer, is_final: bool => is_final
+    ) -> (), StoreError;
+    Write request_close(request: RequestId => request) -> (), StoreError;
+    Write request_prune(limit: u32 => limit) -> u32, StoreError;
+
+    SlowRead call_list(batch: BatchId => batch, query: CallQuery => &query)
+        -> CallList, StoreError;
+    Read call_fetch(ws: WorkspaceId => ws, id: CallId => id)
+        -> Option<(BatchRecord, CallView)>, StoreError;
+
+    Read dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+    Read dispatch_head(ws: WorkspaceId => ws) -> Head, StoreError;
+    Read dispatch_groups(ws: WorkspaceId => ws) -> Vec<Group>, StoreError;
+    Read dispatch_candidates(asks: &[Ask] = asks.to_vec() => &asks)
+        -> Vec<Candidate>, StoreError;
+    Write attempt_commit_intents(
+        ws: WorkspaceId => ws,
+        version: u64 => version,
+        intents: Vec<NewIntent> => &intents,
+        slots: Vec<(Line, Vec<Timestamp>)> => &slots
+    ) -> CommitOutcome, CommitError;
+    Write attempt_record(attempt: AttemptId => attempt, progress: AttemptProgress => progress)
+        -> bool, StoreError;
+    Read attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
+    Write attempt_finish(
+        attempt: AttemptId => attempt,
+        end: AttemptEnd => &end,
+        next: CallNext => next,
+        trunk_paused_until: Option<Timestamp> => trunk_paused_until
+    ) -> FinishResult, StoreError;
+    Read attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
+    Read live_list_recalled() -> Vec<AttemptId>, StoreError;
+}

@@ -1,0 +1,278 @@
+//! The store with its threads: one writer that puts many operations under one commit, and a few
+//! readers.
+//!
+//! An operation is answered only after its COMMIT. It runs to its end even when nobody waits for
+//! its answer any more.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use outdial_ports::store::StoreError;
+use outdial_ports::{Clock, Entropy};
+use tokio::sync::oneshot;
+
+use super::db::{Begin, SqliteDb};
+use super::open::{self, OpenError, OpenMode, Opened, Role};
+use super::store::{Kind, Run};
+
+/// Threads for reads that are short.
+const READERS: usize = 2;
+/// Most small writes under one commit.
+const GROUP: usize = 256;
+
+/// SQLite behind its threads. Dropping it waits until what was begun has ended.
+pub struct SqliteStore {
+    writes: Arc<Queue>,
+    reads: Arc<Queue>,
+    slow_reads: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+    opened: Opened,
+}
+
+impl SqliteStore {
+    /// Opens a database, makes or updates its schema, and starts the threads.
+    pub fn open(
+        path: &Path,
+        mode: OpenMode,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open(path, mode, clock, entropy)?;
+        let mut store = Self {
+            writes: Arc::default(),
+            reads: Arc::default(),
+            slow_reads: Arc::default(),
+            threads: Vec::new(),
+            opened,
+        };
+        let queue = Arc::clone(&store.writes);
+        store.start("store-writer", Role::Writer, move |db| write_loop(db, &queue))?;
+        for _ in 0..READERS {
+            let queue = Arc::clone(&store.reads);
+            store.start("store-reader", Role::Reader, move |db| read_loop(db, &queue))?;
+        }
+        let queue = Arc::clone(&store.slow_reads);
+        store.start("store-lists", Role::Reader, move |db| read_loop(db, &queue))?;
+        Ok(store)
+    }
+
+    /// An fsync has failed: nothing is committed any more, and the process must end. What was
+    /// acknowledged is safe; a restart reads what the disk really holds.
+    pub fn has_stopped(&self) -> bool {
+        self.opened.stopped.load(Ordering::Acquire)
+    }
+
+    fn start(
+        &mut self,
+        name: &str,
+        role: Role,
+        work: impl FnOnce(SqliteDb) + Send + 'static,
+    ) -> Result<(), OpenError> {
+        let db = self.opened.db(role)?;
+        let thread = Builder::new().name(name.to_owned()).spawn(move || work(db));
+        self.threads.push(thread.map_err(|e| OpenError::Store {
+            path: self.opened.path.clone(),
+            source: StoreError::Unavailable(e.to_string()),
+        })?);
+        Ok(())
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        for queue in [&self.writes, &self.reads, &self.slow_reads] {
+            queue.close();
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Run for SqliteStore {
+    async fn run<T, E>(
+        &self,
+        kind: Kind,
+        op: impl FnOnce(&mut SqliteDb) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(OpJob { op: Some(op), result: None, answer });
+        match kind {
+            Kind::Read => self.reads.push(job, false),
+            Kind::SlowRead => self.slow_reads.push(job, false),
+            Kind::Write => self.writes.push(job, false),
+            Kind::BigWrite => self.writes.push(job, true),
+        }
+        let gone = || StoreError::Internal("the store's thread is gone".to_owned());
+        answered.await.unwrap_or_else(|_| Err(gone().into()))
+    }
+}
+
+/// An operation on its way through a thread.
+trait Job: Send {
+    /// Runs it in the open transaction; false: it must be undone.
+    fn run(&mut self, db: &mut SqliteDb) -> bool;
+    /// Tells whoever waits, when it is known whether the transaction was committed.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct OpJob<T, E, F> {
+    op: Option<F>,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job for OpJob<T, E, F>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: FnOnce(&mut SqliteDb) -> Result<T, E> + Send,
+{
+    fn run(&mut self, db: &mut SqliteDb) -> bool {
+        let Some(op) = self.op.take() else { return false };
+        // A panic is a defect of one operation, and is undone like its failure.
+        let result = catch_unwind(AssertUnwindSafe(|| op(db))).unwrap_or_else(|_| {
+            Err(StoreError::Internal("an operation of the store panicked".to_owned()).into())
+        });
+        let ok = result.is_ok();
+        self.result = Some(result);
+        ok
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (self.result, committed) {
+            (Some(Err(e)), _) => Err(e),
+            (Some(ok), Ok(())) => ok,
+            (_, Err(e)) => Err(e.into()),
+            (None, Ok(())) => Err(StoreError::Internal("an operation did not run".into()).into()),
+        };
+        // Nobody waits any more: what was done stays done.
+        let _ = self.answer.send(answer);
+    }
+}
+
+type BoxJob = Box<dyn Job>;
+
+/// What waits for a kind of thread.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    small: VecDeque<BoxJob>,
+    big: VecDeque<BoxJob>,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, job: BoxJob, is_big: bool) {
+        let mut state = self.lock();
+        if is_big { &mut state.big } else { &mut state.small }.push_back(job);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// At most one big job and all small ones up to `limit`; waits for the first. None: closed
+    /// and empty.
+    fn take(&self, limit: usize) -> Option<(Option<BoxJob>, VecDeque<BoxJob>)> {
+        let mut state = self.lock();
+        while state.small.is_empty() && state.big.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Some((state.big.pop_front(), take_some(&mut state.small, limit)))
+    }
+
+    /// Small jobs that have come since.
+    fn take_small(&self, limit: usize) -> VecDeque<BoxJob> {
+        take_some(&mut self.lock().small, limit)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take_some(jobs: &mut VecDeque<BoxJob>, limit: usize) -> VecDeque<BoxJob> {
+    let rest = jobs.split_off(jobs.len().min(limit));
+    std::mem::replace(jobs, rest)
+}
+
+fn read_loop(mut db: SqliteDb, queue: &Queue) {
+    while let Some((_, jobs)) = queue.take(1) {
+        for mut job in jobs {
+            let outcome = db.begin(Begin::Read).map(|()| job.run(&mut db));
+            // Ends the view; nothing was written.
+            db.rollback();
+            job.answer(outcome.map(|_| ()));
+        }
+    }
+}
+
+fn write_loop(mut db: SqliteDb, queue: &Queue) {
+    while let Some((big, small)) = queue.take(GROUP) {
+        write_group(&mut db, queue, big, small);
+    }
+}
+
+/// One transaction: a big operation, then small ones, each in a savepoint. The big one goes first
+/// because a savepoint would copy every page that it touches; nothing else is undone with it.
+fn write_group(db: &mut SqliteDb, queue: &Queue, big: Option<BoxJob>, mut small: VecDeque<BoxJob>) {
+    let mut begun = db.begin(Begin::Write);
+    let mut done: Vec<BoxJob> = Vec::with_capacity(small.len() + 1);
+    if let Some(mut job) = big {
+        if begun.is_ok() && !job.run(db) {
+            db.rollback();
+            job.answer(Ok(()));
+            begun = db.begin(Begin::Write);
+        } else {
+            done.push(job);
+        }
+    }
+    small.extend(queue.take_small(GROUP.saturating_sub(small.len())));
+    for mut job in small {
+        if begun.is_ok() {
+            begun = run_small(db, &mut job);
+        }
+        done.push(job);
+    }
+    let outcome = begun.and_then(|()| db.commit());
+    if outcome.is_err() {
+        db.rollback();
+    }
+    for job in done {
+        job.answer(outcome.clone());
+    }
+}
+
+/// Runs one in a savepoint. An error: the whole transaction is gone.
+fn run_small(db: &mut SqliteDb, job: &mut BoxJob) -> Result<(), StoreError> {
+    db.savepoint()?;
+    if job.run(db) {
+        return db.release();
+    }
+    if !db.in_transaction() {
+        return Err(StoreError::Unavailable("the transaction was rolled back".to_owned()));
+    }
+    db.undo()
+}

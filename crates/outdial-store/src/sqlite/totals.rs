@@ -1,0 +1,52 @@
+//! The totals of batches, written as deltas.
+
+use std::collections::BTreeMap;
+
+use outdial_core::batch::BatchTotals;
+use outdial_ports::store::StoreError;
+use rusqlite::{Row, params};
+
+use super::db::SqliteDb;
+use super::{rows::RowExt, sql};
+
+/// What an operation adds to a batch's totals. `total` follows from the others (I3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delta {
+    pub(super) pending: i64,
+    pub(super) live: i64,
+    pub(super) finished: i64,
+    pub(super) picked: i64,
+    pub(super) completed: i64,
+}
+
+impl SqliteDb {
+    /// Adds it.
+    pub(super) fn totals_add(&self, batch: i64, d: Delta) -> Result<(), StoreError> {
+        if d == Delta::default() {
+            return Ok(());
+        }
+        let total = d.pending + d.live + d.finished;
+        self.exec(
+            sql!("batch/add_total"),
+            params![batch, total, d.pending, d.live, d.finished, d.picked, d.completed],
+        )?;
+        Ok(())
+    }
+
+    /// Adds one for each batch, in their order.
+    pub(super) fn totals_add_all(&self, deltas: &BTreeMap<i64, Delta>) -> Result<(), StoreError> {
+        deltas.iter().try_for_each(|(batch, delta)| self.totals_add(*batch, *delta))
+    }
+}
+
+/// From six columns beginning with `i`.
+pub(super) fn totals(row: &Row<'_>, i: usize) -> rusqlite::Result<BatchTotals> {
+    Ok(BatchTotals {
+        total: row.int(i)?,
+        pending: row.int(i + 1)?,
+        live: row.int(i + 2)?,
+        finished: row.int(i + 3)?,
+        picked: row.int(i + 4)?,
+        completed: row.int(i + 5)?,
+    })
+}
