@@ -81,7 +81,7 @@ async fn journey(server: &Server, store: &dyn Store, exit: bool) -> Result<()> {
 
 /// An agent, a calling number that leads to it, a batch with that number: its id.
 async fn make_batch(client: &Client) -> Result<String> {
-    let variable = |key: &str, kind: &str, required: bool| json!({ "key": key, "type": kind, "required": required });
+    let variable = |key: &str, kind: &str| json!({ "key": key, "type": kind, "required": true });
     let agent = client
         .post(
             "/api/agents",
@@ -89,11 +89,10 @@ async fn make_batch(client: &Client) -> Result<String> {
                 "name": "Appointment reminder",
                 "languages": ["en-US"],
                 "variables": [
-                    variable("name", "string", true),
-                    variable("appointment_date", "date", true),
-                    variable("appointment_time", "string", true),
-                    variable("clinic", "string", true),
-                    variable("reason", "string", false),
+                    variable("name", "string"),
+                    variable("appointment_date", "date"),
+                    variable("appointment_time", "string"),
+                    variable("clinic", "string"),
                 ],
                 "connection": {
                     "type": "announcement",

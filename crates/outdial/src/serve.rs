@@ -59,7 +59,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     tokio::select! {
         drained = server.drain() => drained?,
         () = signals.next() => {
-            hint("outdial: a second signal: ending at once; what is live is resolved at the next start");
+            hint("outdial: a second signal; the next start resolves what is still live");
             std::process::exit(130);
         }
     }

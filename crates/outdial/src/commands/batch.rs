@@ -235,7 +235,7 @@ pub(crate) async fn upload(
 ) -> Result<Value> {
     let total = body.len() as u64;
     let sent = Sent::default();
-    // Without a terminal there is nothing to watch here: it takes seconds, and then there is an answer.
+    // Without a terminal nobody watches a few seconds of sending.
     let mut bar = Progress::new("sent", total, quiet || !std::io::stderr().is_terminal());
     let request = client.add_calls(body, key, &sent, |why| {
         if !quiet {

@@ -68,7 +68,8 @@ fn create_batch_and_add_calls_as_printed() {
         &format!(
             r#"{{ "batchName": "API Campaign May 2025", "callingNumbers": ["{number}"], "retry": 3,
                   "delay": 60, "timezone": "America/New_York",
-                  "callingHour": {{"start": "09:00", "end": "17:00"}}, "allowedDays": [1,2,3,4,5] }}"#
+                  "callingHour": {{"start": "09:00", "end": "17:00"}}, 
+                  "allowedDays": [1,2,3,4,5] }}"#
         ),
     );
     insta::assert_json_snapshot!("create_batch_201", shown);
@@ -77,8 +78,10 @@ fn create_batch_and_add_calls_as_printed() {
     let printed = format!(
         r#"{{ "batchId": "{batch}",
               "call_data": [
-    {{ "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001", "custom_field_1": "value1", "priority": "high" }},
-    {{ "phoneNumber": "13105552002", "name": "Michael Chen", "account_id": "ACC-1002", "category": "support" }} ] }}"#
+    {{ "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001",
+       "custom_field_1": "value1", "priority": "high" }},
+    {{ "phoneNumber": "13105552002", "name": "Michael Chen", "account_id": "ACC-1002",
+       "category": "support" }} ] }}"#
     );
     let (shown, added) = post(&server, key, "/api/call/addCallsToBatch", &printed);
     insta::assert_json_snapshot!("add_calls_200", shown);
@@ -93,7 +96,8 @@ fn create_batch_and_add_calls_as_printed() {
     let (shown, _) = post(&server, key, "/api/call/addCallsToBatch", &empty);
     insta::assert_json_snapshot!("add_calls_400_empty", shown);
     let bad = format!(
-        r#"{{"batchId": "{batch}", "call_data": [{{"phoneNumber": "12125551001"}}, {{"name": "No Number"}}]}}"#
+        r#"{{"batchId": "{batch}", "call_data": [
+             {{"phoneNumber": "12125551001"}}, {{"name": "No Number"}}]}}"#
     );
     let (shown, _) = post(&server, key, "/api/call/addCallsToBatch", &bad);
     insta::assert_json_snapshot!("add_calls_400_records", shown);
