@@ -1,4 +1,4 @@
-//! Starts a benchmark: they are a program of the binary's crate, behind its feature `bench`.
+//! Starts a benchmark of the binary's crate.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -32,9 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
         bail!("no benchmark `{name}`; there are: {}", known.join(", "));
     }
-    let program = ["--features", "bench", "--bin", "outdial-bench", "--", name];
     let mut cargo = process::cargo();
-    cargo.args(["run", "--release", "--package", "outdial"]).args(program).args(&options.rest);
+    cargo.args(["bench", "--package", "outdial", "--bench", name, "--"]).args(&options.rest);
     process::run(&mut cargo)?;
     Ok(true)
 }
