@@ -14,6 +14,7 @@ mod body;
 mod error;
 mod frame;
 mod parser;
+mod syntax;
 mod validate;
 
 pub use body::{Body, CallDataFault, RecordText, Records};

@@ -4,15 +4,12 @@
 //! framed ([`crate::frame`]), and judged by serde_json when it is whole. Never recurses, never keeps
 //! what is over a limit.
 
-use std::fmt;
-
 use outdial_core::contact::{DEPTH_MAX, FaultCode, RECORD_MAX_BYTES};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::body::{Body, CallData, Records, shape_name};
 use crate::error::{BodyError, BodyErrorKind, Position};
 use crate::frame::{Cursor, Frame, Shape, is_white};
+use crate::syntax::{error_offset, json_error, no_value, syntax};
 
 /// Most members of a body; the documented requests have five.
 const MEMBERS_MAX: usize = 256;
@@ -330,6 +327,7 @@ impl BodyParser {
             Err(error) => (BodyErrorKind::InvalidUtf8, error.valid_up_to()),
             Ok(text) => match json_error(text) {
                 None => return Ok(()),
+                Some(_) if value.frame.shape() == Shape::Scalar => (no_value(text), 0),
                 Some(error) => {
                     let offset = error_offset(bytes, &error);
                     (syntax(&error, &bytes[offset..]), offset)
@@ -403,36 +401,5 @@ impl BodyParser {
 impl Default for BodyParser {
     fn default() -> Self {
         Self::new(Limits::default())
-    }
-}
-
-fn json_error(text: &str) -> Option<serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    IgnoredAny::deserialize(&mut json).and_then(|_| json.end()).err()
-}
-
-/// Which byte of `text` serde_json complains about.
-fn error_offset(text: &[u8], error: &serde_json::Error) -> usize {
-    let line_start = match error.line() {
-        0 | 1 => 0,
-        line => memchr::memchr_iter(b'\n', text).nth(line - 2).map_or(0, |at| at + 1),
-    };
-    (line_start + error.column().saturating_sub(1)).min(text.len())
-}
-
-/// What serde_json says, without its own position, which counts from the value's start; or what
-/// other languages' writers get wrong, if the text at the error is such a word.
-fn syntax(error: &serde_json::Error, at: &[u8]) -> BodyErrorKind {
-    struct Said<'a>(&'a serde_json::Error);
-    impl fmt::Display for Said<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let text = self.0.to_string();
-            f.write_str(text.split(" at line ").next().unwrap_or_default())
-        }
-    }
-    let foreign = ["NaN", "Infinity", "-Infinity", "undefined", "None", "True", "False"];
-    match foreign.into_iter().find(|word| at.starts_with(word.as_bytes())) {
-        Some(word) => BodyErrorKind::Syntax(format!("JSON has no `{word}`")),
-        None => BodyErrorKind::Syntax(Said(error).to_string()),
     }
 }

@@ -48,3 +48,79 @@ pub fn validate_all(records: &Records, checker: &mut Checker) -> Validation {
     }
     Validation { contacts, faults, rejected }
 }
+
+#[cfg(test)]
+mod tests {
+    use outdial_core::contact::{FaultCode, Rules};
+    use outdial_core::phone_zones::zones_of;
+    use outdial_core::variables::VariableSchema;
+    use outdial_core::zone::Zone;
+
+    use super::*;
+    use crate::BodyParser;
+
+    fn checker() -> Checker {
+        let variables = r#"[{"key":"name","type":"string","required":true},
+                            {"key":"age","type":"number"}]"#;
+        Checker::new(Rules {
+            schema: VariableSchema::new(serde_json::from_str(variables).unwrap()).unwrap(),
+            allowed_countries: ["US".parse().unwrap()].into(),
+            allow_special_numbers: false,
+            batch_zone: None,
+            workspace_zone: Zone::utc(),
+            candidate_zones: zones_of,
+        })
+    }
+
+    fn validate(records: &[String]) -> Validation {
+        let mut parser = BodyParser::default();
+        parser.feed(format!("{{\"call_data\":[{}]}}", records.join(",")).as_bytes()).unwrap();
+        validate_all(parser.finish().unwrap().records().unwrap(), &mut checker())
+    }
+
+    fn good(phone: u64) -> String {
+        format!(r#"{{"phoneNumber":"{phone}","name":"x"}}"#)
+    }
+
+    #[test]
+    fn verdicts_by_position() {
+        let faulty = r#"{"phoneNumber":"12","age":"x"}"#.to_owned();
+        let got = validate(&[good(12_125_551_001), "5".to_owned(), faulty, good(13_105_552_002)]);
+        let valid: Vec<_> = got.contacts.iter().map(|c| c.map(|c| c.phone.digits())).collect();
+        assert_eq!(valid, [Some(12_125_551_001), None, None, Some(13_105_552_002)]);
+        assert_eq!((got.faults.count(), got.rejected), (4, 2));
+        let faults: Vec<_> = got.faults.kept().iter().map(|f| (f.index, f.code)).collect();
+        assert_eq!(
+            faults,
+            [
+                (1, FaultCode::NotAnObject),
+                (2, FaultCode::InvalidPhoneNumber),
+                (2, FaultCode::MissingVariable),
+                (2, FaultCode::InvalidType),
+            ]
+        );
+    }
+
+    #[test]
+    fn all_faults_count_and_the_first_hundred_are_shown() {
+        let got = validate(&vec!["{}".to_owned(); 250]);
+        assert_eq!((got.faults.count(), got.rejected), (500, 250));
+        assert_eq!(got.faults.kept().len(), 100);
+        assert_eq!(got.faults.kept().last().map(|f| f.index), Some(49));
+    }
+
+    #[test]
+    fn the_same_number_twice() {
+        let bad = r#"{"phoneNumber":"12125551001"}"#.to_owned();
+        let mut got = validate(&[
+            good(12_125_551_001),
+            good(13_105_552_002),
+            r#"{"phoneNumber":"+1 (212) 555-1001","name":"y"}"#.to_owned(),
+            bad,
+        ]);
+        assert_eq!(got.drop_superseded(), 1);
+        let left: Vec<_> = got.contacts.iter().map(Option::is_some).collect();
+        assert_eq!(left, [false, true, true, false]);
+        assert_eq!(got.rejected, 1);
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{FaultCode, Faults, Record, RecordFault, json, quoted};
 use crate::phone::{self, Country, PhoneNumber};
+use crate::phone_zones::PhoneZones;
 use crate::settings::WorkspaceSettings;
 use crate::variables::{Variable, VariableFault, VariableSchema};
 use crate::zone::{Class, Zone};
@@ -13,11 +14,12 @@ use crate::zone::{Class, Zone};
 /// Most spellings of zones that are remembered; a list has a few, an attacker many.
 const ZONES_REMEMBERED_MAX: usize = 4096;
 
-/// In which zones a number can lie, by its digits; none: nothing is known of it.
-pub type CandidateZones = fn(PhoneNumber) -> Option<Vec<Zone>>;
+/// In which zones a number can lie; none: nothing is known of it. `crate::phone_zones::zones_of`,
+/// or [`no_candidate_zones`] where numbers are to say nothing.
+pub type CandidateZones = fn(PhoneNumber) -> Option<&'static PhoneZones>;
 
 /// Knows of no number where it lies.
-pub fn no_candidate_zones(_: PhoneNumber) -> Option<Vec<Zone>> {
+pub fn no_candidate_zones(_: PhoneNumber) -> Option<&'static PhoneZones> {
     None
 }
 
@@ -199,13 +201,13 @@ impl Checker {
         }
         if self.rules.batch_zone.is_none()
             && let Some(zones) = phone.and_then(self.rules.candidate_zones)
-            && !zones.is_empty()
         {
-            return Some(self.intern(&Class::new(zones)));
+            return Some(self.intern(zones.text()));
         }
         if self.fallback.is_none() {
             let zone = self.rules.batch_zone.as_ref().unwrap_or(&self.rules.workspace_zone);
-            self.fallback = Some(self.intern(&Class::new([zone.clone()])));
+            let text = Class::new([zone.clone()]).to_string();
+            self.fallback = Some(self.intern(&text.into()));
         }
         self.fallback
     }
@@ -215,22 +217,21 @@ impl Checker {
             return Some(*class);
         }
         let zone: Zone = name.parse().ok()?;
-        let class = self.intern(&Class::new([zone]));
+        let class = self.intern(&Class::new([zone]).to_string().into());
         if self.by_zone.len() < ZONES_REMEMBERED_MAX {
             self.by_zone.insert(name.into(), class);
         }
         Some(class)
     }
 
-    fn intern(&mut self, class: &Class) -> ClassId {
-        let text: Arc<str> = class.to_string().into();
-        if let Some(id) = self.by_text.get(&text) {
+    fn intern(&mut self, text: &Arc<str>) -> ClassId {
+        if let Some(id) = self.by_text.get(text) {
             return *id;
         }
-        self.classes.push(Arc::clone(&text));
+        self.classes.push(Arc::clone(text));
         let id = u32::try_from(self.classes.len()).ok().and_then(NonZeroU32::new);
         let id = ClassId(id.expect("just pushed one, and a request has fewer than 2^32 records"));
-        self.by_text.insert(text, id);
+        self.by_text.insert(Arc::clone(text), id);
         id
     }
 }
@@ -319,6 +320,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::phone_zones::zones_of;
 
     fn rules() -> Rules {
         let variables = json!([
@@ -424,19 +426,18 @@ mod tests {
 
     #[test]
     fn whose_zone_counts() {
-        fn candidates(_: PhoneNumber) -> Option<Vec<Zone>> {
-            Some(vec!["America/New_York".parse().ok()?, "America/Chicago".parse().ok()?])
-        }
         let own = r#"{"name":"x","phoneNumber":"12125551001","timezone":"Asia/Tokyo"}"#;
         let none = r#"{"name":"x","phoneNumber":"12125551001"}"#;
         let null = r#"{"name":"x","phoneNumber":"12125551001","timezone":null}"#;
-        let known = Rules { candidate_zones: candidates, ..rules() };
+        let known = Rules { candidate_zones: zones_of, ..rules() };
         let batch = Rules { batch_zone: "America/Denver".parse().ok(), ..known.clone() };
         assert_eq!(class_of(batch.clone(), own), "Asia/Tokyo");
         assert_eq!(class_of(batch.clone(), none), "America/Denver");
         assert_eq!(class_of(batch, null), "America/Denver");
         assert_eq!(class_of(known.clone(), own), "Asia/Tokyo");
-        assert_eq!(class_of(known, none), "America/Chicago,America/New_York");
+        assert_eq!(class_of(known.clone(), none), "America/New_York");
+        let toll_free = none.replace("12125551001", "18002345678");
+        assert!(class_of(known, &toll_free).contains("America/Los_Angeles,"));
         assert_eq!(class_of(rules(), none), "Europe/Berlin");
         for bad in [r#""""#, r#""New York""#, "5", "[]", r#""Etc/Unknown""#] {
             let raw = format!(r#"{{"name":"x","phoneNumber":"12125551001","timezone":{bad}}}"#);
