@@ -353,7 +353,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_normalises_once(text in "[+]?[0-9 ().-]{0,24}") {
+        fn never_panics_and_yields_e164(text in "[+]?[0-9 ().-]{0,24}") {
             if let Ok(parsed) = parse(&text) {
                 prop_assert!(parsed.number.digits() < 1_000_000_000_000_000);
                 prop_assert!(parsed.number.digits() >= 1_000);

@@ -139,11 +139,6 @@ impl BodyParser {
         }
     }
 
-    /// How many records have begun.
-    pub fn records_seen(&self) -> usize {
-        self.records.len()
-    }
-
     fn advance(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
         let mut rest = bytes;
         while let Some(&b) = rest.first() {

@@ -45,10 +45,10 @@ fn records(body: &str) -> Vec<String> {
 
 /// Kind, byte offset, line, column, record.
 fn fails(body: &[u8]) -> (BodyErrorKind, u64, u64, u64, Option<u32>) {
-    let error = read(body).map(|b| format!("{b:?}")).unwrap_err();
+    let error = read(body).expect_err("a body that cannot be read");
     for step in [1, 2, 3, 7] {
         let again = read_in(body, std::iter::repeat_n(step, body.len() / step));
-        assert_eq!(again.unwrap_err(), error, "in pieces of {step}");
+        assert_eq!(again.expect_err("as in one piece"), error, "in pieces of {step}");
     }
     (error.kind, error.at.offset, error.at.line, error.at.column, error.record)
 }
@@ -322,7 +322,7 @@ fn json_text() -> impl Strategy<Value = String> {
         Just("null".to_owned()),
         Just("true".to_owned()),
         "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,3})?",
-        any::<String>().prop_map(|s| serde_json::to_string(&s).unwrap()),
+        any::<String>().prop_map(|s| serde_json::to_string(&s).expect("a string is JSON")),
         Just(r#""\u00e9\ud83d\ude00\n\"\\""#.to_owned()),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {
