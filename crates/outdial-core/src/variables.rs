@@ -106,7 +106,10 @@ impl Variable {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SchemaError {
     /// Too many.
-    #[error("{0} variables are declared; at most {max} are possible", max = VariableSchema::COUNT_MAX)]
+    #[error(
+        "{0} variables are declared; at most {max} are possible",
+        max = VariableSchema::COUNT_MAX
+    )]
     TooMany(usize),
     /// An empty or blank key.
     #[error("variable {0} (counted from 1) has an empty key")]

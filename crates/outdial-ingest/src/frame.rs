@@ -1,6 +1,6 @@
 //! Finds where a JSON value ends, byte by byte and without recursion, in pieces of any size.
 //!
-//! Counts brackets and knows strings; whether what is between them is JSON, serde_json judges later.
+//! Counts brackets and knows strings; whether what lies between is JSON, serde_json judges later.
 
 use memchr::memchr2;
 

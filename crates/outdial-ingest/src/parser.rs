@@ -1,8 +1,8 @@
 //! The body of `addCallsToBatch` and `start-calling`, in pieces of any size.
 //!
 //! A state machine over bytes for the outer object and the array of records; each value in them is
-//! framed ([`crate::frame`]), and judged by serde_json when it is whole. Never recurses, never keeps
-//! what is over a limit.
+//! framed ([`crate::frame`]), and judged by serde_json when it is whole. Never recurses, never
+//! keeps what is over a limit.
 
 use outdial_core::contact::{DEPTH_MAX, FaultCode, RECORD_MAX_BYTES};
 

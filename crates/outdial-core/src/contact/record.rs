@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn fields_come_back_as_sent() {
-        let raw = "{ \"b\" : 1.50e+2,\"a\":\"\\u00e9\\n\" , \"n\":1234567890123456789012345678901234567890,\n\"\\u0061x\":{ \"y\" : [] } }";
+        let raw = r#"{ "b" : 1.50e+2,"a":"\u00e9\n" ,
+            "n":1234567890123456789012345678901234567890,
+"\u0061x":{ "y" : [] } }"#;
         let record = Record::read(raw).unwrap();
         let got: Vec<_> = record.fields().iter().map(|f| (f.key.as_ref(), f.raw)).collect();
         assert_eq!(
