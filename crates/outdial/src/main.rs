@@ -111,7 +111,7 @@ fn settings(cli: &Cli) -> Result<Config> {
     let mut config = config::load(cli.global.config.as_deref(), environment, &flags)?;
     if matches!(cli.command, Command::Demo(_)) && config.log == LogConfig::default() {
         // Its screen is for the progress bar.
-        "warn".clone_into(&mut config.log.filter);
+        "error".clone_into(&mut config.log.filter);
     }
     Ok(config)
 }

@@ -28,7 +28,7 @@ fn redacted(value: &Value) -> Value {
     let is_hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
     match value {
         Value::String(s) if s.len() == 24 && is_hex(s) => json!("[id]"),
-        Value::String(s) if s.len() == 32 && is_hex(s) => json!("[uuid]"),
+        Value::String(s) if s.len() == 36 && is_hex(&s.replace('-', "")) => json!("[uuid]"),
         Value::String(s) if s.len() == 24 && s.ends_with('Z') && &s[10..11] == "T" => {
             json!("[time]")
         }

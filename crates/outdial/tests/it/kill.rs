@@ -272,7 +272,8 @@ fn check_history(server: &Server<'_>, call: &Value, tokens: &[String]) {
     let details = server.get(&path).expect(200);
     let attempts = details["data"]["attempts"].as_array().unwrap();
     let text = |a: &Value, key: &str| a[key].as_str().unwrap_or_default().to_owned();
-    let known: Vec<String> = attempts.iter().map(|a| text(a, "requestUUID")).collect();
+    let known: Vec<String> =
+        attempts.iter().map(|a| text(a, "requestUUID").replace('-', "")).collect();
     let unknown_to_us: Vec<_> = tokens.iter().filter(|t| !known.contains(t)).collect();
     assert!(unknown_to_us.is_empty(), "placed, but in no history: {unknown_to_us:?} {details}");
     let charged = attempts.iter().filter(|a| a["charged"] == true).count();
