@@ -23,6 +23,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_MAX_BYTES: usize = 255;
 
 /// The request's key, if it has one.
+#[derive(Clone)]
 pub(crate) struct IdempotencyKey(pub Option<String>);
 
 impl FromRequestParts<Arc<App>> for IdempotencyKey {

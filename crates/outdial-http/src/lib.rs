@@ -11,6 +11,7 @@ mod config;
 mod delivery;
 mod error;
 mod idempotency;
+mod ingest;
 pub mod keys;
 mod routes;
 mod wire;

@@ -1,6 +1,7 @@
 //! The endpoints, one file per group of resources.
 
 mod account;
+mod add_calls;
 mod agents;
 mod batches;
 mod calling;
@@ -10,9 +11,11 @@ mod phones;
 mod settings;
 mod system;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use outdial_core::contact::json;
 use outdial_core::id::InvalidId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,10 +27,12 @@ use crate::error::{ApiError, ApiResult};
 pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(batches::create))
+        .routes(routes!(add_calls::add))
         .routes(routes!(batches::list))
         .routes(routes!(batches::delete))
         .routes(routes!(calls::list))
         .routes(routes!(calls::details))
+        .routes(routes!(calling::start))
         .routes(routes!(calling::stop))
         .routes(routes!(phones::add))
         .routes(routes!(phones::delete))
@@ -47,6 +52,13 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
 /// An id of the path or the body; what is not one is 400 and names the field.
 fn id<T: FromStr<Err = InvalidId>>(field: &str, text: &str) -> ApiResult<T> {
     text.parse().map_err(|e| ApiError::bad(format!("{field}: {e}")))
+}
+
+/// A string among the members of a body that was read as a stream.
+fn member<'a>(body: &'a outdial_ingest::Body, field: &str) -> ApiResult<Option<Cow<'a, str>>> {
+    let Some(raw) = body.member(field).filter(|raw| *raw != "null") else { return Ok(None) };
+    let text = json::string(raw);
+    text.map(Some).ok_or_else(|| ApiError::bad(format!("{field} must be a string")))
 }
 
 /// A field that the documented API asks for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use outdial_core::id::PhoneId;
-use outdial_core::phone::PhoneNumber;
+use outdial_core::phone::{self, PhoneNumber};
 use outdial_ports::store::{Integration, NewPhone, PhoneError};
 use serde_json::Value;
 
@@ -60,9 +60,14 @@ fn integration(word: &str) -> ApiResult<Integration> {
     })
 }
 
+/// A string or an integer; anything else is no phone number.
 fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
-    let _ = value;
-    Err(ApiError::bad("phoneNumber: write it in international form, digits with country code"))
+    let number = match value {
+        Value::String(text) => phone::parse(text),
+        Value::Number(n) => phone::parse(&n.to_string()),
+        _ => return Err(ApiError::bad("phoneNumber: write it as a string like \"12125551234\"")),
+    };
+    number.map(|p| p.number).map_err(|e| ApiError::bad(format!("phoneNumber: {e}")))
 }
 
 /// Deletes a calling number; it also leaves every batch.

@@ -1,9 +1,9 @@
 //! Agents: who talks when a call is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use outdial_core::time::Timestamp;
-use outdial_core::variables::{Variable, VariableType};
+use outdial_core::variables::{Variable, VariableSchema, VariableType};
 use outdial_ports::store::{AgentRecord, AgentSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,14 +12,6 @@ use utoipa::ToSchema;
 use super::faults::Faults;
 use super::present;
 use crate::error::ApiResult;
-
-/// Most variables that an agent declares.
-const VARIABLES_MAX: usize = 200;
-/// Longest key of a variable, in bytes.
-const KEY_MAX_BYTES: usize = 128;
-/// Keys that mean something else in a contact record or its answer.
-const RESERVED: [&str; 7] =
-    ["phoneNumber", "timezone", "_id", "phoneLogs", "createdAt", "callStatus", "variables"];
 
 /// How an answered call reaches the agent.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -226,23 +218,6 @@ fn checked(
         let text = format!("{l:?} is not a language tag: write one like \"en-US\"");
         faults.add(format!("languages[{i}]"), text);
     }
-    if variables.len() > VARIABLES_MAX {
-        faults.add("variables", format!("are more than {VARIABLES_MAX}"));
-    }
-    let mut seen = BTreeSet::new();
-    for (i, v) in variables.iter().enumerate() {
-        let at = |field: &str| format!("variables[{i}].{field}");
-        if v.key.trim().is_empty() || v.key.len() > KEY_MAX_BYTES {
-            faults.add(at("key"), format!("write 1 to {KEY_MAX_BYTES} bytes"));
-        } else if RESERVED.contains(&v.key.as_str()) {
-            faults.add(at("key"), format!("`{}` has a meaning of its own: choose another", v.key));
-        } else if !seen.insert(v.key.as_str()) {
-            faults.add(at("key"), format!("`{}` is declared twice", v.key));
-        }
-        if v.default.as_ref().is_some_and(|d| !default_fits(v.kind, d)) {
-            faults.add(at("default"), "does not fit the variable's type");
-        }
-    }
     if let Some(url) = connection.and_then(url_of)
         && !["ws://", "wss://"].iter().any(|s| url.len() > s.len() && url.starts_with(s))
     {
@@ -253,16 +228,20 @@ fn checked(
     {
         faults.add("connection.text", "is empty: write what to say");
     }
-    variables
-        .into_iter()
-        .map(|v| Variable {
-            key: v.key,
-            kind: v.kind,
-            required: v.required,
-            default: v.default,
-            description: v.description,
-        })
-        .collect()
+    let variables = variables.into_iter().map(|v| Variable {
+        key: v.key,
+        kind: v.kind,
+        required: v.required,
+        default: v.default,
+        description: v.description,
+    });
+    VariableSchema::new(variables.collect()).map_or_else(
+        |e| {
+            faults.add("variables", e);
+            Vec::new()
+        },
+        |schema| schema.variables().to_vec(),
+    )
 }
 
 /// The shape of BCP 47: subtags of one to eight letters and digits, the first of letters.
@@ -274,16 +253,6 @@ fn is_language(tag: &str) -> bool {
         && primary.bytes().all(|b| b.is_ascii_alphabetic())
         && tag.len() <= 35
         && tag.split('-').all(is_subtag)
-}
-
-fn default_fits(kind: VariableType, value: &Value) -> bool {
-    match kind {
-        VariableType::Number => value.is_number(),
-        VariableType::Boolean => value.is_boolean(),
-        VariableType::String => value.is_string(),
-        VariableType::Phone => value.is_string() || value.is_u64(),
-        VariableType::Date => value.is_string(),
-    }
 }
 
 fn url_of(connection: &Connection) -> Option<&str> {

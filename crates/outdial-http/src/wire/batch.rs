@@ -228,9 +228,10 @@ pub(crate) struct Batches {
     pub(crate) pagination: Pagination,
 }
 
-/// A batch to start.
+/// A batch to start. Only described here: the body is read as a stream.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "a schema; routes::calling reads the body")]
 pub(crate) struct StartCalling {
     /// Which.
     #[schema(value_type = String)]

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// One field of a contact record.
@@ -29,14 +29,12 @@ impl Field<'_> {
 /// The fields of one JSON object, in order. Text that is not one has none; the store only holds
 /// objects that ingest has checked.
 pub(crate) fn fields(text: &str) -> Vec<Field<'_>> {
-    serde_json::Deserializer::from_str(text).deserialize_map(Split { text }).unwrap_or_default()
+    serde_json::Deserializer::from_str(text).deserialize_map(Split).unwrap_or_default()
 }
 
-struct Split<'a> {
-    text: &'a str,
-}
+struct Split;
 
-impl<'a> Visitor<'a> for Split<'a> {
+impl<'a> Visitor<'a> for Split {
     type Value = Vec<Field<'a>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,16 +43,8 @@ impl<'a> Visitor<'a> for Split<'a> {
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
         let mut fields = Vec::new();
-        let mut end = 0;
-        while map.next_key::<IgnoredAny>()?.is_some() {
-            let raw_value = map.next_value::<&'a RawValue>()?.get();
-            // What stands between two values is a comma, the key and a colon.
-            let start = raw_value.as_ptr().addr() - self.text.as_ptr().addr();
-            let between = &self.text[end..start];
-            let open = between.find('"').unwrap_or_default();
-            let close = between.rfind('"').unwrap_or_default();
-            fields.push(Field { raw_key: &between[open..=close], raw_value });
-            end = start + raw_value.len();
+        while let Some((key, value)) = map.next_entry::<&'a RawValue, &'a RawValue>()? {
+            fields.push(Field { raw_key: key.get(), raw_value: value.get() });
         }
         Ok(fields)
     }

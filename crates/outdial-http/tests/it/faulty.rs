@@ -1,0 +1,312 @@
+//! A store that fails as it is told to, in front of a real one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
+use outdial_core::call::CallNext;
+use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::id::{
+    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_ports::Store;
+use outdial_ports::store::{
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
+    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
+    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
+    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+};
+use tokio::sync::Notify;
+
+/// How it fails.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Chunks that are not stored, by number, with the reason.
+    pub(crate) chunks: Mutex<BTreeMap<u32, StoreError>>,
+    /// So many chunks are stored and the answer is lost.
+    pub(crate) lose_answers: AtomicU32,
+    /// No request can be begun.
+    pub(crate) begin: Mutex<Option<StoreError>>,
+    /// Chunks wait until `release`.
+    pub(crate) hold: AtomicBool,
+    /// A chunk waits.
+    pub(crate) held: Notify,
+    /// Lets waiting chunks go on.
+    pub(crate) release: Notify,
+    /// How many chunks came through.
+    pub(crate) added: AtomicU32,
+}
+
+/// The store.
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
+        let fault = self.faults.begin.lock().unwrap().clone();
+        match fault {
+            Some(e) => Err(e),
+            None => self.inner.request_begin(r).await,
+        }
+    }
+
+    async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {
+        let released = self.faults.release.notified();
+        if self.faults.hold.load(Ordering::Acquire) {
+            self.faults.held.notify_one();
+            released.await;
+        }
+        let fault = self.faults.chunks.lock().unwrap().get(&chunk.chunk_num).cloned();
+        if let Some(e) = fault {
+            return Err(e.into());
+        }
+        let stored = self.inner.call_add_chunk(chunk).await?;
+        self.faults.added.fetch_add(1, Ordering::AcqRel);
+        let lose = |left: u32| left.checked_sub(1);
+        let order = Ordering::AcqRel;
+        match self.faults.lose_answers.fetch_update(order, Ordering::Acquire, lose) {
+            Ok(_) => Err(StoreError::OutcomeUnknown("cut".to_owned()).into()),
+            Err(_) => Ok(stored),
+        }
+    }
+
+    async fn key_authenticate(&self, hash: [u8; 32]) -> Result<Option<Principal>, StoreError> {
+        self.inner.key_authenticate(hash).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+
+    async fn secret_fetch(&self) -> Result<[u8; 32], StoreError> {
+        self.inner.secret_fetch().await
+    }
+
+    async fn workspace_create(&self, new: NewWorkspace) -> Result<WorkspaceCreated, StoreError> {
+        self.inner.workspace_create(new).await
+    }
+
+    async fn workspace_list(&self) -> Result<Vec<WorkspaceRecord>, StoreError> {
+        self.inner.workspace_list().await
+    }
+
+    async fn settings_fetch(&self, ws: WorkspaceId) -> Result<WorkspaceSettings, StoreError> {
+        self.inner.settings_fetch(ws).await
+    }
+
+    async fn settings_update(
+        &self,
+        ws: WorkspaceId,
+        settings: WorkspaceSettings,
+    ) -> Result<(), StoreError> {
+        self.inner.settings_update(ws, settings).await
+    }
+
+    async fn key_create(&self, ws: WorkspaceId, key: NewKey) -> Result<KeyRecord, StoreError> {
+        self.inner.key_create(ws, key).await
+    }
+
+    async fn key_list(&self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError> {
+        self.inner.key_list(ws).await
+    }
+
+    async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
+        self.inner.key_revoke(ws, key).await
+    }
+
+    async fn agent_create(&self, ws: WorkspaceId, a: AgentSpec) -> Result<AgentRecord, StoreError> {
+        self.inner.agent_create(ws, a).await
+    }
+
+    async fn agent_list(&self, ws: WorkspaceId) -> Result<Vec<AgentRecord>, StoreError> {
+        self.inner.agent_list(ws).await
+    }
+
+    async fn agent_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: AgentId,
+    ) -> Result<Option<AgentRecord>, StoreError> {
+        self.inner.agent_fetch(ws, id).await
+    }
+
+    async fn agent_update(
+        &self,
+        ws: WorkspaceId,
+        id: AgentId,
+        a: AgentSpec,
+    ) -> Result<AgentRecord, AgentError> {
+        self.inner.agent_update(ws, id, a).await
+    }
+
+    async fn agent_delete(&self, ws: WorkspaceId, id: AgentId) -> Result<(), AgentError> {
+        self.inner.agent_delete(ws, id).await
+    }
+
+    async fn phone_create(
+        &self,
+        ws: WorkspaceId,
+        phone: NewPhone,
+    ) -> Result<PhoneRecord, PhoneError> {
+        self.inner.phone_create(ws, phone).await
+    }
+
+    async fn phone_list(&self, ws: WorkspaceId) -> Result<Vec<PhoneRecord>, StoreError> {
+        self.inner.phone_list(ws).await
+    }
+
+    async fn phone_update(
+        &self,
+        ws: WorkspaceId,
+        id: PhoneId,
+        patch: PhonePatch,
+    ) -> Result<PhoneRecord, PhoneError> {
+        self.inner.phone_update(ws, id, patch).await
+    }
+
+    async fn phone_delete(&self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError> {
+        self.inner.phone_delete(ws, id).await
+    }
+
+    async fn batch_create(&self, new: NewBatch) -> Result<BatchId, BatchCreateError> {
+        self.inner.batch_create(new).await
+    }
+
+    async fn batch_fetch(&self, id: BatchId) -> Result<Option<BatchRecord>, StoreError> {
+        self.inner.batch_fetch(id).await
+    }
+
+    async fn batch_list(
+        &self,
+        ws: WorkspaceId,
+        query: BatchListQuery,
+    ) -> Result<BatchList, StoreError> {
+        self.inner.batch_list(ws, query).await
+    }
+
+    async fn batch_ingest_context(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+    ) -> Result<Option<IngestContext>, StoreError> {
+        self.inner.batch_ingest_context(ws, id).await
+    }
+
+    async fn batch_start(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+        start: BatchStart,
+    ) -> Result<BatchRecord, BatchStartError> {
+        self.inner.batch_start(ws, id, start).await
+    }
+
+    async fn batch_stop(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
+        self.inner.batch_stop(ws, id).await
+    }
+
+    async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
+        self.inner.batch_delete(ws, id).await
+    }
+
+    async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError> {
+        self.inner.batch_close_due(limit).await
+    }
+
+    async fn request_lookup(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
+        self.inner.request_lookup(r).await
+    }
+
+    async fn request_finish(
+        &self,
+        request: RequestId,
+        answer: StoredAnswer,
+        is_final: bool,
+    ) -> Result<(), StoreError> {
+        self.inner.request_finish(request, answer, is_final).await
+    }
+
+    async fn request_close(&self, request: RequestId) -> Result<(), StoreError> {
+        self.inner.request_close(request).await
+    }
+
+    async fn request_prune(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.request_prune(limit).await
+    }
+
+    async fn call_list(&self, batch: BatchId, query: CallQuery) -> Result<CallList, StoreError> {
+        self.inner.call_list(batch, query).await
+    }
+
+    async fn call_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<(BatchRecord, CallView)>, StoreError> {
+        self.inner.call_fetch(ws, id).await
+    }
+
+    async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        self.inner.dispatch_workspaces().await
+    }
+
+    async fn dispatch_head(&self, ws: WorkspaceId) -> Result<Head, StoreError> {
+        self.inner.dispatch_head(ws).await
+    }
+
+    async fn dispatch_groups(&self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError> {
+        self.inner.dispatch_groups(ws).await
+    }
+
+    async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError> {
+        self.inner.dispatch_candidates(asks).await
+    }
+
+    async fn attempt_commit_intents(
+        &self,
+        ws: WorkspaceId,
+        version: u64,
+        intents: Vec<NewIntent>,
+        slots: Vec<(Line, Vec<Timestamp>)>,
+    ) -> Result<CommitOutcome, CommitError> {
+        self.inner.attempt_commit_intents(ws, version, intents, slots).await
+    }
+
+    async fn attempt_record(
+        &self,
+        attempt: AttemptId,
+        progress: AttemptProgress,
+    ) -> Result<bool, StoreError> {
+        self.inner.attempt_record(attempt, progress).await
+    }
+
+    async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError> {
+        self.inner.attempt_fetch(attempt).await
+    }
+
+    async fn attempt_finish(
+        &self,
+        attempt: AttemptId,
+        end: AttemptEnd,
+        next: CallNext,
+        trunk_paused_until: Option<Timestamp>,
+    ) -> Result<FinishResult, StoreError> {
+        self.inner.attempt_finish(attempt, end, next, trunk_paused_until).await
+    }
+
+    async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError> {
+        self.inner.attempt_list_orphaned(limit).await
+    }
+
+    async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError> {
+        self.inner.live_list_recalled().await
+    }
+}

@@ -1,0 +1,14 @@
+//! The real router behind a real listener, with the real store.
+
+mod auth;
+mod bad_input;
+mod calling;
+mod dial;
+mod documented;
+mod faulty;
+mod ingest;
+mod isolation;
+mod openapi;
+mod ours;
+mod repeats;
+mod support;

@@ -1,0 +1,179 @@
+//! The endpoints that the documented API does not have.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn me_and_health() {
+    let world = World::new().await;
+    assert_snapshot!("me", world.get("/api/me").send().await.shown());
+    assert_snapshot!("healthz", world.get("/healthz").anonymous().send().await.shown());
+    assert_snapshot!("readyz", world.get("/readyz").anonymous().send().await.shown());
+    let api = world.get("/openapi.json").anonymous().send().await;
+    assert_eq!((api.status, api.text()), (200, outdial_http::openapi()));
+}
+
+#[tokio::test]
+async fn agents() {
+    let world = World::new().await;
+    let body = r#"{"name":"Reminder","languages":["en-US","es"],
+        "variables":[{"key":"name","type":"string","required":true},
+                     {"key":"tier","type":"string","required":true,"default":"basic"}],
+        "connection":{"type":"announcement","text":"Hello {{name}}"}}"#;
+    let made = world.post("/api/agents", body).send().await;
+    assert_snapshot!("agent_made", made.shown());
+    let path = format!("/api/agents/{}", made.made_id());
+    assert_eq!(world.get(&path).send().await.json()["data"], made.json()["data"]);
+    world.clock.advance(Duration::from_secs(60));
+    let patch = r#"{"name":"Reminder 2","connection":null}"#;
+    assert_snapshot!("agent_changed", world.patch(&path, patch).send().await.shown());
+    assert_eq!(world.get("/api/agents").send().await.json()["data"]["agents"][0]["version"], 2);
+
+    let phone = world.phone("12125551234", Some(&path[12..])).await;
+    world.delete(&path).send().await.refusal(409);
+    let unbind = world.patch(&format!("/api/phones/{phone}"), r#"{"agentId":null}"#).send().await;
+    assert_eq!(unbind.status, 200, "{}", unbind.text());
+    assert_snapshot!("agent_deleted", world.delete(&path).send().await.shown());
+    world.get(&path).send().await.refusal(404);
+    world.patch(&path, "{}").send().await.refusal(404);
+    world.get("/api/agents/x").send().await.refusal(400);
+}
+
+#[tokio::test]
+async fn agents_that_cannot_be() {
+    let world = World::new().await;
+    for (body, part) in [
+        ("{}", "name"),
+        (r#"{"name":"x"}"#, "languages"),
+        (r#"{"name":"x","languages":["english language"]}"#, "languages[0]"),
+        (
+            r#"{"name":"x","languages":["en"],"variables":[{"key":"phoneNumber","type":"phone"}]}"#,
+            "phoneNumber",
+        ),
+        (
+            r#"{"name":"x","languages":["en"],"variables":[{"key":"a","type":"text"}]}"#,
+            "variables[0].type",
+        ),
+        (
+            r#"{"name":"x","languages":["en"],"variables":[{"key":"a","type":"number","default":"1"}]}"#,
+            "default",
+        ),
+        (r#"{"name":"x","languages":["en"],"connection":{"type":"fax"}}"#, "connection"),
+        (
+            r#"{"name":"x","languages":["en"],"connection":{"type":"mediaStream","url":"http://x"}}"#,
+            "connection.url",
+        ),
+        (r#"{"name":"x","languages":["en"],"voice":"x"}"#, "voice"),
+    ] {
+        let text = world.post("/api/agents", body).send().await.refusal(400);
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(
+        world.get("/api/agents").send().await.json()["data"]["agents"],
+        serde_json::json!([])
+    );
+}
+
+#[tokio::test]
+async fn phones() {
+    let world = World::new().await;
+    let phone = world.phone("12125551234", None).await;
+    let path = format!("/api/phones/{phone}");
+    let agent = world.agent("[]").await;
+    let patch = format!(r#"{{"agentId":"{agent}","callsPerSecond":0.5,"channels":3}}"#);
+    assert_snapshot!("phone_changed", world.patch(&path, patch).send().await.shown());
+    let patch = r#"{"callsPerSecond":null}"#;
+    assert_snapshot!("phone_changed_back", world.patch(&path, patch).send().await.shown());
+    assert_snapshot!("phones", world.get("/api/phones").send().await.shown());
+    for (patch, part) in [
+        (r#"{"callsPerSecond":0}"#, "callsPerSecond"),
+        (r#"{"channels":0}"#, "channels"),
+        (r#"{"agentId":"x"}"#, "agentId"),
+        (r#"{"number":"1"}"#, "number"),
+    ] {
+        let text = world.patch(&path, patch).send().await.refusal(400);
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let nobody = r#"{"agentId":"64e5f12345abcdef87654321"}"#;
+    assert!(world.patch(&path, nobody).send().await.refusal(404).contains("agent"));
+}
+
+#[tokio::test]
+async fn settings() {
+    let world = World::new().await;
+    assert_snapshot!("settings", world.get("/api/settings").send().await.shown());
+    let patch = r#"{"callingRules":"off","timezone":"Europe/Berlin","allowedCountries":["US","DE"],
+        "concurrency":20,"allowSpecialNumbers":true}"#;
+    let changed = world.patch("/api/settings", patch).send().await;
+    assert_snapshot!("settings_changed", changed.shown());
+    assert_eq!(world.get("/api/settings").send().await.json()["data"], changed.json()["data"]);
+    let patch = r#"{"concurrency":null,"allowedCountries":null}"#;
+    let back = world.patch("/api/settings", patch).send().await.json();
+    assert_eq!(back["data"]["concurrency"], serde_json::Value::Null);
+    for (patch, part) in [
+        (r#"{"callingRules":"maybe"}"#, "callingRules"),
+        (r#"{"timezone":"Mars/X"}"#, "timezone"),
+        (r#"{"allowedCountries":["USA"]}"#, "allowedCountries[0]"),
+        (r#"{"allowedCountries":[]}"#, "allowedCountries"),
+        (r#"{"concurrency":0}"#, "concurrency"),
+        (r#"{"retention":1}"#, "retention"),
+    ] {
+        let text = world.patch("/api/settings", patch).send().await.refusal(400);
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn keys() {
+    let world = World::new().await;
+    for (body, part) in [
+        ("{}", "name"),
+        (r#"{"name":"x","scopes":[]}"#, "scopes"),
+        (r#"{"name":"x","scopes":["root"]}"#, "scopes[0]"),
+    ] {
+        let text = world.post("/api/keys", body).send().await.refusal(400);
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let made = world.post("/api/keys", r#"{"name":"CI"}"#).send().await;
+    assert_snapshot!("key_made", made.shown());
+}
+
+#[tokio::test]
+async fn call_details() {
+    let world = World::new().await;
+    let agent = world.agent("[]").await;
+    let phone = world.phone("12125551234", Some(&agent)).await;
+    let hours = r#","callingHour":{"start":"09:00","end":"17:00"},"timezone":"America/New_York""#;
+    let batch = world.batch_over(&phone, hours).await;
+    let record = r#"{ "phoneNumber": "+1 212-555-1001", "id": 1234567890123456789012 }"#;
+    let added = world.add(&batch, &[record]).send().await.json();
+    let path = format!("/api/call/call-details/{}", added["data"]["callIds"][0].as_str().unwrap());
+    assert_snapshot!("call_queued", world.get(&path).send().await.shown());
+
+    let stop = format!(r#"{{"batchId":"{batch}","userId":"{}"}}"#, world.own.user);
+    world.post("/api/call/stop-calling", stop.clone()).send().await;
+    world.clock.advance(Duration::from_secs(7 * 3600));
+    let json = world.get(&path).send().await.json();
+    let why = serde_json::json!([
+        {"reason": "batch_stopped"},
+        {"reason": "outside_calling_hours", "until": "2025-05-16T13:00:00.000Z"},
+    ]);
+    assert_eq!(json["data"]["whyNotYet"], why, "{json}");
+    assert!(json["data"].get("nextAttemptAt").is_none(), "{json}");
+
+    world.post("/api/call/start-calling", stop).send().await;
+    let json = world.get(&path).send().await.json();
+    assert_eq!(json["data"]["nextAttemptAt"], "2025-05-16T13:00:00.000Z", "{json}");
+
+    let attempt = world.dial().await;
+    let json = world.get(&path).send().await.json();
+    assert_eq!(json["data"]["callStatus"], "ringing", "{json}");
+    world.hang_up(attempt, Duration::from_secs(5)).await;
+    assert_snapshot!("call_finished", world.get(&path).send().await.shown());
+    world.get("/api/call/call-details/x").send().await.refusal(400);
+    let nobody = "/api/call/call-details/64e5f12345abcdef87654321";
+    world.get(nobody).send().await.refusal(404);
+}
