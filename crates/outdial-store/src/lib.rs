@@ -9,6 +9,8 @@
 
 #[cfg(feature = "bench")]
 pub mod bench_support;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod sqlite;
 
 pub use sqlite::{OpenError, OpenMode, SqliteInline, SqliteStore};

@@ -23,6 +23,8 @@ mod phone;
 mod request;
 mod rows;
 mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 mod threads;
 mod totals;

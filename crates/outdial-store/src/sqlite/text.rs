@@ -19,8 +19,12 @@ pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_DIRECTONLY;
     conn.create_scalar_function("contains", 2, flags, |ctx| {
+        // As SQL has it. OR does not keep its right side from being evaluated everywhere.
+        if ctx.get_raw(1) == ValueRef::Null {
+            return Ok(None);
+        }
         let needle = ctx.get_or_create_aux(1, lower_text)?;
-        Ok(contains(ctx.get_raw(0).as_str().map_err(user)?, &needle))
+        Ok(Some(contains(ctx.get_raw(0).as_str().map_err(user)?, &needle)))
     })?;
     conn.create_scalar_function("field_text", 2, flags, |ctx| {
         let fields = ctx.get_raw(1).as_str().map_err(user)?;
@@ -79,8 +83,11 @@ impl Matcher {
     }
 }
 
-/// `call_matches(matcher, phone, fields, status)`.
+/// `call_matches(matcher, phone, fields, status)`; no matcher matches everything.
 fn call_matches(ctx: &Context<'_>) -> rusqlite::Result<bool> {
+    if ctx.get_raw(0) == ValueRef::Null {
+        return Ok(true);
+    }
     let matcher = ctx.get_or_create_aux(0, |v| {
         v.as_str().map_err(user).and_then(|t| serde_json::from_str::<Matcher>(t).map_err(user))
     })?;

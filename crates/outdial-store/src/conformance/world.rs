@@ -1,0 +1,325 @@
+//! What most cases begin with: a workspace with an agent, a number, and a batch; and the moves of
+//! ingest and engine in short.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outdial_core::attempt::{AttemptEnd, AttemptState};
+use outdial_core::batch::{BatchSettings, BatchTotals};
+use outdial_core::call::{CallNext, WaitReason};
+use outdial_core::dispatcher::{Ask, Candidate, Group, Intent};
+use outdial_core::id::{AgentId, BatchId, CallId, PhoneId, RequestId, TrunkId, WorkspaceId};
+use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_core::variables::{Variable, VariableType};
+use outdial_ports::store::{
+    AgentSpec, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord, CommitError,
+    CommitOutcome, Committed, FinishResult, Integration, NewBatch, NewIntent, NewKey, NewPhone,
+    NewWorkspace, PhoneRecord, RequestBegin, RequestLookup, Scope, StoredChunk, WorkspaceCreated,
+};
+use outdial_ports::{Clock, Store};
+
+use super::{Database, Factory, TestClock};
+
+pub(super) const BERLIN: &str = "Europe/Berlin";
+pub(super) const NEW_YORK: &str = "America/New_York";
+
+pub(super) struct World {
+    pub(super) clock: Arc<TestClock>,
+    pub(super) db: Box<dyn Database>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) ws: WorkspaceId,
+    pub(super) agent: AgentId,
+    pub(super) phone: PhoneId,
+    pub(super) trunk: TrunkId,
+    /// Makes keys, bodies and tokens differ.
+    next: AtomicU64,
+}
+
+impl World {
+    pub(super) async fn new(factory: &dyn Factory) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let db = factory.empty(Arc::clone(&clock));
+        let store = db.process();
+        let made = workspace(&*store, "first", 1).await;
+        let agent = store.agent_create(made.workspace, agent_spec("Ada")).await.unwrap().id;
+        let phone = phone(&*store, made.workspace, 4_930_111, Some(agent)).await;
+        Self {
+            clock,
+            db,
+            store,
+            ws: made.workspace,
+            agent,
+            phone: phone.id,
+            trunk: phone.trunk,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn advance_s(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn next(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(super) async fn batch(&self) -> BatchId {
+        self.batch_with(BatchSettings::default()).await
+    }
+
+    pub(super) async fn batch_with(&self, settings: BatchSettings) -> BatchId {
+        let new = NewBatch {
+            workspace: self.ws,
+            name: format!("batch {}", self.next()),
+            settings,
+            numbers: vec![self.phone],
+        };
+        self.store.batch_create(new).await.unwrap()
+    }
+
+    /// A request that nobody else makes.
+    pub(super) async fn request(&self) -> RequestId {
+        let begin = RequestBegin {
+            workspace: self.ws,
+            scope: "POST /api/call/addCallsToBatch".to_owned(),
+            key: None,
+            body_sha256: bytes(self.next()),
+            context: String::new(),
+        };
+        match self.store.request_begin(&begin).await.unwrap() {
+            RequestLookup::Begun(progress) => progress.request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn chunk(&self, batch: BatchId, records: Vec<ChunkRecord>) -> ChunkAdd {
+        ChunkAdd {
+            request: self.request().await,
+            chunk_num: 1,
+            batch,
+            agent: (self.agent, 1),
+            lane: ChunkLane::Current,
+            auto_start: true,
+            records,
+        }
+    }
+
+    /// Adds these records as a request of their own.
+    pub(super) async fn add(&self, batch: BatchId, records: Vec<ChunkRecord>) -> StoredChunk {
+        let chunk = self.chunk(batch, records).await;
+        let stored = self.store.call_add_chunk(chunk).await.unwrap();
+        self.totals(batch).await;
+        stored
+    }
+
+    /// As `add`, one record per number.
+    pub(super) async fn add_numbers(&self, batch: BatchId, numbers: &[u64]) -> Vec<CallId> {
+        self.add(batch, numbers.iter().map(|n| record(*n)).collect()).await.calls
+    }
+
+    /// The totals, after a look at I3.
+    pub(super) async fn totals(&self, batch: BatchId) -> BatchTotals {
+        let t = self.store.batch_fetch(batch).await.unwrap().unwrap().totals;
+        assert_eq!(t.total, t.pending + t.live + t.finished, "I3: {t:?}");
+        t
+    }
+
+    pub(super) async fn call(&self, id: CallId) -> CallView {
+        self.store.call_fetch(self.ws, id).await.unwrap().unwrap().1
+    }
+
+    pub(super) async fn groups(&self) -> Vec<Group> {
+        self.store.dispatch_groups(self.ws).await.unwrap()
+    }
+
+    /// Every call of the workspace that is due.
+    pub(super) async fn due(&self) -> Vec<Candidate> {
+        let asks: Vec<Ask> = self
+            .groups()
+            .await
+            .into_iter()
+            .map(|g| Ask { group: g.key, limit: 1000, after: None })
+            .collect();
+        self.store.dispatch_candidates(&asks).await.unwrap()
+    }
+
+    pub(super) fn intent(&self, c: &Candidate) -> NewIntent {
+        let intent = Intent {
+            call: c.call,
+            batch: c.group.batch,
+            callee: c.callee,
+            facts: c.facts,
+            caller: self.phone,
+            trunk: self.trunk,
+            send_at: self.now(),
+            send_by: self.now().after(Duration::from_millis(100)),
+            open_until: Timestamp::MAX,
+            max_call_s: 600,
+        };
+        NewIntent { intent, token: bytes(self.next()) }
+    }
+
+    pub(super) async fn version(&self) -> u64 {
+        self.store.dispatch_head(self.ws).await.unwrap().version
+    }
+
+    /// Commits these intents on the version that stands.
+    pub(super) async fn commit(&self, intents: Vec<NewIntent>) -> CommitOutcome {
+        let version = self.version().await;
+        self.try_commit(version, intents).await.unwrap()
+    }
+
+    pub(super) async fn try_commit(
+        &self,
+        version: u64,
+        intents: Vec<NewIntent>,
+    ) -> Result<CommitOutcome, CommitError> {
+        self.store.attempt_commit_intents(self.ws, version, intents, Vec::new()).await
+    }
+
+    /// Makes every due call live.
+    pub(super) async fn dial_all(&self) -> Vec<Committed> {
+        let due = self.due().await;
+        self.commit(due.iter().map(|c| self.intent(c)).collect()).await.committed
+    }
+
+    /// Ends an attempt.
+    pub(super) async fn finish(&self, c: &Committed, outcome: Outcome, next: CallNext) {
+        let end = self.end(AttemptState::Ended, outcome);
+        let done = self.store.attempt_finish(c.attempt, end, next, None).await.unwrap();
+        assert_eq!(done, FinishResult::Applied);
+        self.totals(c.intent.intent.batch).await;
+    }
+
+    /// Ends an attempt as `completed`.
+    pub(super) async fn complete(&self, c: &Committed) {
+        self.finish(c, completed(), CallNext::Finished(Disposition::Completed)).await;
+    }
+
+    /// Ends an attempt that is to be retried in a minute.
+    pub(super) async fn retry_later(&self, c: &Committed) {
+        let next = CallNext::Pending {
+            not_before: self.now().after(Duration::from_secs(60)),
+            reason: WaitReason::RetryDelay,
+            is_retry: true,
+        };
+        self.finish(c, no_answer(), next).await;
+    }
+
+    pub(super) fn end(&self, state: AttemptState, outcome: Outcome) -> AttemptEnd {
+        AttemptEnd {
+            state,
+            outcome,
+            sip_status: None,
+            sent_at: None,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: self.now(),
+        }
+    }
+}
+
+pub(super) fn record(phone: u64) -> ChunkRecord {
+    record_with(phone, &format!(r#"{{"phoneNumber":"{phone}"}}"#), BERLIN)
+}
+
+pub(super) fn record_with(phone: u64, fields: &str, class: &str) -> ChunkRecord {
+    ChunkRecord {
+        phone: PhoneNumber::from_digits(phone),
+        class: Arc::from(class),
+        fields: fields.into(),
+        blocked: None,
+    }
+}
+
+pub(super) fn completed() -> Outcome {
+    Outcome {
+        disposition: Disposition::Completed,
+        fault: Fault::None,
+        retry: RetryClass::Never,
+        reason: "talk_over",
+        charged: true,
+        picked: true,
+    }
+}
+
+pub(super) fn no_answer() -> Outcome {
+    Outcome {
+        disposition: Disposition::NoAnswer,
+        fault: Fault::Callee,
+        retry: RetryClass::Policy,
+        reason: "ring_timeout",
+        charged: true,
+        picked: false,
+    }
+}
+
+/// `n` spread over so many bytes.
+pub(super) fn bytes<const N: usize>(n: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    bytes
+}
+
+pub(super) fn new_key(n: u64) -> NewKey {
+    NewKey {
+        hash: bytes(n),
+        hint: "abcd".to_owned(),
+        name: format!("key {n}"),
+        scopes: Scope::ALL.to_vec(),
+    }
+}
+
+pub(super) async fn workspace(store: &dyn Store, name: &str, key: u64) -> WorkspaceCreated {
+    let settings = WorkspaceSettings { concurrency: Some(7), ..WorkspaceSettings::default() };
+    let new = NewWorkspace { name: name.to_owned(), key: new_key(key), settings };
+    store.workspace_create(new).await.unwrap()
+}
+
+pub(super) fn agent_spec(name: &str) -> AgentSpec {
+    AgentSpec {
+        name: name.to_owned(),
+        languages: vec!["en-US".to_owned()],
+        variables: vec![Variable {
+            key: "name".to_owned(),
+            kind: VariableType::String,
+            required: true,
+            default: None,
+            description: None,
+        }],
+        connection: r#"{"type":"announcement","text":"Hello"}"#.to_owned(),
+    }
+}
+
+pub(super) async fn phone(
+    store: &dyn Store,
+    ws: WorkspaceId,
+    number: u64,
+    agent: Option<AgentId>,
+) -> PhoneRecord {
+    let new = NewPhone {
+        number: PhoneNumber::from_digits(number),
+        integration: Integration::Simulated,
+        agent,
+    };
+    store.phone_create(ws, new).await.unwrap()
+}
+
+pub(super) fn query() -> CallQuery {
+    CallQuery {
+        page: 1,
+        limit: 10,
+        filter: Vec::new(),
+        sort: CallSort::CreatedAt,
+        descending: false,
+        search: None,
+    }
+}
