@@ -1,1 +1,103 @@
-//! A world with virtual time, faults and checkers.
+//! A world with virtual time, faults and checkers: the real core, engine and SQLite store in one
+//! thread, a carrier and users that are not real, and somebody who looks on and judges.
+//!
+//! One seed decides everything. The same seed gives the same trace, byte for byte. Never here:
+//! anything that the product needs.
+#![forbid(unsafe_code)]
+
+mod carrier;
+pub mod checker;
+mod client;
+mod clock;
+mod model;
+mod process;
+mod rng;
+mod store;
+mod trace;
+mod watch;
+mod world;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use checker::Violation;
+pub use trace::tail;
+use world::World;
+
+/// Steps of a world unless somebody says otherwise.
+pub const STEPS: u32 = 60;
+
+/// A world in which all promises were kept.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Of which seed.
+    pub seed: u64,
+    /// What happened, for people.
+    pub trace: String,
+    /// How often what happened.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// How much time passed in it.
+    pub lasted: Duration,
+}
+
+/// A world in which a promise was broken.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Of which seed.
+    pub seed: u64,
+    /// Which promise.
+    pub violation: Violation,
+    /// What happened until then, for people.
+    pub trace: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.violation)
+    }
+}
+
+/// Plays the world of a seed.
+pub fn run(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O takes nothing that could be missing");
+    // The clock is the runtime's, so it is read inside.
+    let (played, (trace, counts, lasted)) = runtime.block_on(async {
+        let mut watch = None;
+        let played = match World::new(seed, &mut watch).await {
+            Ok(world) => world.play(steps).await,
+            Err(violation) => Err(violation),
+        };
+        (played, watch.map(|w| w.summary()).unwrap_or_default())
+    });
+    match played {
+        Ok(()) => Ok(Report { seed, trace, counts, lasted }),
+        Err(violation) => Err(Box::new(Failure { seed, violation, trace })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_trace() {
+        for seed in [3, 4] {
+            let traces: Vec<String> =
+                (0..2).map(|_| run(seed, 25).unwrap_or_else(|f| panic!("{f}")).trace).collect();
+            assert!(traces[0].lines().count() > 100, "nothing happens:\n{}", traces[0]);
+            assert!(traces[0] == traces[1], "{}", first_difference(&traces[0], &traces[1]));
+        }
+        let other = run(5, 25).unwrap_or_else(|f| panic!("{f}")).trace;
+        assert!(other != run(6, 25).unwrap_or_else(|f| panic!("{f}")).trace);
+    }
+
+    fn first_difference(a: &str, b: &str) -> String {
+        let differs = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+        differs.map_or("one is longer".to_owned(), |(a, b)| format!("{a}\n{b}"))
+    }
+}

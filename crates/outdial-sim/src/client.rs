@@ -1,0 +1,432 @@
+//! What users do: batches of all sorts, numbers added and added again, stops, starts, deletes,
+//! limits turned up and down. All drawn from the seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::batch::{BatchSettings, BatchState};
+use outdial_core::dispatcher::Line;
+use outdial_core::hours::{Allowed, CallingHours};
+use outdial_core::id::{AgentId, BatchId, PhoneId, WorkspaceId};
+use outdial_core::outcome::Disposition;
+use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_core::zone::Class;
+use outdial_ports::store::{
+    AgentSpec, BatchStart, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey,
+    NewPhone, NewWorkspace, PhonePatch, RequestBegin, RequestLookup, Scope, StoredAnswer,
+};
+use outdial_ports::{Clock, Store};
+
+use crate::checker::Violation;
+use crate::process::{Parts, Process};
+use crate::rng::Rng;
+use crate::watch::Caller;
+
+/// Where people may be.
+const CLASSES: [&str; 6] = [
+    "America/New_York",
+    "America/Los_Angeles,America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Europe/Berlin",
+    "UTC",
+];
+/// Channels of the trunk of simulated numbers.
+const TRUNK_CHANNELS: u32 = 500;
+/// Batches of a workspace that are not deleted, at most.
+const BATCHES: usize = 4;
+const DAY: u64 = 24 * 60;
+
+/// All users of a world.
+pub(crate) struct Client {
+    rng: Rng,
+    tenants: Vec<Tenant>,
+    requests: u64,
+    last_chunk: Option<ChunkAdd>,
+}
+
+/// A workspace.
+struct Tenant {
+    id: WorkspaceId,
+    agent: AgentId,
+    phones: Vec<PhoneId>,
+    /// Whom its users call.
+    people: Vec<PhoneNumber>,
+    batches: Vec<BatchId>,
+}
+
+/// The store refused what it has to take.
+fn refused(what: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Violation + '_ {
+    move |error| Violation::new("store", format!("{what}: {error}"))
+}
+
+macro_rules! must {
+    ($what:literal, $answer:expr) => {
+        $answer.map_err(|e| refused($what)(&e))?
+    };
+}
+
+impl Client {
+    /// Makes workspaces with their calling numbers.
+    pub(crate) async fn new(
+        mut rng: Rng,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<Self, Violation> {
+        let mut client =
+            Self { rng: rng.fork(), tenants: Vec::new(), requests: 0, last_chunk: None };
+        for n in 0..rng.range(1..=2) {
+            let tenant = client.tenant(n, parts, store).await?;
+            client.tenants.push(tenant);
+        }
+        Ok(client)
+    }
+
+    async fn tenant(
+        &mut self,
+        n: u64,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<Tenant, Violation> {
+        let key = NewKey {
+            hash: [n as u8; 32],
+            hint: String::new(),
+            name: String::new(),
+            scopes: Scope::ALL.to_vec(),
+        };
+        let settings = WorkspaceSettings::default();
+        let new = NewWorkspace { name: format!("tenant {n}"), key, settings };
+        let id = must!("workspace_create", store.workspace_create(new).await).workspace;
+        let spec = AgentSpec {
+            name: "agent".to_owned(),
+            languages: vec!["en-US".to_owned()],
+            variables: Vec::new(),
+            connection: "{}".to_owned(),
+        };
+        let agent = must!("agent_create", store.agent_create(id, spec).await).id;
+        let mut phones = Vec::new();
+        for line in 0..self.rng.range(1..=3) {
+            let number = PhoneNumber::from_digits(13_105_550_100 + 10 * n + line);
+            let integration = Integration::Simulated;
+            let new = NewPhone { number, integration, agent: Some(agent) };
+            let phone = must!("phone_create", store.phone_create(id, new).await);
+            phones.push(phone.id);
+            parts.watch.look(|seen, now| {
+                let mut limits = phone.limits;
+                seen.checkers.pace.set_line(Line::Number(phone.id), now, limits);
+                limits.channels = Some(TRUNK_CHANNELS);
+                seen.checkers.pace.set_line(Line::Trunk(phone.trunk), now, limits);
+                let caller = Caller { workspace: id, phone: phone.id, trunk: phone.trunk };
+                seen.callers.insert(number, caller);
+                Ok(())
+            });
+        }
+        let count = self.rng.range(20..=80);
+        let people = (0..count).map(|i| self.person(i)).collect();
+        Ok(Tenant { id, agent, phones, people, batches: Vec::new() })
+    }
+
+    /// Person `i`; half of them answer, the others are spread over the rest of the table.
+    fn person(&mut self, i: u64) -> PhoneNumber {
+        let ending = match self.rng.percent(50) {
+            true => self.rng.range(0..=69),
+            false => *self.rng.pick(&[70, 75, 80, 84, 85, 90, 92, 93, 94, 95, 96, 97, 98, 99, 99]),
+        };
+        PhoneNumber::from_digits(12_125_500_000 + 100 * i + ending)
+    }
+
+    /// Does something.
+    pub(crate) async fn act(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
+        let tenant = self.rng.range(0..=self.tenants.len() as u64 - 1) as usize;
+        let store = Arc::clone(&process.store);
+        let dice = self.rng.range(0..=99);
+        let batches = &self.tenants[tenant].batches;
+        if batches.is_empty() || (dice < 12 && batches.len() < BATCHES) {
+            self.create(tenant, parts, &*store).await?;
+        } else {
+            let batch = *self.rng.pick(&self.tenants[tenant].batches.clone());
+            match dice {
+                0..=49 => self.add(tenant, batch, None, parts, &*store).await?,
+                50..=58 => self.stop(tenant, batch, parts, &*store).await?,
+                59..=70 => self.start(tenant, batch, None, parts, &*store).await?,
+                71..=76 => self.start_with_data(tenant, batch, parts, &*store).await?,
+                77..=80 => self.delete(tenant, batch, parts, &*store).await?,
+                81..=86 => self.repeat(&*store).await?,
+                _ => self.change_limits(tenant, parts, &*store).await?,
+            }
+        }
+        // A hint may be lost; polling is the truth.
+        if self.rng.percent(70) {
+            process.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lifts all limits and starts everything that is not done: from here on all must end.
+    pub(crate) async fn heal(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
+        let store = Arc::clone(&process.store);
+        for tenant in 0..self.tenants.len() {
+            for phone in self.tenants[tenant].phones.clone() {
+                let patch =
+                    PhonePatch { agent: None, calls_per_second: Some(None), channels: Some(None) };
+                must!(
+                    "phone_update",
+                    store.phone_update(self.tenants[tenant].id, phone, patch).await
+                );
+            }
+            let settings = WorkspaceSettings::default();
+            must!(
+                "settings_update",
+                store.settings_update(self.tenants[tenant].id, settings).await
+            );
+            for batch in self.tenants[tenant].batches.clone() {
+                let shown = must!("batch_fetch", store.batch_fetch(batch).await);
+                if shown.is_some_and(|b| b.state != BatchState::Completed) {
+                    self.start(tenant, batch, None, parts, &*store).await?;
+                }
+            }
+        }
+        process.wake.notify_one();
+        Ok(())
+    }
+
+    async fn create(
+        &mut self,
+        tenant: usize,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let (workspace, mut numbers) =
+            (self.tenants[tenant].id, self.tenants[tenant].phones.clone());
+        numbers.truncate(self.rng.range(1..=numbers.len() as u64) as usize);
+        let settings = self.settings(parts.clock.now());
+        let text = format!(
+            "retry {} delay {} {:?} redial {} voicemail {} concurrency {:?}",
+            settings.retry,
+            settings.delay_s,
+            settings.calling_hours,
+            settings.redial_unknown,
+            settings.retry_voicemail,
+            settings.concurrency
+        );
+        let new = NewBatch { workspace, name: "batch".to_owned(), settings, numbers };
+        let batch = must!("batch_create", store.batch_create(new).await);
+        parts.watch.note("client", &format!("makes batch {}: {text}", batch.seq()));
+        self.tenants[tenant].batches.push(batch);
+        Ok(())
+    }
+
+    fn settings(&mut self, now: Timestamp) -> BatchSettings {
+        let rng = &mut self.rng;
+        BatchSettings {
+            retry: rng.range(0..=3) as u8,
+            delay_s: *rng.pick(&[0, 1, 5, 30, 120]),
+            timezone: None,
+            calling_hours: if rng.percent(40) { CallingHours::always() } else { hours(rng, now) },
+            redial_unknown: rng.percent(30),
+            retry_voicemail: rng.percent(30),
+            concurrency: if rng.percent(30) { Some(rng.range(1..=6) as u32) } else { None },
+            weight: rng.range(1..=5) as u32,
+            max_call_s: *rng.pick(&[2, 5, 600]),
+        }
+    }
+
+    async fn add(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        lane: Option<u32>,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let shown = must!("batch_fetch", store.batch_fetch(batch).await);
+        let Some(hours) = shown.map(|b| b.settings.calling_hours) else {
+            return Err(Violation::new("store", format!("batch {batch} is not shown")));
+        };
+        let people = &self.tenants[tenant].people;
+        let from = self.rng.range(0..=people.len() as u64 - 1) as usize;
+        let count = self.rng.range(1..=24) as usize;
+        let chosen: Vec<PhoneNumber> =
+            people.iter().cycle().skip(from).take(count.min(people.len())).copied().collect();
+        let now = parts.clock.now();
+        let records: Vec<ChunkRecord> =
+            chosen.into_iter().map(|phone| self.record(phone, &hours, now)).collect();
+        self.requests += 1;
+        let begin = RequestBegin {
+            workspace: self.tenants[tenant].id,
+            scope: "POST /api/call/addCallsToBatch".to_owned(),
+            key: self.rng.percent(50).then(|| format!("key {}", self.requests)),
+            body_sha256: std::array::from_fn(|i| (self.requests >> (8 * (i % 8))) as u8),
+            context: "{}".to_owned(),
+        };
+        let RequestLookup::Begun(begun) = must!("request_begin", store.request_begin(&begin).await)
+        else {
+            return Err(Violation::new("I11", "a request that nobody made before is not new"));
+        };
+        let what = format!("adds {} to batch {}, lane {lane:?}", records.len(), batch.seq());
+        parts.watch.note("client", &what);
+        let chunk = ChunkAdd {
+            request: begun.request,
+            chunk_num: 1,
+            batch,
+            agent: (self.tenants[tenant].agent, 1),
+            lane: lane.map_or(ChunkLane::Current, ChunkLane::Lane),
+            auto_start: lane.is_none(),
+            records,
+        };
+        self.last_chunk = Some(chunk.clone());
+        must!("call_add_chunk", store.call_add_chunk(chunk).await);
+        let answer = StoredAnswer { status: 200, body: b"{}".to_vec() };
+        must!("request_finish", store.request_finish(begun.request, answer, true).await);
+        Ok(())
+    }
+
+    /// What ingest would make of a person: whoever can never be called is finished at once.
+    fn record(&mut self, phone: PhoneNumber, hours: &CallingHours, now: Timestamp) -> ChunkRecord {
+        let text = *self.rng.pick(&CLASSES);
+        let class: Class = text.parse().expect("these zones exist");
+        let never = hours.allowed(&class, now) == Allowed::Closed { opens: None };
+        ChunkRecord {
+            phone,
+            class: Arc::from(text),
+            fields: format!("{{\"phoneNumber\":\"{phone}\"}}").into(),
+            blocked: never.then_some((Disposition::Skipped, "no_common_hours")),
+        }
+    }
+
+    /// The same chunk again: nothing may come of it.
+    async fn repeat(&self, store: &dyn Store) -> Result<(), Violation> {
+        if let Some(chunk) = self.last_chunk.clone()
+            && self.tenants.iter().any(|t| t.batches.contains(&chunk.batch))
+        {
+            must!("call_add_chunk", store.call_add_chunk(chunk).await);
+        }
+        Ok(())
+    }
+
+    async fn start(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        lane: Option<u32>,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        parts.watch.note("client", &format!("starts batch {}, lane {lane:?}", batch.seq()));
+        let start = BatchStart { numbers: None, call_data_lane: lane };
+        must!("batch_start", store.batch_start(self.tenants[tenant].id, batch, start).await);
+        Ok(())
+    }
+
+    async fn start_with_data(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let ws = self.tenants[tenant].id;
+        let context = must!("batch_ingest_context", store.batch_ingest_context(ws, batch).await);
+        let Some(lane) = context.map(|c| c.free_lane) else {
+            return Err(Violation::new("store", format!("batch {batch} is not shown")));
+        };
+        parts.watch.count("started with callData");
+        self.add(tenant, batch, Some(lane), parts, store).await?;
+        self.start(tenant, batch, Some(lane), parts, store).await
+    }
+
+    async fn stop(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        parts.watch.note("client", &format!("stops batch {}", batch.seq()));
+        let found = must!("batch_stop", store.batch_stop(self.tenants[tenant].id, batch).await);
+        self.must_be_there(found, batch)
+    }
+
+    async fn delete(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        parts.watch.note("client", &format!("deletes batch {}", batch.seq()));
+        parts.watch.count("deleted");
+        let found = must!("batch_delete", store.batch_delete(self.tenants[tenant].id, batch).await);
+        self.must_be_there(found, batch)?;
+        self.tenants[tenant].batches.retain(|b| *b != batch);
+        Ok(())
+    }
+
+    fn must_be_there(&self, found: bool, batch: BatchId) -> Result<(), Violation> {
+        match found {
+            true => Ok(()),
+            false => Err(Violation::new("store", format!("batch {batch} is not found"))),
+        }
+    }
+
+    async fn change_limits(
+        &mut self,
+        tenant: usize,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let rng = &mut self.rng;
+        let Tenant { id, phones, .. } = &self.tenants[tenant];
+        if rng.percent(30) {
+            let concurrency = rng.percent(70).then(|| rng.range(1..=12) as u32);
+            parts.watch.note("client", &format!("concurrency of {}: {concurrency:?}", id.seq()));
+            let settings = WorkspaceSettings { concurrency, ..WorkspaceSettings::default() };
+            must!("settings_update", store.settings_update(*id, settings).await);
+            return Ok(());
+        }
+        let phone = *rng.pick(phones);
+        let cps = *rng.pick(&[None, Some(0.2), Some(1.0), Some(2.5), Some(5.0), Some(20.0)]);
+        let channels = rng.percent(60).then(|| rng.range(1..=8) as u32);
+        let what = format!("limits of {}: {cps:?} CPS, {channels:?} channels", phone.seq());
+        parts.watch.note("client", &what);
+        let patch =
+            PhonePatch { agent: None, calls_per_second: Some(cps), channels: Some(channels) };
+        must!("phone_update", store.phone_update(*id, phone, patch).await);
+        Ok(())
+    }
+}
+
+/// Hours with an edge near `now` in one of the zones, so that windows open and close in the run.
+fn hours(rng: &mut Rng, now: Timestamp) -> CallingHours {
+    let class: Class = rng.pick(&CLASSES).parse().expect("these zones exist");
+    let zone = &class.zones()[0];
+    let seconds = i64::from(zone.tz().to_offset(now.to_jiff()).seconds());
+    let local = (now.as_seconds() as i64 + seconds).div_euclid(60);
+    let today = (local.div_euclid(DAY as i64) + 4).rem_euclid(7);
+    let minute = local.rem_euclid(DAY as i64) as u64 + DAY;
+    let length = *rng.pick(&[10, 20, 60, 240, 720]);
+    // From a window that has just closed to one that opens in a quarter of an hour.
+    let start = minute + 15 - rng.range(0..=length + 15);
+    let text = |m: u64| format!("{:02}:{:02}", m % DAY / 60, m % 60);
+    let days: Option<Vec<i64>> = match rng.range(0..=3) {
+        0 => Some(vec![today, (today + 1) % 7]),
+        1 => Some(vec![(today + 6) % 7, today]),
+        _ => None,
+    };
+    let window = (text(start), text(start + length));
+    CallingHours::new(Some((&window.0, &window.1)), days.as_deref())
+        .expect("no window of these is empty")
+}
+
+/// How long users wait before the next thing they do.
+pub(crate) fn pause(rng: &mut Rng) -> Duration {
+    let ms = match rng.range(0..=99) {
+        0..=44 => rng.range(0..=500),
+        45..=84 => rng.range(500..=10_000),
+        85..=96 => rng.range(10_000..=60_000),
+        _ => rng.range(60_000..=600_000),
+    };
+    Duration::from_millis(ms)
+}

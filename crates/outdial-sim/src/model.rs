@@ -1,0 +1,296 @@
+//! The reference model: batches, calls and attempts as plain maps, moved by the answers of the
+//! store in the order in which it gave them. What the store says must be what the model says.
+//!
+//! It restates the rules of `semantics.md` 1.3, 1.8 and 3 in their simplest form, and decides
+//! nothing that the product decides by chance or by time.
+
+mod attempts;
+mod compare;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
+use outdial_core::call::{CallFacts, CallState};
+use outdial_core::id::{AttemptId, BatchId, CallId, PhoneId, RequestId, WorkspaceId};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{ChunkAdd, ChunkLane, ChunkRecord, NewBatch, StoredChunk};
+
+use crate::checker::Violation;
+
+/// A batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// What its maker chose.
+    pub settings: BatchSettings,
+    /// Its calling numbers.
+    pub numbers: Vec<PhoneId>,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Why it is paused, if it is.
+    pub reason: Option<PauseReason>,
+    /// Only calls of this lane are placed; none: all.
+    pub lane: Option<u32>,
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Of which batch.
+    pub batch: BatchId,
+    /// To whom.
+    pub phone: PhoneNumber,
+    /// Where the person may be.
+    pub class: Arc<str>,
+    /// Its lane.
+    pub lane: u32,
+    /// Where it stands.
+    pub state: CallState,
+    /// What was counted.
+    pub facts: CallFacts,
+    /// How often it was added.
+    pub adds: u32,
+    /// While pending.
+    pub not_before: Timestamp,
+    /// The one that is not over.
+    pub attempt: Option<AttemptId>,
+    deferred: Option<Deferred>,
+}
+
+/// Added while the call was on the phone.
+#[derive(Clone, Debug)]
+struct Deferred {
+    class: Arc<str>,
+    lane: Option<u32>,
+    blocked: bool,
+}
+
+/// An attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// At which call.
+    pub call: CallId,
+    /// Committed by which process.
+    pub process: u32,
+    /// In which round.
+    pub round: u32,
+    /// From which number.
+    pub caller: PhoneId,
+    /// Where the person may be, as of the commit.
+    pub class: Arc<str>,
+    /// That process was told that it is committed.
+    pub acknowledged: bool,
+    /// Nothing more will happen.
+    pub over: bool,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    /// Batches, deleted ones too.
+    pub batches: BTreeMap<BatchId, Batch>,
+    /// Calls.
+    pub calls: BTreeMap<CallId, Call>,
+    /// Attempts.
+    pub attempts: BTreeMap<AttemptId, Attempt>,
+    by_phone: BTreeMap<(BatchId, PhoneNumber), CallId>,
+    live: BTreeMap<(WorkspaceId, PhoneNumber), AttemptId>,
+    chunks: BTreeMap<(RequestId, u32), StoredChunk>,
+}
+
+/// The store did not do what the model does.
+pub(crate) fn differs<T>(what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation::new("model", what))
+}
+
+impl Model {
+    /// One that holds nothing.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A batch was made.
+    pub(crate) fn batch_created(&mut self, id: BatchId, new: &NewBatch) {
+        let batch = Batch {
+            workspace: new.workspace,
+            settings: new.settings.clone(),
+            numbers: new.numbers.clone(),
+            state: BatchState::Pending,
+            reason: None,
+            lane: None,
+        };
+        self.batches.insert(id, batch);
+    }
+
+    /// A batch was started.
+    pub(crate) fn batch_started(
+        &mut self,
+        id: BatchId,
+        lane: Option<u32>,
+    ) -> Result<(), Violation> {
+        let batch = self.batch(id)?;
+        if batch.state == BatchState::Deleted {
+            return differs(format!("batch {id} was started although it is deleted"));
+        }
+        (batch.state, batch.reason, batch.lane) = (BatchState::Active, None, lane);
+        Ok(())
+    }
+
+    /// A batch was stopped or deleted.
+    pub(crate) fn batch_halted(&mut self, id: BatchId, state: BatchState) -> Result<(), Violation> {
+        let batch = self.batch(id)?;
+        (batch.state, batch.reason) = (state, None);
+        Ok(())
+    }
+
+    /// The closer took a batch for done.
+    pub(crate) fn batch_closed(&mut self, id: BatchId) -> Result<(), Violation> {
+        let Batch { state, lane, .. } = *self.batch(id)?;
+        if state != BatchState::Active {
+            return differs(format!("batch {id} was closed although it is {state:?}"));
+        }
+        let mut waiting = false;
+        for (call, c) in self.calls.iter().filter(|(_, c)| c.batch == id) {
+            let placeable = lane.is_none_or(|lane| lane == c.lane);
+            if c.state == CallState::Live || (c.state == CallState::Pending && placeable) {
+                return differs(format!("batch {id} was closed over call {call}: {c:?}"));
+            }
+            waiting |= c.state == CallState::Pending;
+        }
+        let batch = self.batch(id)?;
+        (batch.state, batch.reason) = match waiting {
+            true => (BatchState::Paused, Some(PauseReason::CallsHeld)),
+            false => (BatchState::Completed, None),
+        };
+        Ok(())
+    }
+
+    /// A chunk was stored; how many of its calls were deferred and re-opened. Again: nothing.
+    pub(crate) fn chunk_added(
+        &mut self,
+        add: &ChunkAdd,
+        stored: &StoredChunk,
+        now: Timestamp,
+    ) -> Result<Added, Violation> {
+        if let Some(before) = self.chunks.get(&(add.request, add.chunk_num)) {
+            return match before == stored {
+                true => Ok(Added { repeated: true, ..Added::default() }),
+                false => differs(format!("I11: a chunk was applied again: {before:?}, {stored:?}")),
+            };
+        }
+        self.chunks.insert((add.request, add.chunk_num), stored.clone());
+        if stored.calls.len() != add.records.len() {
+            return differs("a chunk's answer has not one call for each record");
+        }
+        let mut added = Added::default();
+        for (record, &id) in add.records.iter().zip(&stored.calls) {
+            self.record_added(add, record, id, now, &mut added)?;
+        }
+        let batch = self.batch(add.batch)?;
+        if add.auto_start && starts_by_adding(batch) {
+            (batch.state, batch.reason) = (BatchState::Active, None);
+        }
+        let told = (stored.updated, stored.deferred, stored.batch_state, stored.pause_reason);
+        let wanted = (added.updated, added.deferred, batch.state, batch.reason);
+        match told == wanted {
+            true => Ok(added),
+            false => differs(format!("a chunk's answer {told:?} should be {wanted:?}")),
+        }
+    }
+
+    fn record_added(
+        &mut self,
+        add: &ChunkAdd,
+        record: &ChunkRecord,
+        id: CallId,
+        now: Timestamp,
+        added: &mut Added,
+    ) -> Result<(), Violation> {
+        let lane = match add.lane {
+            ChunkLane::Current => None,
+            ChunkLane::Lane(lane) => Some(lane),
+        };
+        let fresh_lane = lane.or(self.batch(add.batch)?.lane).unwrap_or(0);
+        let blocked = record.blocked.is_some();
+        let known = *self.by_phone.entry((add.batch, record.phone)).or_insert(id);
+        if known != id {
+            return differs(format!("{} is call {known} and was answered as {id}", record.phone));
+        }
+        let class = Arc::clone(&record.class);
+        let waiting = if blocked { CallState::Finished } else { CallState::Pending };
+        let Some(call) = self.calls.get_mut(&id) else {
+            let facts = CallFacts { round: 1, ..CallFacts::default() };
+            let call = Call {
+                batch: add.batch,
+                phone: record.phone,
+                class,
+                lane: fresh_lane,
+                state: waiting,
+                facts,
+                adds: 1,
+                not_before: now,
+                attempt: None,
+                deferred: None,
+            };
+            self.calls.insert(id, call);
+            added.new += 1;
+            return Ok(());
+        };
+        call.adds += 1;
+        added.updated += 1;
+        match call.state {
+            CallState::Live => {
+                added.deferred += 1;
+                let lane = lane.or(call.deferred.as_ref().and_then(|d| d.lane));
+                call.deferred = Some(Deferred { class, lane, blocked });
+            }
+            CallState::Pending => {
+                call.class = class;
+                call.lane = lane.unwrap_or(call.lane);
+                call.state = waiting;
+            }
+            CallState::Finished => {
+                added.reopened += 1;
+                (call.class, call.lane, call.state) = (class, fresh_lane, waiting);
+                let CallFacts { round, attempts, .. } = call.facts;
+                call.facts = CallFacts { round: round + 1, charged: 0, uncharged: 0, attempts };
+                call.not_before = now;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, id: BatchId) -> Result<&mut Batch, Violation> {
+        match self.batches.get_mut(&id) {
+            Some(batch) => Ok(batch),
+            None => differs(format!("nobody made batch {id}")),
+        }
+    }
+}
+
+/// What a chunk did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    /// Calls that were not there before.
+    pub new: u32,
+    /// Calls that were.
+    pub updated: u32,
+    /// Of those, on the phone.
+    pub deferred: u32,
+    /// Of those, finished.
+    pub reopened: u32,
+    /// It had been stored before.
+    pub repeated: bool,
+}
+
+/// A batch that a person stopped, or that a brake paused, is not started by adding.
+fn starts_by_adding(batch: &Batch) -> bool {
+    match batch.state {
+        BatchState::Pending | BatchState::Active | BatchState::Completed => true,
+        BatchState::Paused => batch.reason == Some(PauseReason::CallsHeld),
+        BatchState::Stopped | BatchState::Importing | BatchState::Deleted => false,
+    }
+}

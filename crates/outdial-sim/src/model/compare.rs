@@ -1,0 +1,95 @@
+//! The model against what the store shows.
+
+use outdial_core::batch::BatchState;
+use outdial_core::call::CallState;
+use outdial_core::id::BatchId;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{BatchRecord, CallView};
+
+use super::{Batch, Call, Model, differs};
+use crate::checker::Violation;
+
+impl Model {
+    /// A batch as the store shows it; `None`: not at all.
+    pub(crate) fn compare_batch(
+        &self,
+        id: BatchId,
+        shown: Option<&BatchRecord>,
+    ) -> Result<(), Violation> {
+        let batch = self.batches.get(&id).filter(|b| b.state != BatchState::Deleted);
+        match (batch, shown) {
+            (None, None) => Ok(()),
+            (Some(b), Some(s))
+                if (b.state, b.reason, b.lane) == (s.state, s.pause_reason, s.lane)
+                    && b.numbers == s.numbers =>
+            {
+                Ok(())
+            }
+            (wanted, shown) => differs(format!("batch {id} is {shown:?}, should be {wanted:?}")),
+        }
+    }
+
+    /// All calls of a batch as the store shows them.
+    pub(crate) fn compare_calls(&self, id: BatchId, shown: &[CallView]) -> Result<(), Violation> {
+        let Some(batch) = self.batches.get(&id) else {
+            return differs(format!("nobody made batch {id}"));
+        };
+        let wanted = self.calls.values().filter(|c| c.batch == id).count();
+        if wanted != shown.len() {
+            return differs(format!("batch {id} has {} calls, not {wanted}", shown.len()));
+        }
+        for view in shown {
+            let Some(call) = self.calls.get(&view.id) else {
+                return differs(format!("nobody added call {}", view.id));
+            };
+            if !same(batch, call, view) {
+                return differs(format!("call {} is {view:?}, should be {call:?}", view.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Batches that are neither deleted nor done, and why not.
+    pub(crate) fn unfinished(&self) -> Vec<(BatchId, String)> {
+        let open = self
+            .batches
+            .iter()
+            .filter(|(_, b)| !matches!(b.state, BatchState::Deleted | BatchState::Completed));
+        open.map(|(id, b)| {
+            let of = |state| self.calls_of(*id).filter(|c| c.state == state).count();
+            let (pending, live) = (of(CallState::Pending), of(CallState::Live));
+            (*id, format!("{:?}, {pending} pending, {live} live", b.state))
+        })
+        .collect()
+    }
+
+    /// The calls of a batch.
+    pub(crate) fn calls_of(&self, id: BatchId) -> impl Iterator<Item = &Call> {
+        self.calls.values().filter(move |c| c.batch == id)
+    }
+
+    /// Active batches.
+    pub(crate) fn active(&self) -> impl Iterator<Item = (BatchId, &Batch)> {
+        self.batches.iter().filter(|(_, b)| b.state == BatchState::Active).map(|(id, b)| (*id, b))
+    }
+
+    /// The latest `not_before` among what may be placed of a class in a batch.
+    pub(crate) fn waiting(&self, id: BatchId) -> Vec<(&str, Timestamp)> {
+        self.calls_of(id)
+            .filter(|c| c.state == CallState::Pending)
+            .map(|c| (&*c.class, c.not_before))
+            .collect()
+    }
+}
+
+fn same(batch: &Batch, call: &Call, view: &CallView) -> bool {
+    let held = batch.lane.is_some_and(|lane| lane != call.lane);
+    let live: Vec<_> = view.attempts.iter().filter(|a| !a.state.is_over()).map(|a| a.id).collect();
+    let numbers = view.attempts.iter().map(|a| a.number).eq(1..=call.facts.attempts);
+    (view.batch, view.phone, view.state, view.facts)
+        == (call.batch, call.phone, call.state, call.facts)
+        && *view.class == *call.class
+        && view.held == held
+        && live == call.attempt.into_iter().collect::<Vec<_>>()
+        && numbers
+}

@@ -1,0 +1,136 @@
+//! One process of the world: a real engine on its own hold of the database and its own carrier. It
+//! can be ended politely, or by a crash.
+
+use std::sync::{Arc, Mutex};
+
+use outdial_engine::{Engine, EngineConfig, TaskBoard, TaskResult};
+use outdial_ports::Store;
+use outdial_store::SqliteInline;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::carrier::SimCarrier;
+use crate::checker::{Cap, Violation};
+use crate::clock::SimClock;
+use crate::rng::{Rng, SimEntropy};
+use crate::store::{Latency, Life, SimStore};
+use crate::watch::Watch;
+
+/// What every process of a world is made of.
+pub(crate) struct Parts {
+    /// Virtual time.
+    pub clock: Arc<SimClock>,
+    /// Who sees everything.
+    pub watch: Arc<Watch>,
+    /// How long the store takes.
+    pub latency: Latency,
+    /// Settings of the engine.
+    pub config: EngineConfig,
+}
+
+/// A running process.
+pub(crate) struct Process {
+    /// Counts from 1.
+    pub number: u32,
+    /// The store as this process has it.
+    pub store: Arc<dyn Store>,
+    /// Tells the engine that something changed.
+    pub wake: Arc<Notify>,
+    life: Arc<Life>,
+    carrier: Arc<SimCarrier>,
+    board: Arc<TaskBoard>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts one.
+    pub(crate) fn start(parts: &Parts, number: u32, db: &SqliteInline, mut rng: Rng) -> Self {
+        let (clock, watch) = (Arc::clone(&parts.clock), Arc::clone(&parts.watch));
+        let life = Arc::new(Life::default());
+        let entropy = Arc::new(SimEntropy::new(rng.fork()));
+        let store: Arc<dyn Store> = Arc::new(SimStore {
+            inner: Arc::new(db.another_process(entropy.as_ref())),
+            process: number,
+            life: Arc::clone(&life),
+            watch: Arc::clone(&watch),
+            clock: Arc::clone(&clock),
+            latency: parts.latency,
+            rng: Mutex::new(rng.fork()),
+        });
+        let carrier = Arc::new(SimCarrier::new(
+            number,
+            Arc::clone(&life),
+            Arc::clone(&watch),
+            Arc::clone(&clock),
+            rng.fork(),
+        ));
+        let wake = Arc::new(Notify::new());
+        let engine = Engine::new(
+            parts.config.clone(),
+            Arc::clone(&store),
+            Arc::clone(&carrier) as _,
+            clock,
+            entropy,
+            Arc::clone(&wake),
+        );
+        let board = engine.board();
+        let (stop, stopped) = oneshot::channel::<()>();
+        watch.note("world", &format!("process {number} starts"));
+        watch.look(|seen, now| {
+            let limit = Some(parts.config.node_calls);
+            seen.checkers.pace.set_cap(Cap::Process(number), now, limit);
+            Ok(())
+        });
+        let told = Arc::clone(&watch);
+        let task = tokio::spawn(async move {
+            let shutdown = async move {
+                // An error: nobody can ask any more, so nobody has.
+                if stopped.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let drained = engine.run(shutdown).await;
+            told.note("world", &format!("process {number} drained: {drained:?}"));
+        });
+        Self { number, store, wake, life, carrier, board, stop, task }
+    }
+
+    /// Crashes: from this moment on nothing that belongs to it does anything.
+    pub(crate) async fn crash(self, watch: &Watch) {
+        self.life.end();
+        let dropped = self.carrier.die();
+        watch.note("world", &format!("process {} crashes with {dropped} calls", self.number));
+        watch.count("crashed");
+        if dropped > 0 {
+            watch.count("crashed with live calls");
+        }
+        self.task.abort();
+        // Either way it is gone: this waits until everything it held is dropped.
+        let _ = self.task.await;
+    }
+
+    /// Ends politely; what is still live after that dies with it.
+    pub(crate) async fn drain(self, watch: &Watch) -> Result<(), Violation> {
+        watch.note("world", &format!("process {} is to stop", self.number));
+        watch.count("drained");
+        let _ = self.stop.send(());
+        let ended = self.task.await;
+        self.life.end();
+        self.carrier.die();
+        ended.map_err(|e| Violation::new("engine", format!("it broke down: {e}")))
+    }
+
+    /// No background work has failed: nothing has given it a reason to.
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        if self.task.is_finished() {
+            return Err(Violation::new("engine", "it ended by itself"));
+        }
+        for task in self.board.list() {
+            if let TaskResult::Failed { error } = task.last_result {
+                return Err(Violation::new("engine", format!("{} failed: {error}", task.name)));
+            }
+        }
+        Ok(())
+    }
+}

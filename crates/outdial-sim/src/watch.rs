@@ -1,0 +1,155 @@
+//! The one who sees everything: writes the trace, moves the model, asks the checkers, and keeps the
+//! first violation. The parts of the world tell it what happens at the moment it happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use outdial_core::id::{AttemptId, BatchId, PhoneId, TrunkId, WorkspaceId};
+use outdial_core::outcome::CallEnd;
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use outdial_ports::{CallOrder, Clock};
+
+use crate::checker::{Checkers, Over, Placed, Violation};
+use crate::clock::SimClock;
+use crate::model::Model;
+use crate::trace::Trace;
+
+/// Shared by all parts of a world.
+pub(crate) struct Watch {
+    clock: Arc<SimClock>,
+    seen: Mutex<Seen>,
+}
+
+/// A calling number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// Which.
+    pub phone: PhoneId,
+    /// Over which trunk.
+    pub trunk: TrunkId,
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// For people.
+    pub trace: Trace,
+    /// What should be.
+    pub model: Model,
+    /// Who judges.
+    pub checkers: Checkers,
+    /// Calling numbers by their digits.
+    pub callers: BTreeMap<PhoneNumber, Caller>,
+    /// Batches that changed since they were last compared with the model.
+    pub changed: BTreeSet<BatchId>,
+    /// How often what happened: a world in which nothing happens proves nothing.
+    pub counts: BTreeMap<&'static str, u64>,
+    violation: Option<Violation>,
+}
+
+impl Watch {
+    /// Has seen nothing yet.
+    pub(crate) fn new(clock: Arc<SimClock>) -> Self {
+        Self { clock, seen: Mutex::default() }
+    }
+
+    /// Writes a line.
+    pub(crate) fn note(&self, who: &str, what: &str) {
+        self.seen().trace.line(self.clock.elapsed(), who, what);
+    }
+
+    /// Something happened: `f` takes note of it. The first violation ends the trace.
+    pub(crate) fn look<R>(
+        &self,
+        f: impl FnOnce(&mut Seen, Timestamp) -> Result<R, Violation>,
+    ) -> Option<R> {
+        let mut seen = self.seen();
+        match f(&mut seen, self.clock.now()) {
+            Ok(result) => Some(result),
+            Err(violation) => {
+                if seen.violation.is_none() {
+                    let text = violation.to_string();
+                    seen.trace.line(self.clock.elapsed(), "BROKEN", &text);
+                    seen.trace.close();
+                    seen.violation = Some(violation);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether all promises were kept so far.
+    pub(crate) fn verdict(&self) -> Result<(), Violation> {
+        self.seen().violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// Something that is worth counting.
+    pub(crate) fn count(&self, what: &'static str) {
+        self.seen().count(what, 1);
+    }
+
+    /// A call leaves a process.
+    pub(crate) fn placed(&self, process: u32, order: &CallOrder) {
+        self.look(|seen, at| seen.placed(process, order, at));
+    }
+
+    /// A call that left is over, `None`: because its process is.
+    pub(crate) fn over(&self, attempt: AttemptId, end: Option<&CallEnd>) {
+        let charged = !matches!(end, Some(CallEnd::Refused { status: 503, .. }));
+        self.seen().checkers.over(Over { attempt, charged });
+    }
+
+    /// The trace, the counts, and the time that has passed.
+    pub(crate) fn summary(&self) -> (String, BTreeMap<&'static str, u64>, Duration) {
+        let seen = self.seen();
+        (seen.trace.text().to_owned(), seen.counts.clone(), self.clock.elapsed())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Counts `what`.
+    pub(crate) fn count(&mut self, what: &'static str, times: u64) {
+        *self.counts.entry(what).or_default() += times;
+    }
+
+    fn placed(&mut self, process: u32, order: &CallOrder, at: Timestamp) -> Result<(), Violation> {
+        let wrong = |what: String| Err(Violation::new("I1", what));
+        let Some(attempt) = self.model.attempts.get(&order.attempt) else {
+            return wrong(format!("attempt {} left without an intent", order.attempt));
+        };
+        if attempt.process != process || !attempt.acknowledged || attempt.over {
+            return wrong(format!("process {process} placed {}: {attempt:?}", order.attempt));
+        }
+        let call = &self.model.calls[&attempt.call];
+        let batch = &self.model.batches[&call.batch];
+        let caller = self.callers.get(&order.caller).filter(|c| {
+            (c.workspace, c.phone, c.trunk) == (batch.workspace, attempt.caller, order.trunk)
+        });
+        let Some(caller) = caller.filter(|_| call.phone == order.callee) else {
+            return wrong(format!("{order:?} is not what was committed: {attempt:?}, {call:?}"));
+        };
+        let placed = Placed {
+            at,
+            process,
+            attempt: order.attempt,
+            call: attempt.call,
+            round: attempt.round,
+            retry: batch.settings.retry,
+            batch: call.batch,
+            workspace: batch.workspace,
+            trunk: order.trunk,
+            caller: caller.phone,
+            callee: order.callee,
+        };
+        self.checkers.hours.placed(&batch.settings.calling_hours, &attempt.class, at)?;
+        self.checkers.placed(&placed)
+    }
+}

@@ -1,0 +1,243 @@
+//! A world: one database, one process at a time, users, a carrier, and virtual time, all drawn from
+//! a seed.
+//!
+//! First *safety*: users do things, processes crash, and after every step the store is compared
+//! with the model (the checkers of calls look on all the time). Then *liveness*: faults stop,
+//! everything is started, and must end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::id::BatchId;
+use outdial_core::time::Timestamp;
+use outdial_engine::EngineConfig;
+use outdial_ports::store::{CallQuery, CallSort, CallView};
+use outdial_ports::{Clock, Store};
+use outdial_store::SqliteInline;
+
+use crate::checker::{Violation, recount};
+use crate::client::{self, Client};
+use crate::clock::SimClock;
+use crate::process::{Parts, Process};
+use crate::rng::{Rng, SimEntropy};
+use crate::store::Latency;
+use crate::watch::Watch;
+
+/// When worlds begin: mostly just before daylight saving changes where somebody is.
+const STARTS: [&str; 6] = [
+    "2026-03-08T06:20:00Z",
+    "2026-11-01T05:20:00Z",
+    "2026-03-29T00:20:00Z",
+    "2026-10-25T00:20:00Z",
+    "2026-04-04T14:20:00Z",
+    "2026-06-15T13:00:00Z",
+];
+/// Once faults have stopped, everything ends within so much time in which a process runs.
+const ENDS_WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// Looked at so often while waiting for the end.
+const LOOK: Duration = Duration::from_secs(20);
+/// Nothing to do for longer than this: nobody runs a process meanwhile.
+const NIGHT: Duration = Duration::from_secs(180);
+/// The grid on which the next opening is searched; no window is shorter.
+const GRID: Duration = Duration::from_secs(300);
+/// Openings are searched so far ahead.
+const AHEAD: u32 = 15 * 24 * 12;
+
+/// A world in the middle of its story.
+pub(crate) struct World {
+    rng: Rng,
+    parts: Parts,
+    db: SqliteInline,
+    /// The store without a line in between.
+    store: Arc<dyn Store>,
+    client: Client,
+    process: Process,
+}
+
+impl World {
+    /// The world of a seed. Needs a runtime whose time is paused.
+    pub(crate) async fn new(seed: u64, watch: &mut Option<Arc<Watch>>) -> Result<Self, Violation> {
+        let mut rng = Rng::new(seed);
+        let start: Timestamp = rng.pick(&STARTS).parse().expect("these are instants");
+        let start = start.after(Duration::from_secs(60 * rng.range(0..=90)));
+        let clock = Arc::new(SimClock::new(start));
+        let watch = watch.insert(Arc::new(Watch::new(Arc::clone(&clock))));
+        let parts = Parts {
+            clock: Arc::clone(&clock),
+            watch: Arc::clone(watch),
+            latency: Latency {
+                usual_ms: *rng.pick(&[0, 0, 2, 10, 20]),
+                spike_ms: *rng.pick(&[0, 100, 400]),
+            },
+            config: EngineConfig {
+                node_calls: *rng.pick(&[3, 20, 2_000]),
+                turn_limit: *rng.pick(&[2, 50, 500]),
+                ring_limit_ms: *rng.pick(&[5_000, 20_000]),
+                drain_limit_ms: *rng.pick(&[1_000, 20_000]),
+                ..EngineConfig::default()
+            },
+        };
+        let (latency, config) = (parts.latency, &parts.config);
+        watch.note("world", &format!("seed {seed}, {start}, {latency:?}, {config:?}"));
+        let entropy = SimEntropy::new(rng.fork());
+        let db = SqliteInline::in_memory(clock, &entropy)
+            .map_err(|e| Violation::new("harness", e.to_string()))?;
+        let store: Arc<dyn Store> = Arc::new(db.clone());
+        let client = Client::new(rng.fork(), &parts, &*store).await?;
+        let process = Process::start(&parts, 1, &db, rng.fork());
+        Ok(Self { rng, parts, db, store, client, process })
+    }
+
+    /// Plays so many steps, then waits until everything has ended.
+    pub(crate) async fn play(mut self, steps: u32) -> Result<(), Violation> {
+        for _ in 0..steps {
+            self = match self.rng.range(0..=99) {
+                0..=4 => self.crash().await,
+                5..=6 => self.restart().await?,
+                _ => {
+                    self.client.act(&self.process, &self.parts).await?;
+                    self
+                }
+            };
+            self.check().await?;
+            let pause = client::pause(&mut self.rng);
+            self.parts.clock.sleep(pause).await;
+            self.check().await?;
+        }
+        self.settle().await
+    }
+
+    async fn crash(self) -> Self {
+        let Self { process, mut rng, parts, db, store, client } = self;
+        let number = process.number + 1;
+        process.crash(&parts.watch).await;
+        // The next one may be there at once, or take its time.
+        if rng.percent(50) {
+            parts.clock.sleep(client::pause(&mut rng)).await;
+        }
+        let process = Process::start(&parts, number, &db, rng.fork());
+        Self { process, rng, parts, db, store, client }
+    }
+
+    async fn restart(self) -> Result<Self, Violation> {
+        self.pause_process(Duration::ZERO).await
+    }
+
+    /// Ends the process politely, lets time pass without one, and starts the next.
+    async fn pause_process(self, away: Duration) -> Result<Self, Violation> {
+        let Self { process, mut rng, parts, db, store, client } = self;
+        let number = process.number + 1;
+        process.drain(&parts.watch).await?;
+        parts.clock.sleep(away).await;
+        let process = Process::start(&parts, number, &db, rng.fork());
+        Ok(Self { process, rng, parts, db, store, client })
+    }
+
+    /// Everything that changed is as the model has it, and adds up.
+    async fn check(&self) -> Result<(), Violation> {
+        self.parts.watch.verdict()?;
+        self.process.check()?;
+        let changed = self.parts.watch.look(|seen, _| Ok(std::mem::take(&mut seen.changed)));
+        for batch in changed.into_iter().flatten() {
+            self.check_batch(batch).await?;
+        }
+        self.parts.watch.verdict()
+    }
+
+    async fn check_batch(&self, batch: BatchId) -> Result<(), Violation> {
+        let store = |e: &dyn std::fmt::Display| Violation::new("store", e.to_string());
+        let shown = self.store.batch_fetch(batch).await.map_err(|e| store(&e))?;
+        self.parts.watch.look(|seen, _| seen.model.compare_batch(batch, shown.as_ref()));
+        let Some(shown) = shown else { return Ok(()) };
+        let mut calls: Vec<CallView> = Vec::new();
+        for page in 1.. {
+            let query = CallQuery {
+                page,
+                limit: 100,
+                filter: Vec::new(),
+                sort: CallSort::CreatedAt,
+                descending: false,
+                search: None,
+            };
+            let list = self.store.call_list(batch, query).await.map_err(|e| store(&e))?;
+            calls.extend(list.calls);
+            if calls.len() as u64 >= list.total || page > 100 {
+                break;
+            }
+        }
+        self.parts.watch.look(|seen, _| {
+            seen.model.compare_calls(batch, &calls)?;
+            recount(&shown.totals, &calls)
+        });
+        Ok(())
+    }
+
+    /// Heals the world, and waits until every batch is done.
+    async fn settle(mut self) -> Result<(), Violation> {
+        self.parts.watch.note("world", "heals");
+        self.client.heal(&self.process, &self.parts).await?;
+        self.check().await?;
+        let mut ran = Duration::ZERO;
+        loop {
+            let open = self.parts.watch.look(|seen, _| Ok(seen.model.unfinished()));
+            if open.as_ref().is_some_and(Vec::is_empty) {
+                break;
+            }
+            if ran > ENDS_WITHIN {
+                return Err(Violation::new("I2", format!("not done after {ran:?}: {open:?}")));
+            }
+            if let Some(away) = self.nothing_to_do()? {
+                self.parts.watch.count("nights");
+                self = self.pause_process(away).await?;
+            }
+            self.parts.clock.sleep(LOOK).await;
+            ran += LOOK;
+            self.check().await?;
+        }
+        // What is left of deleted batches ends too.
+        self.parts.clock.sleep(Duration::from_secs(120)).await;
+        self.check().await?;
+        let live = self.parts.watch.look(|seen, _| Ok(seen.checkers.once.live_count()));
+        match live {
+            Some(0) => self.process.drain(&self.parts.watch).await,
+            _ => Err(Violation::new("I2", format!("{live:?} calls are live after everything"))),
+        }
+    }
+
+    /// How long nothing can be placed, if that is long: hours are closed for everybody who waits.
+    fn nothing_to_do(&self) -> Result<Option<Duration>, Violation> {
+        let now = self.parts.clock.now();
+        let found = self.parts.watch.look(|seen, _| {
+            if seen.checkers.once.live_count() > 0 {
+                return Ok(None);
+            }
+            // Per batch and class: hours, and when the first of its calls is due.
+            let mut waiting = BTreeMap::new();
+            for (id, batch) in seen.model.active() {
+                for (class, due) in seen.model.waiting(id) {
+                    let key = (id, class.to_owned());
+                    let hours = batch.settings.calling_hours.clone();
+                    let entry = waiting.entry(key).or_insert((hours, due));
+                    entry.1 = entry.1.min(due);
+                }
+            }
+            if waiting.is_empty() {
+                return Ok(None);
+            }
+            for step in 0..AHEAD {
+                let at = now.after(GRID * step);
+                for ((_, class), (hours, due)) in &waiting {
+                    if *due <= at.after(GRID) && seen.checkers.hours.is_open(hours, class, at)? {
+                        return Ok(Some(at.since(now)));
+                    }
+                }
+            }
+            Err(Violation::new("I2", format!("nobody can ever be called: {waiting:?}")))
+        });
+        self.parts.watch.verdict()?;
+        // Back some time before the window that was found may have opened.
+        let away = found.flatten().map(|d| d.saturating_sub(GRID));
+        Ok(away.filter(|d| *d > NIGHT))
+    }
+}
