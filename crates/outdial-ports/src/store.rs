@@ -188,7 +188,8 @@ pub trait Store: Send + Sync {
         is_final: bool,
     ) -> Result<(), StoreError>;
     /// The answer of a keyless request was written to its client: the same bytes sent again are a
-    /// new request.
+    /// new request. One with a key that has neither a chunk nor a final answer was refused: it is
+    /// forgotten, so that a refusal leaves no trace of the key.
     async fn request_close(&self, request: RequestId) -> Result<(), StoreError>;
     /// Forgets requests that are older than they must be kept; at most `limit`; how many.
     async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;

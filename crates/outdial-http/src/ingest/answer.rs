@@ -82,7 +82,8 @@ impl RecordFaults {
             let field = f.field.as_ref().map_or_else(String::new, |field| format!(".{field}"));
             format!("; the first: call_data[{}]{field}: {}", f.index, f.message)
         });
-        let text = format!("{rejected} records are not valid, nothing was stored{first}");
+        let records = if rejected == 1 { "record is" } else { "records are" };
+        let text = format!("{rejected} {records} not valid, nothing was stored{first}");
         ApiError::bad(text).with_data(self)
     }
 }

@@ -11,6 +11,9 @@ const RECORDS: &str = r#"
     { "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001", "custom_field_1": "value1", "priority": "high" },
     { "phoneNumber": "13105552002", "name": "Michael Chen", "account_id": "ACC-1002", "category": "support" }"#;
 
+/// An id of nothing.
+const NOBODY: &str = "64e5f12345abcdef98765432";
+
 #[tokio::test]
 async fn create_batch() {
     let world = World::new().await;
@@ -177,8 +180,8 @@ async fn start_and_stop_calling() {
             (format!(r#"{{"userId":"{user}"}}"#), 400),
             (format!(r#"{{"batchId":"x","userId":"{user}"}}"#), 400),
             (format!(r#"{{"batchId":5,"userId":"{user}"}}"#), 400),
-            (format!(r#"{{"batchId":"{batch}","userId":"{batch}"}}"#), 404),
-            (format!(r#"{{"batchId":"{user}","userId":"{user}"}}"#), 404),
+            (format!(r#"{{"batchId":"{batch}","userId":"{NOBODY}"}}"#), 404),
+            (format!(r#"{{"batchId":"{NOBODY}","userId":"{user}"}}"#), 404),
             ("[]".to_owned(), 400),
             (String::new(), 400),
         ] {

@@ -82,6 +82,14 @@ async fn a_refusal_leaves_no_trace_of_the_key() {
     let add = |records: &str| world.add_body(&batch, records, "").header("idempotency-key", "k");
     add("{}").send().await.refusal(400);
     assert_eq!(add(&records(0..1)).send().await.status, 200);
+
+    let phone = world.phone("12125551235", None).await;
+    let create = |phone: &str| -> Req<'_> {
+        let body = format!(r#"{{"batchName":"x","callingNumbers":["{phone}"]}}"#);
+        world.post("/api/call/createBatch", body).header("idempotency-key", "k")
+    };
+    create("64e5f12345abcdef87654321").send().await.refusal(404);
+    assert_eq!(create(&phone).send().await.status, 201);
 }
 
 #[tokio::test]

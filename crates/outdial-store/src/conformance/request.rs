@@ -75,6 +75,11 @@ pub(super) async fn with_a_key(f: &dyn Factory) {
     w.advance_s(7 * DAY_S - 1);
     w.store.request_prune(10).await.unwrap();
     assert_eq!(lookup(&r).await, answered);
+
+    // Refused before anything came of it: the key is free again.
+    let refused = begun(&w, &begin(&w, Some("refused"), 3)).await;
+    w.store.request_close(refused.request).await.unwrap();
+    assert_eq!(lookup(&begin(&w, Some("refused"), 4)).await, RequestLookup::Fresh);
 }
 
 pub(super) async fn without_a_key(f: &dyn Factory) {

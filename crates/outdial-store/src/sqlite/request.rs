@@ -120,6 +120,7 @@ impl SqliteDb {
     pub(super) fn request_close(&mut self, request: RequestId) -> Result<(), StoreError> {
         let now = self.now().as_millis();
         self.exec(sql!("request/close"), params![request.seq64(), request.secs(), now])?;
+        self.exec(sql!("request/forget"), params![request.seq64(), request.secs()])?;
         Ok(())
     }
 
