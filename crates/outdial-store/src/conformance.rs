@@ -64,7 +64,7 @@ cases! {
     dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses;
     attempt: intents versions_are_the_gate one_live_call_per_number progress_only_goes_forward
         finishing_counts finishing_twice not_sent_counts_nothing recalled_when_deleted;
-    race: claimers_at_once chunks_at_once begin_at_once;
+    race: claimers_at_once chunks_at_once begin_at_once failures_among_others;
     restart: orphans_and_leases acknowledged_is_there;
 }
 

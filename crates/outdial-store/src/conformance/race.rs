@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use outdial_core::phone::PhoneNumber;
 use outdial_ports::Store;
-use outdial_ports::store::{ChunkAdd, CommitError, RequestBegin, RequestLookup};
+use outdial_ports::store::{
+    ChunkAdd, CommitError, Integration, NewPhone, PhoneError, RequestBegin, RequestLookup,
+};
 use tokio::task::JoinSet;
 
 use super::Factory;
-use super::world::{World, bytes, record};
+use super::world::{World, bytes, new_key, record};
 
 /// Claimers that plan on what they see, all the time, until nothing is left.
 pub(super) async fn claimers_at_once(f: &dyn Factory) {
@@ -106,4 +109,33 @@ pub(super) async fn begin_at_once(f: &dyn Factory) {
         let busy = all.iter().filter(|l| matches!(l, RequestLookup::Busy { .. })).count();
         assert_eq!((begun, busy), (1, 7));
     }
+}
+
+/// Operations that fail among operations that do not: a failure undoes itself and nobody else.
+pub(super) async fn failures_among_others(f: &dyn Factory) {
+    let w = Arc::new(World::new(f).await);
+    let mut all = JoinSet::new();
+    for n in 0..60 {
+        let w = Arc::clone(&w);
+        all.spawn(async move {
+            if n % 2 == 0 {
+                w.store.key_create(w.ws, new_key(100 + n)).await.unwrap();
+                return true;
+            }
+            let phone = NewPhone {
+                number: PhoneNumber::from_digits(4_930_999),
+                integration: Integration::Simulated,
+                agent: None,
+            };
+            match w.store.phone_create(w.ws, phone).await {
+                Ok(_) => true,
+                Err(PhoneError::Duplicate) => false,
+                Err(e) => panic!("{e}"),
+            }
+        });
+    }
+    let done = all.join_all().await.into_iter().filter(|ok| *ok).count();
+    assert_eq!(done, 30 + 1);
+    assert_eq!(w.store.key_list(w.ws).await.unwrap().len(), 31);
+    assert_eq!(w.store.phone_list(w.ws).await.unwrap().len(), 2);
 }

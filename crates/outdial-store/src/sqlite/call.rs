@@ -130,6 +130,13 @@ impl SqliteDb {
     }
 }
 
+/// The page is read off its place, however large the batch: nothing to filter, and an order that
+/// is kept anyway.
+pub(super) fn is_read_off(query: &CallQuery) -> bool {
+    Matcher::of(query).is_none()
+        && matches!(query.sort, CallSort::CreatedAt | CallSort::PhoneNumber)
+}
+
 fn call_view(r: &Row<'_>) -> rusqlite::Result<CallView> {
     let state = call_state(r, 7)?;
     let waiting = if state == CallState::Pending {

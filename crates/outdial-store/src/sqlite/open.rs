@@ -28,6 +28,9 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of a reader, in KiB.
 const READER_CACHE_KIB: i64 = 4 * 1024;
 
+/// Bytes of write-ahead log that are kept on disk when it is empty.
+const LOG_KEPT: i64 = 64 << 20;
+
 /// What a database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -151,6 +154,8 @@ fn prepare(conn: &Connection, role: Role) -> rusqlite::Result<()> {
     conn.pragma_update(None, "foreign_keys", true)?;
     // On macOS a plain fsync does not reach the platter.
     conn.pragma_update(None, "fullfsync", true)?;
+    // What a burst leaves of the log is given back.
+    conn.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
     let cache = match role {
         Role::Writer => WRITER_CACHE_KIB,
         Role::Reader => READER_CACHE_KIB,

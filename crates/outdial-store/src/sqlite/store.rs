@@ -20,6 +20,7 @@ use outdial_ports::store::{
     RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
 };
 
+use super::call::is_read_off;
 use super::db::SqliteDb;
 use super::inline::SqliteInline;
 use super::threads::SqliteStore;
@@ -56,17 +57,20 @@ pub(super) trait Run: Send + Sync {
 }
 
 /// Puts the port on a backend: an operation is the method of [`SqliteDb`] that has its name, run as
-/// its kind says. A line: kind, name (argument: type [= owned form] => how it is handed on), answer.
+/// its kind says. A line: kind [condition => other kind], name (argument: type [= owned form] => how
+/// it is handed on), answer.
 macro_rules! store_for {
     ($backend:ty: $(
-        $kind:ident $name:ident($($arg:ident: $type:ty $(= $own:expr)? => $pass:expr),*)
+        $kind:ident $([$cond:expr => $other:ident])? $name:ident($($arg:ident: $type:ty $(= $own:expr)? => $pass:expr),*)
             -> $ok:ty, $err:ty;
     )*) => {
         #[async_trait]
         impl Store for $backend {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
                 $($(let $arg = $own;)?)*
-                self.run(Kind::$kind, move |db| db.$name($($pass),*)).await
+                let kind = Kind::$kind;
+                $(let kind = if $cond { Kind::$other } else { kind };)?
+                self.run(kind, move |db| db.$name($($pass),*)).await
             })*
         }
     };
@@ -129,7 +133,7 @@ operations! {
     Write request_close(request: RequestId => request) -> (), StoreError;
     Write request_prune(limit: u32 => limit) -> u32, StoreError;
 
-    SlowRead call_list(batch: BatchId => batch, query: CallQuery => &query)
+    SlowRead [is_read_off(&query) => Read] call_list(batch: BatchId => batch, query: CallQuery => &query)
         -> CallList, StoreError;
     Read call_fetch(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<(BatchRecord, CallView)>, StoreError;

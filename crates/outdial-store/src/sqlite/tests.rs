@@ -3,10 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use outdial_core::batch::BatchSettings;
+use outdial_core::dispatcher::Ask;
+use outdial_core::id::{BatchId, WorkspaceId};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::WorkspaceSettings;
 use outdial_ports::Store;
-use outdial_ports::store::StoreError;
+use outdial_ports::store::{
+    CallQuery, CallSort, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, Integration, NewBatch,
+    NewKey, NewPhone, NewWorkspace, RequestBegin, RequestLookup, StoreError,
+};
+use rusqlite::{StatementStatus, ffi};
 
-use super::{OpenError, OpenMode, SqliteInline, SqliteStore};
+use super::db::SqliteDb;
+use super::store::{Kind, Run};
+use super::{OpenError, OpenMode, SqliteInline, SqliteStore, sql};
 use crate::conformance::{Database, Factory, TestClock, TestEntropy, run_all};
 
 fn block_on(work: impl Future<Output = ()>) {
@@ -119,4 +130,169 @@ fn a_file_that_is_no_database_is_refused() {
     let Err(OpenError::Store { source: StoreError::Internal(_), .. }) = refused else {
         panic!("{:?}", refused.err());
     };
+}
+
+/// A workspace and a batch with one number.
+async fn furnish(store: &dyn Store) -> (WorkspaceId, BatchId) {
+    let key = NewKey { hash: [1; 32], hint: "h".into(), name: "k".into(), scopes: Vec::new() };
+    let settings = WorkspaceSettings::default();
+    let new = NewWorkspace { name: "w".into(), key, settings };
+    let workspace = store.workspace_create(new).await.unwrap().workspace;
+    let number = PhoneNumber::from_digits(4_930_111);
+    let phone = NewPhone { number, integration: Integration::Simulated, agent: None };
+    let numbers = vec![store.phone_create(workspace, phone).await.unwrap().id];
+    let settings = BatchSettings::default();
+    let new = NewBatch { workspace, name: "b".into(), settings, numbers };
+    (workspace, store.batch_create(new).await.unwrap())
+}
+
+/// A chunk of a request of its own.
+async fn chunk(store: &dyn Store, ws: WorkspaceId, batch: BatchId, first: u64) -> ChunkAdd {
+    let begin = RequestBegin {
+        workspace: ws,
+        scope: String::new(),
+        key: Some(first.to_string()),
+        body_sha256: [0; 32],
+        context: String::new(),
+    };
+    let RequestLookup::Begun(progress) = store.request_begin(&begin).await.unwrap() else {
+        panic!("the key was used");
+    };
+    let records = (first..first + 1000).map(|n| ChunkRecord {
+        phone: PhoneNumber::from_digits(n),
+        class: Arc::from("Europe/Berlin"),
+        fields: format!(r#"{{"phoneNumber":"{n}","name":"{}"}}"#, "x".repeat(100)).into(),
+        blocked: None,
+    });
+    ChunkAdd {
+        request: progress.request,
+        chunk_num: 1,
+        batch,
+        agent: (outdial_core::id::AgentId::from_parts(0, 1), 1),
+        lane: ChunkLane::Current,
+        auto_start: true,
+        records: records.collect(),
+    }
+}
+
+async fn on_writer<T: Send + 'static>(
+    store: &impl Run,
+    op: impl FnOnce(&mut SqliteDb) -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    store.run(Kind::Write, move |db| Ok::<T, StoreError>(op(db))).await
+}
+
+async fn limit_pages(store: &impl Run, spare: i64) {
+    let limit = move |db: &mut SqliteDb| {
+        let pages: i64 = db.conn.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
+        db.conn.pragma_update(None, "max_page_count", pages + spare).unwrap();
+    };
+    on_writer(store, limit).await.unwrap();
+}
+
+#[test]
+fn a_full_disk_stores_nothing_by_half_and_recovers() {
+    let file = File::new(Arc::default());
+    let store = file.open(OpenMode::Serve).unwrap();
+    block_on(async {
+        let (ws, batch) = furnish(&store).await;
+        let first = chunk(&store, ws, batch, 49_000_000).await;
+        store.call_add_chunk(first).await.unwrap();
+        let second = chunk(&store, ws, batch, 49_500_000).await;
+        limit_pages(&store, 10).await;
+        let full = store.call_add_chunk(second.clone()).await;
+        assert_eq!(full, Err(ChunkError::Store(StoreError::Full)));
+        let totals = store.batch_fetch(batch).await.unwrap().unwrap().totals;
+        assert_eq!((totals.total, totals.pending), (1000, 1000));
+        assert!(store.batch_stop(ws, batch).await.unwrap(), "what needs no space goes on");
+        limit_pages(&store, 1 << 20).await;
+        assert_eq!(store.call_add_chunk(second).await.unwrap().calls.len(), 1000);
+        assert_eq!(store.batch_fetch(batch).await.unwrap().unwrap().totals.total, 2000);
+    });
+}
+
+#[test]
+fn a_panic_undoes_one_operation() {
+    let file = File::new(Arc::default());
+    let store = file.open(OpenMode::Serve).unwrap();
+    block_on(async {
+        let (ws, batch) = furnish(&store).await;
+        let op = |db: &mut SqliteDb| {
+            db.exec("DELETE FROM batch_number", []).unwrap();
+            panic!("on purpose");
+        };
+        let panicked: Result<(), _> = on_writer(&store, op).await;
+        assert!(matches!(panicked, Err(StoreError::Internal(_))), "{panicked:?}");
+        assert_eq!(store.batch_fetch(batch).await.unwrap().unwrap().numbers.len(), 1);
+        assert!(store.batch_stop(ws, batch).await.unwrap());
+    });
+}
+
+#[test]
+fn after_a_failed_fsync_nothing_runs_any_more() {
+    let file = File::new(Arc::default());
+    let store = file.open(OpenMode::Serve).unwrap();
+    block_on(async {
+        let (ws, _) = furnish(&store).await;
+        assert!(!store.has_stopped());
+        let fsync = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
+        let error = rusqlite::Error::SqliteFailure(fsync, None);
+        on_writer(&store, move |db| db.fail(&error)).await.unwrap();
+        assert!(store.has_stopped());
+        assert!(matches!(store.ping().await, Err(StoreError::Internal(_))));
+        assert!(matches!(store.key_list(ws).await, Err(StoreError::Internal(_))));
+        assert!(matches!(furnish_fails(&store).await, StoreError::Internal(_)));
+    });
+    drop(store);
+    let again = file.open(OpenMode::Serve).unwrap();
+    block_on(async { assert_eq!(again.workspace_list().await.unwrap().len(), 1) });
+}
+
+async fn furnish_fails(store: &dyn Store) -> StoreError {
+    let key = NewKey { hash: [2; 32], hint: "h".into(), name: "k".into(), scopes: Vec::new() };
+    let settings = WorkspaceSettings::default();
+    store.workspace_create(NewWorkspace { name: "w".into(), key, settings }).await.unwrap_err()
+}
+
+/// Steps of SQLite's machine that one turn's reads and a page cost.
+async fn steps(store: &SqliteInline, ws: WorkspaceId, batch: BatchId) -> [i32; 3] {
+    let reset = |db: &mut SqliteDb| statuses(db);
+    on_writer(store, reset).await.unwrap();
+    let group = store.dispatch_groups(ws).await.unwrap()[0].key;
+    let due = store.dispatch_candidates(&[Ask { group, limit: 50, after: None }]).await.unwrap();
+    assert_eq!(due.len(), 50);
+    let query = CallQuery {
+        page: 15,
+        limit: 10,
+        filter: Vec::new(),
+        sort: CallSort::CreatedAt,
+        descending: false,
+        search: None,
+    };
+    assert_eq!(store.call_list(batch, query).await.unwrap().calls.len(), 10);
+    on_writer(store, statuses).await.unwrap()
+}
+
+fn statuses(db: &mut SqliteDb) -> [i32; 3] {
+    [sql!("dispatch/next_group"), sql!("dispatch/candidates"), sql!("call/run_at")]
+        .map(|text| db.prepare(text).unwrap().reset_status(StatementStatus::VmStep))
+}
+
+#[test]
+fn a_turn_costs_the_same_however_many_wait() {
+    let store = SqliteInline::in_memory(Arc::new(TestClock::default()), &TestEntropy::default());
+    let store = store.unwrap();
+    block_on(async {
+        let (ws, batch) = furnish(&store).await;
+        let first = chunk(&store, ws, batch, 49_000_000).await;
+        store.call_add_chunk(first).await.unwrap();
+        let few = steps(&store, ws, batch).await;
+        for n in 1..20 {
+            let more = chunk(&store, ws, batch, 49_000_000 + n * 1000).await;
+            store.call_add_chunk(more).await.unwrap();
+        }
+        let many = steps(&store, ws, batch).await;
+        assert!(few.iter().all(|steps| *steps > 0), "{few:?}");
+        assert_eq!(few, many);
+    });
 }

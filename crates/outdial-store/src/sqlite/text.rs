@@ -76,6 +76,10 @@ impl Matcher {
         if self.contact.is_empty() && search.is_none() {
             return true;
         }
+        // Without escapes, what is in a value is in the text: most records need not be taken apart.
+        if search.is_some_and(|needle| !fields.contains('\\') && !contains(fields, needle)) {
+            return false;
+        }
         let fields = parse(fields);
         let text_of = |key: &str| fields.get(key).map(|raw| text(raw));
         self.contact.iter().all(|(key, values)| text_of(key).is_some_and(|t| among(values, &t)))
@@ -121,6 +125,9 @@ fn text(raw: &RawValue) -> Cow<'_, str> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn contains(haystack: &str, lower_needle: &str) -> bool {
+    if haystack.is_ascii() {
+        return haystack.to_ascii_lowercase().contains(lower_needle);
+    }
     haystack.to_lowercase().contains(lower_needle)
 }
 
