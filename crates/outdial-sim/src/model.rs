@@ -107,11 +107,6 @@ pub(crate) fn differs<T>(what: impl Into<String>) -> Result<T, Violation> {
 }
 
 impl Model {
-    /// One that holds nothing.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// A batch was made.
     pub(crate) fn batch_created(&mut self, id: BatchId, new: &NewBatch) {
         let batch = Batch {
