@@ -38,29 +38,34 @@ use outdial_ports::{
 use outdial_store::{OpenMode, SqliteStore};
 use tokio::sync::Notify;
 
-/// Attempts that are timed in a round.
-const ATTEMPTS: u64 = 800;
+/// Attempts that are timed at a stretch.
+const ATTEMPTS: u64 = 700;
+/// Attempts that go before, while caches fill.
+const WARM_UP: u64 = 100;
 
 fn main() {
     let mut args = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let waiting = args.next().unwrap_or_else(|| "1000,100000,1000000".to_owned());
-    let rounds: usize = args.next().map_or(5, |a| a.parse().expect("ROUNDS is a number"));
+    let rounds: u64 = args.next().map_or(9, |a| a.parse().expect("ROUNDS is a number"));
     let waiting: Vec<u64> =
         waiting.split(',').map(|n| n.parse().expect("WAITING is a list of numbers")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    println!("{ATTEMPTS} attempts a round, {rounds} rounds, medians");
+    println!("{rounds} times {ATTEMPTS} attempts, medians");
     println!(
         "{:>9} {:>12} {:>8} {:>14} {:>8}",
         "waiting", "attempts/s", "ratio", "CPU µs each", "ratio"
     );
     let mut first: Option<(f64, f64)> = None;
     for n in waiting {
+        // A long list is measured several times on one filling, a short one is made anew.
+        let per_filling = (n / (ATTEMPTS + WARM_UP)).clamp(1, rounds);
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let (rate, cost) = runtime.block_on(round(n));
-            rates.push(rate);
-            costs.push(cost);
+        while (rates.len() as u64) < rounds {
+            for (rate, cost) in runtime.block_on(measure(n, per_filling)) {
+                rates.push(rate);
+                costs.push(cost);
+            }
         }
         let (rate, cost) = (median(&mut rates), median(&mut costs));
         let (base_rate, base_cost) = *first.get_or_insert((rate, cost));
@@ -72,13 +77,13 @@ fn main() {
     }
 }
 
-/// Fills a new database with `waiting` calls, lets the engine run, and returns attempts per second
-/// and CPU microseconds for each.
-async fn round(waiting: u64) -> (f64, f64) {
+/// Fills a new database with `waiting` calls, lets the engine run, and returns for each stretch
+/// attempts per second and CPU microseconds for one.
+async fn measure(waiting: u64, stretches: u64) -> Vec<(f64, f64)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clock = Arc::new(RealClock(now()));
     let store = open(&folder.path().join("bench.db"), &clock);
-    fill(&*store, waiting.max(ATTEMPTS)).await;
+    fill(&*store, waiting.max(ATTEMPTS + WARM_UP)).await;
     let carrier = Arc::new(Instantly::default());
     let (clock, entropy) = (clock.clone(), Arc::new(Weyl::default()));
     let config = EngineConfig::default();
@@ -88,15 +93,18 @@ async fn round(waiting: u64) -> (f64, f64) {
     let running = tokio::spawn(engine.run(async {
         let _dropped = stopped.await;
     }));
-    // The first turns read the groups and fill the caches.
-    carrier.wait_for(ATTEMPTS / 8).await;
-    let (start, cpu, from) = (now(), cpu_time(), carrier.placed());
-    carrier.wait_for(ATTEMPTS).await;
-    let placed = (carrier.placed() - from) as f64;
-    let (took, used) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
+    carrier.wait_for(WARM_UP).await;
+    let mut measured = Vec::new();
+    for _ in 0..stretches {
+        let (start, cpu, from) = (now(), cpu_time(), carrier.placed());
+        carrier.wait_for((from + ATTEMPTS).min(waiting.max(ATTEMPTS + WARM_UP))).await;
+        let placed = (carrier.placed() - from) as f64;
+        let (took, used) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
+        measured.push((placed / took, used.as_secs_f64() * 1e6 / placed));
+    }
     drop(stop);
     running.await.expect("the engine ends");
-    (placed / took, used.as_secs_f64() * 1e6 / placed)
+    measured
 }
 
 fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
@@ -258,16 +266,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// CPU time of this process, user and system: fields 14 and 15 of /proc/self/stat, in hundredths
-/// of a second (proc(5)).
+/// CPU time of this process, all threads: the first field of /proc/PID/task/TID/schedstat, in
+/// nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
 fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc");
-    let after_name = stat.rsplit(')').next().expect("a name in parentheses");
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|n| n.parse::<u64>().expect("a number"))
-        .sum();
-    Duration::from_millis(ticks * 10)
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    let nanos = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
+    };
+    Duration::from_nanos(tasks.flatten().map(nanos).sum())
 }
