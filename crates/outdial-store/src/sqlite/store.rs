@@ -57,11 +57,12 @@ pub(super) trait Run: Send + Sync {
 }
 
 /// Puts the port on a backend: an operation is the method of [`SqliteDb`] that has its name, run as
-/// its kind says. A line: kind [condition => other kind], name (argument: type [= owned form] => how
-/// it is handed on), answer.
+/// its kind says. A line: kind [if so => other kind] name(argument: type [= owned form] => how it is
+/// handed on) -> answer, error.
 macro_rules! store_for {
     ($backend:ty: $(
-        $kind:ident $([$cond:expr => $other:ident])? $name:ident($($arg:ident: $type:ty $(= $own:expr)? => $pass:expr),*)
+        $kind:ident $([$cond:expr => $other:ident])?
+        $name:ident($($arg:ident: $type:ty $(= $own:expr)? => $pass:expr),*)
             -> $ok:ty, $err:ty;
     )*) => {
         #[async_trait]
@@ -133,8 +134,8 @@ operations! {
     Write request_close(request: RequestId => request) -> (), StoreError;
     Write request_prune(limit: u32 => limit) -> u32, StoreError;
 
-    SlowRead [is_read_off(&query) => Read] call_list(batch: BatchId => batch, query: CallQuery => &query)
-        -> CallList, StoreError;
+    SlowRead [is_read_off(&query) => Read]
+    call_list(batch: BatchId => batch, query: CallQuery => &query) -> CallList, StoreError;
     Read call_fetch(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<(BatchRecord, CallView)>, StoreError;
 
