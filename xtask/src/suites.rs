@@ -205,7 +205,7 @@ fn report(suites: &[Suite], build: Duration, whole: Duration) -> bool {
     println!("{:width$}  {:>33}", "(building)", minutes(build));
     println!("{:width$}  {:>33}\n", "(all)", minutes(whole));
     for suite in suites.iter().filter(|s| s.failed > 0) {
-        println!("failed: {} {}", suite.name, suite.broken.join(", "));
+        println!("{}", format!("failed: {} {}", suite.name, suite.broken.join(", ")).trim_end());
     }
     let passed: u32 = suites.iter().map(|s| s.passed).sum();
     let failed: u32 = suites.iter().map(|s| s.failed).sum();
