@@ -57,8 +57,8 @@ pub(super) trait Run: Send + Sync {
 }
 
 /// Puts the port on a backend: an operation is the method of [`SqliteDb`] that has its name, run as
-/// its kind says. A line: kind [if so => other kind] name(argument: type [= owned form] => how it is
-/// handed on) -> answer, error.
+/// its kind says. A line: kind [if so => other kind] name(argument: type [= owned form] => how it
+/// is handed on) -> answer, error.
 macro_rules! store_for {
     ($backend:ty: $(
         $kind:ident $([$cond:expr => $other:ident])?
