@@ -1,4 +1,5 @@
 //! A real server in a process of its own, and a blocking way to speak to it.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
