@@ -210,8 +210,9 @@ impl Dispatcher {
         allowed
     }
 
-    /// Notes which groups gave less than asked for: nothing due is left in them. True: other groups
-    /// may still have something, and this turn has made headway, so the next is worth taking now.
+    /// Notes which groups gave less than asked for, all of it planned: nothing due is left in them.
+    /// True: other groups may still have something, and this turn has made headway, so the next is
+    /// worth taking now.
     fn more_due(
         &mut self,
         open: &BTreeMap<BatchId, Vec<OpenGroup<'_>>>,
@@ -219,13 +220,24 @@ impl Dispatcher {
         candidates: &[Candidate],
         nothing_planned: bool,
     ) -> bool {
-        let mut counts: BTreeMap<GroupKey, u32> = BTreeMap::new();
+        let mut found: BTreeMap<GroupKey, (u32, &Candidate)> = BTreeMap::new();
         for c in candidates {
-            *counts.entry(c.group).or_default() += 1;
+            found
+                .entry(c.group)
+                .and_modify(|(n, last)| (*n, *last) = (*n + 1, c))
+                .or_insert((1, c));
         }
         let mut headway = !nothing_planned;
         for ask in asks {
-            if counts.get(&ask.group).copied().unwrap_or(0) < ask.limit {
+            let is_empty = match found.get(&ask.group) {
+                None => true,
+                // What is left over (a slot was missing, say) is not forgotten.
+                Some((n, last)) => {
+                    let planned = self.cursors.get(&ask.group);
+                    *n < ask.limit && planned == Some(&(last.not_before, last.call))
+                }
+            };
+            if is_empty {
                 headway |= self.exhausted.insert(ask.group);
             }
         }

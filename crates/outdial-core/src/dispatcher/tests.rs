@@ -198,6 +198,29 @@ fn rotates_over_the_numbers_and_says_what_it_waits_for() {
 }
 
 #[test]
+fn what_one_slot_leaves_over_gets_the_next() {
+    let paced = LineLimits { calls_per_second: Some(2.0), channels: None };
+    let batches = vec![batch_head(1, BatchSettings::default(), &[1])];
+    let mut h = head(batches, vec![number(1, paced)], LineLimits::default());
+    let groups = [group(1, false, &utc())];
+    let (mut d, mut t) = (Dispatcher::new(), turn(10));
+    let mut placed = Vec::new();
+    // Fewer wait than are asked for, and more than there are slots.
+    for _ in 0..100 {
+        let plan = run(&mut d, &h, &groups, &t, 5);
+        placed.extend(plan.intents.iter().map(|i| i.send_at.since(NOW).as_millis()));
+        for (_, slots) in plan.slots {
+            h.numbers[0].slots = slots;
+        }
+        match plan.look_again {
+            Some((at, _)) => t.now = at,
+            None => break,
+        }
+    }
+    assert_eq!(placed, [50, 50, 1150, 1150, 2250]);
+}
+
+#[test]
 fn goes_through_stale_groups_without_sleeping_and_without_spinning() {
     let h = head(
         vec![batch_head(1, BatchSettings::default(), &[1])],
