@@ -129,6 +129,9 @@ impl Desk {
         // Reading took time, and other workspaces may have taken capacity.
         let turn = self.now(&base);
         let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn);
+        tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
+            candidates = candidates.len(), intents = plan.intents.len(),
+            look_again = ?plan.look_again, "planned");
         let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
         if plan.intents.is_empty() {
             return Ok(Turned { placed: 0, look_again });

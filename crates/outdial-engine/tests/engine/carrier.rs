@@ -1,0 +1,246 @@
+//! A carrier that plays simulated numbers, notes what it is asked to place, and misbehaves on
+//! order. It watches what a carrier can watch: I1 and `send_by`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use outdial_core::attempt::CallEvent;
+use outdial_core::id::AttemptId;
+use outdial_core::phone::PhoneNumber;
+use outdial_core::simulated::{Script, SimulatedCall, SimulatedInput};
+use outdial_ports::{CallControl, CallOrder, Carrier, Clock, Entropy, Monotonic, PlacedCall};
+use tokio::sync::{Notify, mpsc};
+
+use crate::world::TestClock;
+
+/// What a callee does instead of what its number says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trick {
+    /// `place` panics.
+    PlacePanics,
+    /// Answers, and then breaks whoever listens; ends when asked to.
+    BreaksItsRunner,
+    /// Answers, and never ends, whatever it is asked.
+    NeverEnds,
+    /// Answers, and ends only when asked to.
+    TalksUntilHungUp,
+    /// Rings until it is cancelled.
+    RingsUntilCancelled,
+    /// The events end without a last word.
+    Vanishes,
+    /// Reports everything twice, and goes on after the end.
+    Stutters,
+}
+
+/// A call that was placed.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) at: Monotonic,
+    pub(crate) order: CallOrder,
+}
+
+pub(crate) struct TestCarrier {
+    clock: Arc<TestClock>,
+    entropy: Arc<dyn Entropy>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    placed: Vec<Placed>,
+    tricks: BTreeMap<u64, Trick>,
+    on_the_phone: BTreeSet<PhoneNumber>,
+    most_at_once: usize,
+    cancels: Vec<AttemptId>,
+    complaints: Vec<String>,
+}
+
+impl TestCarrier {
+    pub(crate) fn new(clock: Arc<TestClock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { clock, entropy, state: Arc::default() }
+    }
+
+    /// The callee whose number ends in these digits plays a trick.
+    pub(crate) fn trick(&self, callee: u64, trick: Trick) {
+        self.state.lock().unwrap().tricks.insert(callee, trick);
+    }
+
+    /// Everything placed so far, in order.
+    pub(crate) fn placed(&self) -> Vec<Placed> {
+        self.state.lock().unwrap().placed.clone()
+    }
+
+    /// How many were placed so far.
+    pub(crate) fn count(&self) -> usize {
+        self.state.lock().unwrap().placed.len()
+    }
+
+    /// How many are going on.
+    pub(crate) fn live(&self) -> usize {
+        self.state.lock().unwrap().on_the_phone.len()
+    }
+
+    /// Most that ever went on at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.lock().unwrap().most_at_once
+    }
+
+    /// Attempts that were cancelled or hung up.
+    pub(crate) fn cancels(&self) -> Vec<AttemptId> {
+        self.state.lock().unwrap().cancels.clone()
+    }
+
+    /// Panics if the engine did what it must not.
+    pub(crate) fn check(&self) {
+        let state = self.state.lock().unwrap();
+        assert!(state.complaints.is_empty(), "{:#?}", state.complaints);
+    }
+
+    fn note(&self, order: &CallOrder) -> Option<Trick> {
+        let now = self.clock.monotonic();
+        let mut state = self.state.lock().unwrap();
+        if state.placed.iter().any(|p| p.order.attempt == order.attempt) {
+            state.complaints.push(format!("I1: {} placed twice", order.attempt));
+        }
+        if now >= order.send_by {
+            state.complaints.push(format!("{} placed at {now:?}, after send_by", order.attempt));
+        }
+        if !state.on_the_phone.insert(order.callee) {
+            state.complaints.push(format!("I1: two live calls to {}", order.callee));
+        }
+        state.most_at_once = state.most_at_once.max(state.on_the_phone.len());
+        state.placed.push(Placed { at: now, order: order.clone() });
+        state.tricks.get(&(order.callee.digits() % 10_000)).copied()
+    }
+}
+
+impl Carrier for TestCarrier {
+    fn place(&self, order: CallOrder) -> PlacedCall {
+        let trick = self.note(&order);
+        let (tell, events) = mpsc::unbounded_channel();
+        let hang_up = Arc::new(Notify::new());
+        let control = Control {
+            hang_up: Arc::clone(&hang_up),
+            attempt: order.attempt,
+            state: Arc::clone(&self.state),
+        };
+        if trick == Some(Trick::PlacePanics) {
+            self.state.lock().unwrap().on_the_phone.remove(&order.callee);
+            panic!("the carrier panics because a test wants it to");
+        }
+        let script = Script::of(order.callee, order.charged_before, self.entropy.next_u64());
+        let call = SimulatedCall::new(script, order.ring_limit, order.talk_limit);
+        let line = Line {
+            call,
+            callee: order.callee,
+            placed_at: self.clock.monotonic(),
+            clock: Arc::clone(&self.clock),
+            state: Arc::clone(&self.state),
+            hang_up,
+            tell,
+        };
+        tokio::spawn(line.run(trick));
+        let breaks = trick == Some(Trick::BreaksItsRunner);
+        PlacedCall { events: Box::pin(Events { events, breaks }), control: Box::new(control) }
+    }
+}
+
+struct Line {
+    call: SimulatedCall,
+    callee: PhoneNumber,
+    placed_at: Monotonic,
+    clock: Arc<TestClock>,
+    state: Arc<Mutex<State>>,
+    hang_up: Arc<Notify>,
+    tell: mpsc::UnboundedSender<CallEvent>,
+}
+
+impl Line {
+    async fn run(mut self, trick: Option<Trick>) {
+        match trick {
+            None | Some(Trick::PlacePanics) => self.play(1).await,
+            Some(Trick::Stutters) => {
+                self.play(2).await;
+                self.say(CallEvent::Ringing);
+            }
+            Some(Trick::Vanishes) => self.say(CallEvent::Ringing),
+            Some(Trick::NeverEnds) => {
+                self.say(CallEvent::Answered);
+                std::future::pending::<()>().await;
+            }
+            Some(Trick::TalksUntilHungUp | Trick::BreaksItsRunner) => {
+                self.say(CallEvent::Answered);
+                self.hang_up.notified().await;
+                self.say(CallEvent::Ended(outdial_core::outcome::CallEnd::TalkOver));
+            }
+            Some(Trick::RingsUntilCancelled) => {
+                self.say(CallEvent::Ringing);
+                self.hang_up.notified().await;
+                self.say(CallEvent::Ended(outdial_core::outcome::CallEnd::Canceled));
+            }
+        }
+        self.state.lock().unwrap().on_the_phone.remove(&self.callee);
+    }
+
+    async fn play(&mut self, times: usize) {
+        while let Some((due, _)) = self.call.deadline() {
+            let events = tokio::select! {
+                biased;
+                () = self.hang_up.notified() => {
+                    let now = self.clock.monotonic().since(self.placed_at);
+                    self.call.handle(now, SimulatedInput::Cancel)
+                }
+                () = self.clock.sleep_until(self.placed_at.after(due)) => {
+                    self.call.handle(due, SimulatedInput::Tick)
+                }
+            };
+            if self.call.deadline().is_none() {
+                // Over before anybody can be told, or they might be called again too early.
+                self.state.lock().unwrap().on_the_phone.remove(&self.callee);
+            }
+            for event in events {
+                for _ in 0..times {
+                    self.say(event);
+                }
+            }
+        }
+    }
+
+    fn say(&self, event: CallEvent) {
+        let _ = self.tell.send(event);
+    }
+}
+
+struct Control {
+    hang_up: Arc<Notify>,
+    attempt: AttemptId,
+    state: Arc<Mutex<State>>,
+}
+
+impl CallControl for Control {
+    fn cancel(&self) {
+        self.state.lock().unwrap().cancels.push(self.attempt);
+        self.hang_up.notify_one();
+    }
+}
+
+struct Events {
+    events: mpsc::UnboundedReceiver<CallEvent>,
+    breaks: bool,
+}
+
+impl Stream for Events {
+    type Item = CallEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CallEvent>> {
+        let event = self.events.poll_recv(cx);
+        assert!(
+            !(self.breaks && event.is_ready()),
+            "the carrier panics because a test wants it to"
+        );
+        event
+    }
+}

@@ -1,0 +1,163 @@
+//! The store with faults on order: the real one, but an operation may be slow, fail, lose its
+//! answer, or panic.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
+use outdial_core::call::CallNext;
+use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::id::{
+    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_ports::Store;
+use outdial_ports::store::{
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
+    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
+    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
+    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+};
+use outdial_store::SqliteInline;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Applied after so long.
+    Slow(Duration),
+    /// Not applied, and it says so.
+    Unavailable,
+    /// Applied, but the answer is lost.
+    AnswerLost,
+    /// Neither applied nor answered.
+    NeverArrived,
+    /// Not applied; a defect.
+    Panic,
+}
+
+/// The store with faults.
+pub(crate) struct Faulty {
+    inner: SqliteInline,
+    /// By operation: what goes wrong, and how many times more.
+    faults: Mutex<BTreeMap<&'static str, (Fault, u32)>>,
+    calls: Mutex<BTreeMap<&'static str, u32>>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: SqliteInline) -> Self {
+        Self { inner, faults: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// From now on `operation` goes wrong like this, so many times.
+    pub(crate) fn fail(&self, operation: &'static str, fault: Fault, times: u32) {
+        self.faults.lock().unwrap().insert(operation, (fault, times));
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    /// How often an operation was asked for.
+    pub(crate) fn calls(&self, operation: &str) -> u32 {
+        self.calls.lock().unwrap().get(operation).copied().unwrap_or(0)
+    }
+
+    fn next_fault(&self, operation: &'static str) -> Option<Fault> {
+        *self.calls.lock().unwrap().entry(operation).or_default() += 1;
+        let mut faults = self.faults.lock().unwrap();
+        let (fault, times) = faults.get_mut(operation)?;
+        let fault = *fault;
+        *times -= 1;
+        if *times == 0 {
+            faults.remove(operation);
+        }
+        Some(fault)
+    }
+
+    async fn before(&self, operation: &'static str) -> Result<bool, StoreError> {
+        let fault = self.next_fault(operation);
+        match fault {
+            Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
+            Some(Fault::Unavailable) => return Err(StoreError::Unavailable(operation.to_owned())),
+            Some(Fault::NeverArrived) => {
+                return Err(StoreError::OutcomeUnknown(operation.to_owned()));
+            }
+            Some(Fault::Panic) => panic!("{operation} panics because a test wants it to"),
+            Some(Fault::AnswerLost) | None => {}
+        }
+        Ok(fault == Some(Fault::AnswerLost))
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $ok:ty, $err:ty;)*) => {
+        #[async_trait]
+        impl Store for Faulty {
+            $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
+                let answer_lost = self.before(stringify!($name)).await?;
+                let answer = self.inner.$name($($arg),*).await;
+                match answer_lost {
+                    true => Err(StoreError::OutcomeUnknown(stringify!($name).to_owned()).into()),
+                    false => answer,
+                }
+            })*
+        }
+    };
+}
+
+forward! {
+    ping() -> (), StoreError;
+    secret_fetch() -> [u8; 32], StoreError;
+    workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
+    workspace_list() -> Vec<WorkspaceRecord>, StoreError;
+    settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
+    settings_update(ws: WorkspaceId, settings: WorkspaceSettings) -> (), StoreError;
+    key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
+    key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
+    key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
+    key_authenticate(hash: [u8; 32]) -> Option<Principal>, StoreError;
+    agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
+    agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
+    agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
+    agent_update(ws: WorkspaceId, id: AgentId, a: AgentSpec) -> AgentRecord, AgentError;
+    agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
+    phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
+    phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
+    phone_update(ws: WorkspaceId, id: PhoneId, patch: PhonePatch) -> PhoneRecord, PhoneError;
+    phone_delete(ws: WorkspaceId, id: PhoneId) -> (), PhoneError;
+    batch_create(new: NewBatch) -> BatchId, BatchCreateError;
+    batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
+    batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
+    batch_ingest_context(ws: WorkspaceId, id: BatchId) -> Option<IngestContext>, StoreError;
+    batch_start(ws: WorkspaceId, id: BatchId, start: BatchStart) -> BatchRecord, BatchStartError;
+    batch_stop(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
+    batch_delete(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
+    batch_close_due(limit: u32) -> Vec<BatchId>, StoreError;
+    request_lookup(r: &RequestBegin) -> RequestLookup, StoreError;
+    request_begin(r: &RequestBegin) -> RequestLookup, StoreError;
+    call_add_chunk(chunk: ChunkAdd) -> StoredChunk, ChunkError;
+    request_finish(request: RequestId, answer: StoredAnswer, is_final: bool) -> (), StoreError;
+    request_close(request: RequestId) -> (), StoreError;
+    request_prune(limit: u32) -> u32, StoreError;
+    call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
+    call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
+    dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+    dispatch_head(ws: WorkspaceId) -> Head, StoreError;
+    dispatch_groups(ws: WorkspaceId) -> Vec<Group>, StoreError;
+    dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
+    attempt_commit_intents(
+        ws: WorkspaceId, version: u64, intents: Vec<NewIntent>, slots: Vec<(Line, Vec<Timestamp>)>
+    ) -> CommitOutcome, CommitError;
+    attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
+    attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
+    attempt_finish(
+        attempt: AttemptId, end: AttemptEnd, next: CallNext, paused_until: Option<Timestamp>
+    ) -> FinishResult, StoreError;
+    attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
+    live_list_recalled() -> Vec<AttemptId>, StoreError;
+}

@@ -1,0 +1,111 @@
+//! Limits hold, and a node that does not know the time does not dial.
+
+use std::time::Duration;
+
+use outdial_core::batch::BatchSettings;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_engine::EngineConfig;
+use outdial_ports::store::PhonePatch;
+use outdial_ports::{Clock, Store};
+
+use crate::faulty::Fault;
+use crate::world::World;
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_sliding_second_holds_more_than_cps() {
+    let world = World::new().await;
+    let patch = PhonePatch { calls_per_second: Some(Some(7.0)), ..PhonePatch::default() };
+    world.inline.phone_update(world.workspace, world.phone, patch).await.unwrap();
+    let batch = world.batch(BatchSettings::default(), 1000..1060).await;
+    let engine = world.engine(EngineConfig::default());
+    world.completed(batch, secs(60)).await;
+    engine.stop().await;
+
+    let sent: Vec<Duration> = world.carrier.placed().iter().map(|p| p.at.0).collect();
+    assert_eq!(sent.len(), 60);
+    let most = sent
+        .iter()
+        .map(|from| sent.iter().filter(|at| (*from..*from + secs(1)).contains(*at)).count())
+        .max();
+    assert_eq!(most, Some(7));
+    // 60 at 7 in 1.1 s: the ninth window.
+    let took = *sent.last().unwrap() - sent[0];
+    assert!(took <= Duration::from_millis(8 * 1_100 + 200), "it dawdles: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrency_of_channel_batch_workspace_and_node() {
+    for limit in ["channels", "batch", "workspace", "node"] {
+        let world = World::new().await;
+        let mut settings = BatchSettings::default();
+        let mut config = EngineConfig::default();
+        match limit {
+            "channels" => {
+                let patch = PhonePatch { channels: Some(Some(4)), ..PhonePatch::default() };
+                world.inline.phone_update(world.workspace, world.phone, patch).await.unwrap();
+            }
+            "batch" => settings.concurrency = Some(4),
+            "workspace" => {
+                let all = WorkspaceSettings { concurrency: Some(4), ..Default::default() };
+                world.inline.settings_update(world.workspace, all).await.unwrap();
+            }
+            _ => config.node_calls = 4,
+        }
+        let batch = world.batch(settings, 1000..1040).await;
+        let engine = world.engine(config);
+        world.completed(batch, secs(300)).await;
+        assert_eq!(world.carrier.most_at_once(), 4, "{limit}");
+        // Ten rounds of some nine seconds, not ten polls more.
+        assert!(world.clock.monotonic().0 < secs(120), "{limit}: {:?}", world.clock.monotonic());
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_takes_no_more_than_its_limit() {
+    let world = World::new().await;
+    let batch = world.batch(BatchSettings::default(), 1000..1050).await;
+    let engine = world.engine(EngineConfig { turn_limit: 8, ..EngineConfig::default() });
+    world.wait("all placed", secs(2), async || world.carrier.count() == 50).await;
+    assert!(world.store.calls("attempt_commit_intents") >= 7);
+    world.completed(batch, secs(60)).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_dialing_while_the_database_is_slow_to_tell_the_time() {
+    let world = World::new().await;
+    world.store.fail("dispatch_head", Fault::Slow(Duration::from_millis(51)), u32::MAX);
+    let batch = world.batch(BatchSettings::default(), 1000..1010).await;
+    let engine = world.engine(EngineConfig::default());
+    world.sleep(secs(30)).await;
+    assert_eq!(world.carrier.count(), 0);
+    assert_eq!(world.store.calls("attempt_commit_intents"), 0);
+
+    world.store.fail("dispatch_head", Fault::Slow(Duration::from_millis(40)), u32::MAX);
+    world.completed(batch, secs(60)).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_wall_clock_stops_dialing_for_a_minute() {
+    for by in [3_600_000, -3_600_000] {
+        let world = World::new().await;
+        let settings = BatchSettings { concurrency: Some(2), ..BatchSettings::default() };
+        let batch = world.batch(settings, 1000..1030).await;
+        let engine = world.engine(EngineConfig::default());
+        world.wait("begun", secs(30), async || world.carrier.count() >= 5).await;
+        world.clock.jump(by);
+        let jumped = world.clock.monotonic();
+        world.sleep(secs(55)).await;
+        let during = world.carrier.placed();
+        let late: Vec<_> = during.iter().filter(|p| p.at.since(jumped) > secs(1)).collect();
+        assert!(late.is_empty(), "{late:?}");
+        world.completed(batch, secs(2 * 3600)).await;
+        engine.stop().await;
+    }
+}

@@ -1,0 +1,14 @@
+//! The engine on the real store and a scripted carrier, under paused time in one thread.
+//!
+//! `OUTDIAL_TEST_LOG=debug cargo test -p outdial-engine --test engine NAME -- --nocapture` shows
+//! what a run logs.
+
+mod carrier;
+mod faulty;
+mod world;
+
+mod breakdowns;
+mod crashes;
+mod dialing;
+mod limits;
+mod stopping;
