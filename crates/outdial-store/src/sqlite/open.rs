@@ -9,6 +9,7 @@ use std::time::Duration;
 use outdial_ports::store::StoreError;
 use outdial_ports::{Clock, Entropy};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use thiserror::Error;
 
 use super::db::SqliteDb;
@@ -149,6 +150,9 @@ pub(crate) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
 fn prepare(conn: &Connection, role: Role) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this, a plan may depend on the values bound to it, and SQLite then compiles a cached
+    // statement anew at nearly every use.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
