@@ -199,16 +199,21 @@ async fn all_bodies_together_stay_within_their_budget() {
     // One request holds most of the budget for as long as its body takes.
     let head = String::from_utf8(request[..end].to_vec()).unwrap();
     let length = format!("content-length: {}", request.len() - end);
-    let mut slow = TcpStream::connect(world.addr).await.unwrap();
-    slow.write_all(head.replace(&length, "content-length: 950").as_bytes()).await.unwrap();
-    slow.write_all(b"{").await.unwrap();
-    eventually(|| async {
+    let head = head.replace(&length, "content-length: 950");
+    let slow = async || {
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"{").await.unwrap();
+        stream
+    };
+    eventually(async || {
+        let holding = slow().await;
         let answer = exchange(world.addr, &request).await.unwrap();
+        drop(holding);
         answer.status == 503 && answer.header("retry-after").is_some()
     })
     .await;
-    drop(slow);
-    eventually(|| async { exchange(world.addr, &request).await.unwrap().status == 200 }).await;
+    eventually(async || exchange(world.addr, &request).await.unwrap().status == 200).await;
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ async fn a_client_that_hangs_up_before_the_answer_gets_it_when_it_comes_again() 
     faults.hold.store(false, Ordering::Release);
     faults.release.notify_waiters();
     // The work ran to its end, and the answer waits for who comes again.
-    eventually(|| async { world.total(&batch).await == 10 }).await;
+    eventually(async || world.total(&batch).await == 10).await;
     let mut answer = add().send().await;
     while answer.status == 409 {
         answer = add().send().await;

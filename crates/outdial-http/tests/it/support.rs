@@ -345,7 +345,7 @@ impl Answer {
 }
 
 /// Waits until `check` holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(mut check: impl FnMut() -> F) {
+pub(crate) async fn eventually(mut check: impl AsyncFnMut() -> bool) {
     let work = async {
         while !check().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
