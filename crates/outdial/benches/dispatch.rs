@@ -6,6 +6,7 @@
 //! the fewest waiting, measured in the same run.
 //!
 //! `cargo xtask bench dispatch [WAITING,…] [ROUNDS]`
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "support/median.rs"]
 mod median;

@@ -5,6 +5,7 @@
 //! counts is the ratio. Goals: 0.75 for one request, 0.9 for four at once.
 //!
 //! `cargo xtask bench ingest [RECORDS] [ROUNDS]`
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[allow(dead_code, reason = "the harness of the tests; a benchmark needs a part of it")]
 #[path = "../tests/it/harness.rs"]

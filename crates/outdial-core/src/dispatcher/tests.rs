@@ -1,6 +1,7 @@
 //! Goal: whatever the view, a plan keeps every limit, calls only what is due and inside hours,
 //! shares by weight, and says when to look again. Method: small worlds and random ones.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proptest::prelude::*;
