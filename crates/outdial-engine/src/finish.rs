@@ -50,11 +50,16 @@ pub(crate) async fn finish(ctx: &Arc<Context>, start: Start, end: AttemptEnd) {
         tracing::info!(%attempt, tries, "the end of an attempt is recorded at last");
     }
     let (disposition, reason) = (end.outcome.disposition.as_str(), end.outcome.reason);
-    tracing::debug!(%attempt, call = %intent.call, disposition, reason, ?finished, "over");
-    let waits_again = matches!(finished, Finished::Applied(CallNext::Pending { .. }));
+    let again_at = match finished {
+        Finished::Applied(CallNext::Pending { not_before, .. }) => Some(not_before),
+        Finished::Applied(CallNext::Finished(_)) | Finished::WasOver => None,
+    };
+    let was_over = finished == Finished::WasOver;
+    tracing::debug!(%attempt, call = %intent.call, disposition, reason, was_over,
+        again_at = again_at.map(tracing::field::display), "over");
     // Before whoever waits for it is told.
     drop(start.permit);
-    ctx.signals.call_ended(start.workspace, waits_again);
+    ctx.signals.call_ended(start.workspace, again_at.is_some());
 }
 
 /// One try to record an end.

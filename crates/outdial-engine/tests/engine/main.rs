@@ -2,6 +2,7 @@
 //!
 //! `OUTDIAL_TEST_LOG=debug cargo test -p outdial-engine --test engine NAME -- --nocapture` shows
 //! what a run logs.
+#![expect(clippy::unwrap_used, reason = "the world of these tests is built outside of #[test]")]
 
 mod carrier;
 mod faulty;
