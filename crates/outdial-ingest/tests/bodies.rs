@@ -55,6 +55,7 @@ fn fails(body: &[u8]) -> (BodyErrorKind, u64, u64, u64, Option<u32>) {
 
 #[test]
 fn the_documented_request() {
+    // tidy: long because it is text as it goes over the wire
     let body = r#"{ "batchId": "64e5f12345abcdef98765432",
   "call_data": [
     { "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001", "custom_field_1": "value1", "priority": "high" },
@@ -67,6 +68,7 @@ fn the_documented_request() {
     assert_eq!(
         records.text(1),
         Some(
+            // tidy: long because it is text as it goes over the wire
             r#"{ "phoneNumber": "13105552002", "name": "Michael Chen", "account_id": "ACC-1002", "category": "support" }"#
         )
     );
@@ -75,6 +77,7 @@ fn the_documented_request() {
 
 #[test]
 fn members_come_in_any_order_and_number() {
+    // tidy: long because it is text as it goes over the wire
     let body = r#"{"uuid":null,"callData":[{}],"callingNumbers":[ "a", {"b":[]} ],"n":-1.5e3,"userId":"x"}"#;
     let parsed = read(body.as_bytes()).unwrap();
     let members: Vec<_> = parsed.members().collect();
@@ -110,6 +113,7 @@ fn refused_records_keep_their_places() {
     let megabyte = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_000));
     let array = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let body = format!(
+        // tidy: long because it is text as it goes over the wire
         r#"{{"call_data":[1,"x",null,true,[{{}}],{{"a":1}},{deep},{nested},{megabyte},{array},{{"b":2}}]}}"#
     );
     let object = "!not_an_object";
@@ -246,6 +250,7 @@ fn syntax_errors_say_where() {
         let error = read(format!("{{\"call_data\":{body}}}").as_bytes()).unwrap_err();
         assert_eq!(error.kind, BodyErrorKind::Syntax(format!("`{word}` is no JSON value")));
     }
+    // tidy: long because it is text as it goes over the wire
     let said = read(br#"{"call_data":[{"a":NaN}]}"#).unwrap_err().to_string();
     assert_eq!(
         said,
