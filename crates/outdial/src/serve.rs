@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use clap::Args;
 use outdial_engine::{Drained, Engine};
 use outdial_http::{App, HttpConfig};
@@ -120,7 +124,8 @@ impl Server {
         let secret = store.secret_fetch().await?;
         let app = App::new(store.clone(), clock, entropy, wake, secret, http_config(config));
         let api = outdial_http::router(app);
-        let router = if config.server.role.serves_api() { api } else { health_only(&api) };
+        let router =
+            if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
         let limit = Duration::from_millis(config.engine.drain_limit_ms);
         parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
         Ok(Self { address, store, stop, parts })
@@ -207,8 +212,11 @@ async fn asked_to_stop(mut stopped: watch::Receiver<bool>) {
 }
 
 /// A process that only dials tells how it is, and nothing else.
-fn health_only(api: &Router) -> Router {
-    Router::new().route_service("/healthz", api.clone()).route_service("/readyz", api.clone())
+async fn health_only(request: Request, next: Next) -> Response {
+    match request.uri().path() {
+        "/healthz" | "/readyz" => next.run(request).await,
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 fn carrier_config(config: &Config) -> SimulatedConfig {

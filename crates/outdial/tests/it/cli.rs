@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PATIENCE, Server, outdial, run, stderr_of, stdout_of, try_send};
+use crate::harness::{
+    Home, PATIENCE, Server, lines_in, outdial, records, run, stderr_of, stdout_of,
+};
+use crate::harness::{try_send, wait_for};
 
 fn json_of(text: &str) -> Value {
     assert_eq!(text.lines().count(), 1, "one line: {text}");
@@ -130,6 +133,57 @@ fn a_file_is_served_once() {
     server.get("/api/me").expect(200);
     server.kill9();
     stdout_of(home.outdial().args(["migrate"]));
+}
+
+#[test]
+fn one_process_takes_lists_and_another_dials() {
+    let mut home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    home.set("OUTDIAL_SERVER_ROLE", "api");
+    let server = home.serve();
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({}));
+    let body = json!({ "batchId": batch, "call_data": records(12_125_550_000, 3) });
+    server.post("/api/call/addCallsToBatch", &body).expect(200);
+    assert_eq!(server.details(&batch, &[])["batchStatus"], "active");
+    server.terminate();
+    assert!(server.wait().success());
+    assert!(lines_in(&home.carrier_log()).is_empty(), "the API placed a call");
+
+    home.set("OUTDIAL_SERVER_ROLE", "dialer");
+    let server = home.serve();
+    assert_eq!(server.get("/healthz").status, 200);
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.get("/api/me").status, 404);
+    wait_for("three calls", PATIENCE, || (lines_in(&home.carrier_log()).len() == 3).then_some(()));
+}
+
+#[test]
+fn logs_are_json_lines_without_numbers_and_keys() {
+    let mut home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    home.set("OUTDIAL_LOG_FORMAT", "json");
+    home.set("OUTDIAL_LOG_FILTER", "debug");
+    let server = home.serve();
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({}));
+    // One that talks, one that fails, one that is refused.
+    let numbers = ["12125550100", "12125550196", "121"];
+    let call_data: Vec<Value> =
+        numbers.iter().map(|n| json!({ "phoneNumber": n, "name": "Ann Lee" })).collect();
+    let body = json!({ "batchId": batch, "call_data": call_data, "onInvalid": "skip" });
+    assert_eq!(server.post("/api/call/addCallsToBatch", &body).body["data"]["added"], 2);
+    server.wait_completed(&batch, PATIENCE);
+    server.terminate();
+    assert!(server.wait().success());
+
+    let lines = lines_in(&home.path("server.log"));
+    assert!(!lines.is_empty());
+    for line in lines {
+        let fields: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(fields["timestamp"].is_string() && fields["level"].is_string(), "{line}");
+        for secret in ["12125550100", "12125550196", "12025550143", "Ann Lee", &home.key] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
 }
 
 #[test]

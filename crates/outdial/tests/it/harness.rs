@@ -119,6 +119,11 @@ impl Home {
         Self { directory, environment: Vec::new(), key, user, workspace }
     }
 
+    /// A setting for the servers and commands to come.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The binary, with this home's database and settings.
     pub(crate) fn outdial(&self) -> Command {
         let mut command = outdial();
