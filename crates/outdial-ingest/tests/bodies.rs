@@ -250,12 +250,11 @@ fn syntax_errors_say_where() {
         let error = read(format!("{{\"call_data\":{body}}}").as_bytes()).unwrap_err();
         assert_eq!(error.kind, BodyErrorKind::Syntax(format!("`{word}` is no JSON value")));
     }
-    // tidy: long because it is text as it goes over the wire
     let said = read(br#"{"call_data":[{"a":NaN}]}"#).unwrap_err().to_string();
     assert_eq!(
         said,
-        "the body is not valid JSON: JSON has no `NaN`, at line 1, column 20 (byte 19), in record 0 \
-         (counted from 0)"
+        "the body is not valid JSON: JSON has no `NaN`, at line 1, column 20 (byte 19), \
+         in record 0 (counted from 0)"
     );
 }
 
