@@ -68,7 +68,7 @@ fn create_batch_and_add_calls_as_printed() {
         &format!(
             r#"{{ "batchName": "API Campaign May 2025", "callingNumbers": ["{number}"], "retry": 3,
                   "delay": 60, "timezone": "America/New_York",
-                  "callingHour": {{"start": "09:00", "end": "17:00"}}, 
+                  "callingHour": {{"start": "09:00", "end": "17:00"}},
                   "allowedDays": [1,2,3,4,5] }}"#
         ),
     );
