@@ -46,12 +46,12 @@ impl Deliveries {
     /// An answer of `bytes` that ends the request when it is handed to the connection.
     pub(crate) fn body(
         self: &Arc<Self>,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         identity: Identity,
         request: RequestId,
     ) -> Body {
         let pending = Some((identity, request));
-        Body::new(Delivered { bytes: Some(bytes.into()), pending, deliveries: self.clone() })
+        Body::new(Delivered { bytes: Some(bytes), pending, deliveries: self.clone() })
     }
 
     fn hand_over(self: &Arc<Self>, identity: Identity, request: RequestId) {

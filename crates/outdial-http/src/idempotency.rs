@@ -118,7 +118,7 @@ async fn finish<T: Serialize>(
         Ok(envelope) => {
             let body = serde_json::to_vec(&envelope)
                 .map_err(|e| ApiError::internal(format!("an answer is not JSON: {e}")))?;
-            let answer = StoredAnswer { status: envelope.code, body };
+            let answer = StoredAnswer { status: envelope.code, body: body.into() };
             app.store.request_finish(request, answer.clone(), true).await?;
             Ok(replay(answer))
         }

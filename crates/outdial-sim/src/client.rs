@@ -278,7 +278,7 @@ impl Client {
         };
         self.last_chunk = Some(chunk.clone());
         must!("call_add_chunk", store.call_add_chunk(chunk).await);
-        let answer = StoredAnswer { status: 200, body: b"{}".to_vec() };
+        let answer = StoredAnswer { status: 200, body: b"{}".to_vec().into() };
         must!("request_finish", store.request_finish(begun.request, answer, true).await);
         Ok(())
     }

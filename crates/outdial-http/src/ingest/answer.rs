@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::wire::envelope::Envelope;
 
+/// Of a call id in an answer: 24 digits, quotation marks, a comma.
+const ID_BYTES: usize = 27;
+
 /// What came of the chunks of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
@@ -185,6 +188,13 @@ pub(crate) enum Verdict {
     None,
 }
 
+impl Added {
+    /// How many call ids there are.
+    pub(crate) fn len(&self) -> usize {
+        self.added
+    }
+}
+
 impl Stored {
     /// Every chunk is committed: the answer is final.
     pub(crate) fn is_complete(&self) -> bool {
@@ -246,9 +256,13 @@ pub(crate) fn envelope<T: Serialize>(verdict: Verdict, done: &str, data: T) -> E
     }
 }
 
-/// An envelope as it is kept and sent.
+/// An envelope as it is kept and sent. `ids`: how many call ids are in it; there may be a million,
+/// and a buffer that grows as it is written would take twice their room.
 pub(crate) fn kept<T: Serialize>(
     envelope: &Envelope<T>,
+    ids: usize,
 ) -> Result<StoredAnswer, serde_json::Error> {
-    Ok(StoredAnswer { status: envelope.code, body: serde_json::to_vec(envelope)? })
+    let mut body = Vec::with_capacity(ids * ID_BYTES + 1024);
+    serde_json::to_writer(&mut body, envelope)?;
+    Ok(StoredAnswer { status: envelope.code, body: body.into() })
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use outdial_core::id::{RequestId, WorkspaceId};
 use outdial_ingest::{Body as ParsedBody, BodyError, BodyParser, Limits};
 use outdial_ports::store::{RequestBegin, RequestLookup, RequestProgress, StoredAnswer};
@@ -152,7 +153,7 @@ impl Known {
         let Some(identity) = self.identity().filter(|_| answer.status == 200) else {
             return replay(answer);
         };
-        let mut response = replay(StoredAnswer { body: Vec::new(), ..answer });
+        let mut response = replay(StoredAnswer { status: answer.status, body: Bytes::new() });
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = app.deliveries.body(answer.body, identity, request);
         response

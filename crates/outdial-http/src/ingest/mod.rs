@@ -10,6 +10,7 @@ mod terms;
 use std::sync::Arc;
 
 use axum::response::Response;
+use bytes::Bytes;
 use outdial_core::id::{BatchId, PhoneId, RequestId, WorkspaceId};
 use outdial_ingest::{Body, BodyError};
 use outdial_ports::store::{BatchStart, BatchStartError, RequestProgress, StoredAnswer};
@@ -167,13 +168,14 @@ impl Work {
         }
         let (verdict, complete) = (stored.verdict(&remarks), stored.is_complete());
         let added = stored.into_added(remarks);
+        let ids = added.len();
         let answer = match self.then {
-            Then::Nothing => kept(&envelope(verdict, "Calls enqueued successfully", added)),
+            Then::Nothing => kept(&envelope(verdict, "Calls enqueued successfully", added), ids),
             Then::Start { uuid, .. } => {
                 let status = if verdict == Verdict::None { "failed" } else { "started" };
                 let batch_id = self.batch.to_string();
                 let data = Started { batch_id, status, uuid, added: Some(added) };
-                kept(&envelope(verdict, "", data))
+                kept(&envelope(verdict, "", data), ids)
             }
         };
         let answer = answer.map_err(|e| ApiError::internal(format!("an answer: {e}")))?;
@@ -186,7 +188,7 @@ impl Work {
 
     /// Refuses after the request was begun: a repeat may try the rest of it at once.
     async fn give_back(&self, request: RequestId, e: ApiError) -> ApiResult<Response> {
-        let answer = StoredAnswer { status: e.status().as_u16(), body: Vec::new() };
+        let answer = StoredAnswer { status: e.status().as_u16(), body: Bytes::new() };
         if let Err(e) = self.app.store.request_finish(request, answer, false).await {
             tracing::error!(%request, error = %e, "a request was not given back");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use outdial_core::batch::{BatchState, PauseReason};
 use outdial_core::id::{AgentId, BatchId, CallId, RequestId, WorkspaceId};
 use outdial_core::outcome::Disposition;
@@ -65,8 +66,8 @@ pub struct RequestProgress {
 pub struct StoredAnswer {
     /// HTTP status.
     pub status: u16,
-    /// The body.
-    pub body: Vec<u8>,
+    /// The body; shared, not copied: it may hold a million ids.
+    pub body: Bytes,
 }
 
 /// One chunk to store.

@@ -21,7 +21,7 @@ fn begin(w: &World, key: Option<&str>, body: u64) -> RequestBegin {
 }
 
 fn answer(status: u16) -> StoredAnswer {
-    StoredAnswer { status, body: vec![0, 255, b'{'] }
+    StoredAnswer { status, body: vec![0, 255, b'{'].into() }
 }
 
 async fn begun(w: &World, r: &RequestBegin) -> RequestProgress {

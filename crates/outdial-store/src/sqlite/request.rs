@@ -109,7 +109,7 @@ impl SqliteDb {
                 request.secs(),
                 is_final,
                 answer.status,
-                answer.body,
+                &answer.body[..],
                 now.after(KEPT_WITHOUT_KEY).as_millis(),
                 now.after(KEPT_WITH_KEY).as_millis(),
             ],
@@ -190,7 +190,7 @@ fn request_row(r: &Row<'_>) -> rusqlite::Result<RequestRow> {
         owner: r.get(4)?,
         lease_until: r.time(5)?,
         is_final: r.get(6)?,
-        answer: status.zip(body).map(|(status, body)| StoredAnswer { status, body }),
+        answer: status.zip(body).map(|(status, body)| StoredAnswer { status, body: body.into() }),
     })
 }
 
