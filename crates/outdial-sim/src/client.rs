@@ -148,7 +148,7 @@ impl Client {
         } else {
             let batch = *self.rng.pick(&self.tenants[tenant].batches.clone());
             match dice {
-                0..=49 => self.add(tenant, batch, None, parts, &*store).await?,
+                0..=49 => self.add_some(tenant, batch, parts, &*store).await?,
                 50..=58 => self.stop(tenant, batch, parts, &*store).await?,
                 59..=70 => self.start(tenant, batch, None, parts, &*store).await?,
                 71..=76 => self.start_with_data(tenant, batch, parts, &*store).await?,
@@ -233,11 +233,38 @@ impl Client {
         }
     }
 
+    /// Some of those whom a workspace calls.
+    fn some_people(&mut self, tenant: usize) -> Vec<PhoneNumber> {
+        let people = &self.tenants[tenant].people;
+        let from = self.rng.range(0..=people.len() as u64 - 1) as usize;
+        let count = self.rng.range(1..=24) as usize;
+        people.iter().cycle().skip(from).take(count.min(people.len())).copied().collect()
+    }
+
+    /// Adds some people; now and then once more just afterwards, while the dialer has them in hand,
+    /// and somewhere else.
+    async fn add_some(
+        &mut self,
+        tenant: usize,
+        batch: BatchId,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let people = self.some_people(tenant);
+        self.add(tenant, batch, None, &people, parts, store).await?;
+        while self.rng.percent(30) {
+            parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
+            self.add(tenant, batch, None, &people, parts, store).await?;
+        }
+        Ok(())
+    }
+
     async fn add(
         &mut self,
         tenant: usize,
         batch: BatchId,
         lane: Option<u32>,
+        people: &[PhoneNumber],
         parts: &Parts,
         store: &dyn Store,
     ) -> Result<(), Violation> {
@@ -245,14 +272,9 @@ impl Client {
         let Some(hours) = shown.map(|b| b.settings.calling_hours) else {
             return Err(Violation::new("store", format!("batch {batch} is not shown")));
         };
-        let people = &self.tenants[tenant].people;
-        let from = self.rng.range(0..=people.len() as u64 - 1) as usize;
-        let count = self.rng.range(1..=24) as usize;
-        let chosen: Vec<PhoneNumber> =
-            people.iter().cycle().skip(from).take(count.min(people.len())).copied().collect();
         let now = parts.clock.now();
         let records: Vec<ChunkRecord> =
-            chosen.into_iter().map(|phone| self.record(phone, &hours, now)).collect();
+            people.iter().map(|phone| self.record(*phone, &hours, now)).collect();
         self.requests += 1;
         let begin = RequestBegin {
             workspace: self.tenants[tenant].id,
@@ -333,7 +355,8 @@ impl Client {
             return Err(Violation::new("store", format!("batch {batch} is not shown")));
         };
         parts.watch.count("started with callData");
-        self.add(tenant, batch, Some(lane), parts, store).await?;
+        let people = self.some_people(tenant);
+        self.add(tenant, batch, Some(lane), &people, parts, store).await?;
         self.start(tenant, batch, Some(lane), parts, store).await
     }
 

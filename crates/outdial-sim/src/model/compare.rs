@@ -83,8 +83,7 @@ impl Model {
 }
 
 fn same(batch: &Batch, call: &Call, view: &CallView) -> bool {
-    let held =
-        call.state == CallState::Pending && batch.lane.is_some_and(|lane| lane != call.lane);
+    let held = call.state == CallState::Pending && batch.lane.is_some_and(|lane| lane != call.lane);
     let live: Vec<_> = view.attempts.iter().filter(|a| !a.state.is_over()).map(|a| a.id).collect();
     let numbers = view.attempts.iter().map(|a| a.number).eq(1..=call.facts.attempts);
     (view.batch, view.phone, view.state, view.facts)

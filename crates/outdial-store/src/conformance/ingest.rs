@@ -3,7 +3,9 @@
 use outdial_core::batch::{BatchState, BatchTotals};
 use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::outcome::Disposition;
-use outdial_ports::store::{BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord};
+use outdial_ports::store::{
+    BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, CommitError,
+};
 
 use super::Factory;
 use super::world::{BERLIN, NEW_YORK, World, completed, record, record_with};
@@ -52,8 +54,11 @@ pub(super) async fn updates_while_pending(f: &dyn Factory) {
     w.complete(&live[1]).await;
     let before = w.call(ids[0]).await;
     w.advance_s(1);
+    let version = w.version().await;
     let records = vec![record(49_309), record_with(49_301, r#"{"a":1}"#, NEW_YORK)];
     let again = w.add(batch, records).await;
+    // A plan that was made for another zone's hours.
+    assert_eq!(w.try_commit(version, Vec::new()).await, Err(CommitError::Stale));
     assert_eq!((again.calls[1], again.updated, again.deferred), (ids[0], 1, 0));
     let after = w.call(ids[0]).await;
     assert_eq!((after.fields.as_str(), after.class.as_str()), (r#"{"a":1}"#, NEW_YORK));

@@ -51,6 +51,8 @@ struct Done {
     calls: Vec<CallId>,
     updated: u32,
     deferred: u32,
+    /// A pending call may be in another class now.
+    moved: bool,
     delta: Delta,
     /// Runs of new rows: first and count.
     runs: Vec<(i64, i64)>,
@@ -96,7 +98,8 @@ impl SqliteDb {
             next_lane
         ];
         self.exec(sql!("batch/after_chunk"), row)?;
-        if after != state {
+        // Nor may a plan stand that took a call for a person of another zone.
+        if after != state || done.moved {
             self.dispatch_bump(workspace)?;
         }
         let stored = StoredChunk {
@@ -180,6 +183,7 @@ impl SqliteDb {
         if old.state == CallState::Pending {
             let row = params![old.seq, class, chunk.moves_to, agent, version, chunk.now];
             self.exec(sql!("call/update_pending"), row)?;
+            done.moved = true;
         } else {
             let row = params![old.seq, class, chunk.lane, agent, version, chunk.now];
             self.exec(sql!("call/reopen"), row)?;
