@@ -35,7 +35,7 @@ const START: &str = "POST /api/call/start-calling";
         once")),
     responses(
         (status = 200, body = Envelope<Started>),
-        (status = 207, body = Envelope<Started>, description = "Not all of `callData` was stored")))]
+        (status = 207, body = Envelope<Started>, description = "`callData` in part")))]
 pub(super) async fn start(
     caller: Caller<Writes>,
     State(app): State<Arc<App>>,

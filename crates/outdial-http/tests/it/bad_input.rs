@@ -94,8 +94,7 @@ async fn records_that_are_not_valid() {
     ] {
         let body = format!(r#"{{"batchId":"{batch}","call_data":[{{{phone}}},{record}]}}"#);
         refused(&world, &batch, &body, 400, &format!("\"code\":\"{code}\"")).await;
-        let where_it_is = format!("\"index\":1,{}", "");
-        refused(&world, &batch, &body, 400, &where_it_is).await;
+        refused(&world, &batch, &body, 400, "\"index\":1,").await;
     }
 }
 
@@ -125,7 +124,7 @@ async fn long_integers_and_everything_else_come_back_as_they_were_sent() {
     let batch = world.batch().await;
     let long = "1234567890123456789012345678901234567890";
     let free = format!(
-        r#""z":{long},"a":-0.10e+2,"\u00e4":"\u00e4 \ud83d\ude00 ä 😀","o":{{ "k" : [1 , 2.0] }},"t":null"#
+        r#""z":{long},"a":-0.10e+2,"\u00e4":"\ud83d\ude00 ä 😀","o":{{ "k" : [1 , 2.0] }},"t":null"#
     );
     let record = format!(r#"{{"phoneNumber":12125551001,{free},"_id":"mine","callStatus":"x"}}"#);
     assert_eq!(world.add(&batch, &[&record]).send().await.status, 200);
@@ -226,9 +225,8 @@ async fn a_body_that_stops_half_way() {
     let mut stream = TcpStream::connect(world.addr).await.unwrap();
     stream.write_all(&request[..request.len() - 10]).await.unwrap();
     stream.shutdown().await.unwrap();
-    if let Some(answer) = read_answer(&mut stream).await {
-        assert!(answer.refusal(400).contains("stopped after"));
-    }
+    let answer = read_answer(&mut stream).await.expect("an answer");
+    assert!(answer.refusal(400).contains("stopped after"));
     // The client goes silent in the middle.
     let mut stream = TcpStream::connect(world.addr).await.unwrap();
     stream.write_all(&request[..request.len() - 10]).await.unwrap();

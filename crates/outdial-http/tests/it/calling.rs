@@ -49,7 +49,8 @@ async fn call_data_is_judged_like_any_other() {
         (r#","callingNumbers":["x"]"#, 400, "callingNumbers[0]"),
         (r#","callingNumbers":["64e5f12345abcdef87654321"]"#, 404, "64e5f12345abcdef87654321"),
         (
-            r#","callingNumbers":["64e5f12345abcdef87654321"],"callData":[{"phoneNumber":"12125551002"}]"#,
+            r#","callData":[{"phoneNumber":"12125551002"}],
+                "callingNumbers":["64e5f12345abcdef87654321"]"#,
             404,
             "64e5f12345abcdef87654321",
         ),

@@ -7,9 +7,12 @@ use insta::assert_snapshot;
 
 use crate::support::World;
 
-const RECORDS: &str = r#"
-    { "phoneNumber": "12125551001", "name": "Sarah Johnson", "account_id": "ACC-1001", "custom_field_1": "value1", "priority": "high" },
-    { "phoneNumber": "13105552002", "name": "Michael Chen", "account_id": "ACC-1002", "category": "support" }"#;
+/// As printed, with the batch's id in its place.
+fn add_calls_body(batch: &str) -> String {
+    include_str!("requests/addCallsToBatch.json").replace("64e5f12345abcdef98765432", batch)
+}
+
+const ADD: &str = "/api/call/addCallsToBatch";
 
 /// An id of nothing.
 const NOBODY: &str = "64e5f12345abcdef98765432";
@@ -19,10 +22,8 @@ async fn create_batch() {
     let world = World::new().await;
     let agent = world.agent("[]").await;
     let phone = world.phone("12125551234", Some(&agent)).await;
-    let body = format!(
-        r#"{{ "batchName": "API Campaign May 2025", "callingNumbers": ["{phone}"], "retry": 3, "delay": 60,
-  "timezone": "America/New_York", "callingHour": {{"start": "09:00", "end": "17:00"}}, "allowedDays": [1,2,3,4,5] }}"#
-    );
+    let body = include_str!("requests/createBatch.json");
+    let body = body.replace("64e5f12345abcdef87654321", &phone);
     let answer = world.post("/api/call/createBatch", body).send().await;
     assert_snapshot!(answer.shown());
 }
@@ -63,7 +64,7 @@ async fn add_calls_to_batch() {
     let world = World::new().await;
     let batch = world.batch().await;
     let woken = world.wake.notified();
-    let answer = world.add_body(&batch, RECORDS, "").send().await;
+    let answer = world.post(ADD, add_calls_body(&batch)).send().await;
     assert_snapshot!(answer.shown());
     // The engine is told at once.
     woken.await;
@@ -88,7 +89,7 @@ async fn batches() {
     let path = format!("/api/call/batches/{}", world.own.user);
     world.get(&path).send().await.refusal(404);
     let batch = world.batch().await;
-    world.add_body(&batch, RECORDS, "").send().await;
+    world.post(ADD, add_calls_body(&batch)).send().await;
     let attempt = world.dial().await;
     world.hang_up(attempt, Duration::from_millis(119_001)).await;
     assert_snapshot!(world.get(&path).send().await.shown());
@@ -105,7 +106,7 @@ async fn batches() {
 async fn batch_details() {
     let world = World::new().await;
     let batch = world.batch().await;
-    world.add_body(&batch, RECORDS, "").send().await;
+    world.post(ADD, add_calls_body(&batch)).send().await;
     let attempt = world.dial().await;
     let path = format!("/api/call/batch-details/{batch}");
     assert_snapshot!("batch_details_ringing", world.get(&path).send().await.shown());
@@ -165,7 +166,7 @@ fn percent(text: &str) -> String {
 async fn start_and_stop_calling() {
     let world = World::new().await;
     let batch = world.batch().await;
-    world.add_body(&batch, RECORDS, "").send().await;
+    world.post(ADD, add_calls_body(&batch)).send().await;
     let user = world.own.user;
     let body = format!(r#"{{"batchId":"{batch}","userId":"{user}"}}"#);
     for path in ["/api/call/stop-calling", "/api/call/start-calling"] {
@@ -198,7 +199,7 @@ async fn delete_batch() {
     assert_snapshot!(world.delete(&path).send().await.shown());
     world.delete(&path).send().await.refusal(404);
     world.delete("/api/call/delete-batch/x").send().await.refusal(400);
-    world.add_body(&batch, RECORDS, "").send().await.refusal(404);
+    world.post(ADD, add_calls_body(&batch)).send().await.refusal(404);
     world.get(&format!("/api/call/batch-details/{batch}")).send().await.refusal(404);
 }
 
@@ -234,7 +235,7 @@ async fn add_and_delete_phone() {
 async fn forms_of_refusals() {
     let world = World::new().await;
     let batch = world.batch().await;
-    let add = world.add_body(&batch, RECORDS, "");
+    let add = world.post(ADD, add_calls_body(&batch));
     assert_snapshot!("refused_403", add.anonymous().send().await.shown());
     let me = world.get("/api/me").anonymous().send().await;
     assert_snapshot!("refused_401", me.shown());

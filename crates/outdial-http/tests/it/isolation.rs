@@ -62,7 +62,8 @@ async fn a_stranger_sees_nothing() {
     }
     // Another's number can be added here too, and another's agent cannot be bound.
     let bind = format!(
-        r#"{{"userId":"{theirs}","phoneNumber":"12125551234","integration":"simulated","agentId":"{agent}"}}"#
+        r#"{{"userId":"{theirs}","phoneNumber":"12125551234","integration":"simulated",
+            "agentId":"{agent}"}}"#
     );
     world.post("/api/call/add-phone", bind).by(&stranger).send().await.refusal(404);
     let add =

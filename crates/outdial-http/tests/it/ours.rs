@@ -58,12 +58,14 @@ async fn agents_that_cannot_be() {
             "variables[0].type",
         ),
         (
-            r#"{"name":"x","languages":["en"],"variables":[{"key":"a","type":"number","default":"1"}]}"#,
+            r#"{"name":"x","languages":["en"],
+                "variables":[{"key":"a","type":"number","default":"1"}]}"#,
             "default",
         ),
         (r#"{"name":"x","languages":["en"],"connection":{"type":"fax"}}"#, "connection"),
         (
-            r#"{"name":"x","languages":["en"],"connection":{"type":"mediaStream","url":"http://x"}}"#,
+            r#"{"name":"x","languages":["en"],
+                "connection":{"type":"mediaStream","url":"http://x"}}"#,
             "connection.url",
         ),
         (r#"{"name":"x","languages":["en"],"voice":"x"}"#, "voice"),

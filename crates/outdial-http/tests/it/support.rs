@@ -348,6 +348,7 @@ impl Answer {
 pub(crate) async fn eventually(mut check: impl AsyncFnMut() -> bool) {
     let work = async {
         while !check().await {
+            // tidy: sleeps because it polls, with a deadline around it.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
