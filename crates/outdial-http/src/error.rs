@@ -105,7 +105,8 @@ impl IntoResponse for ApiError {
         if self.status.is_server_error() {
             tracing::error!(code, outer = %self.outer, inner, "request failed");
         } else {
-            tracing::debug!(code, outer = %self.outer, inner, "request refused");
+            // The outer message may repeat what was sent, and that may be a phone number.
+            tracing::debug!(code, inner, "request refused");
         }
         let body = Refusal {
             message: self.status.canonical_reason().unwrap_or("Error").to_owned(),

@@ -7,7 +7,8 @@ use crate::wire::envelope::Envelope;
 use crate::wire::key::Me;
 
 /// The workspace, user and scopes of the key.
-#[utoipa::path(get, path = "/api/me", tag = "account",
+#[utoipa::path(get, path = "/api/me", operation_id = "me",
+    tag = "account",
     responses((status = 200, body = Envelope<Me>)))]
 pub(super) async fn me(caller: Caller<Anyone>) -> Envelope<Me> {
     let p = caller.principal;

@@ -41,7 +41,8 @@ pub(super) struct AddCalls {
 }
 
 /// Adds calls to a batch, in chunks of 1000 by position, and starts it.
-#[utoipa::path(post, path = "/api/call/addCallsToBatch", tag = "calling", request_body = AddCalls,
+#[utoipa::path(post, path = "/api/call/addCallsToBatch", operation_id = "addCallsToBatch",
+    tag = "calling", request_body = AddCalls,
     params(("Idempotency-Key" = Option<String>, Header, description = "Same key, same body: done \
         once")),
     responses(

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use outdial_ports::store::AgentError;
 
-use super::id;
+use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
@@ -17,7 +17,8 @@ use crate::wire::agent::{Agent, Agents, CreateAgent, PatchAgent};
 use crate::wire::envelope::{Done, Envelope};
 
 /// All agents.
-#[utoipa::path(get, path = "/api/agents", tag = "agents",
+#[utoipa::path(get, path = "/api/agents", operation_id = "listAgents",
+    tag = "agents",
     responses((status = 200, body = Envelope<Agents>)))]
 pub(super) async fn list(
     caller: Caller<Reads>,
@@ -29,7 +30,8 @@ pub(super) async fn list(
 }
 
 /// Makes an agent.
-#[utoipa::path(post, path = "/api/agents", tag = "agents", request_body = CreateAgent,
+#[utoipa::path(post, path = "/api/agents", operation_id = "createAgent",
+    tag = "agents", request_body = CreateAgent,
     responses((status = 201, body = Envelope<Agent>)))]
 pub(super) async fn create(
     caller: Caller<Administers>,
@@ -50,13 +52,14 @@ pub(super) async fn create(
 }
 
 /// One agent.
-#[utoipa::path(get, path = "/api/agents/{id}", tag = "agents",
+#[utoipa::path(get, path = "/api/agents/{id}", operation_id = "getAgent",
+    tag = "agents",
     params(("id" = String, Path, description = "Which agent")),
     responses((status = 200, body = Envelope<Agent>)))]
 pub(super) async fn fetch(
     caller: Caller<Reads>,
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Segment(agent): Segment,
 ) -> ApiResult<Envelope<Agent>> {
     let agent = app.store.agent_fetch(caller.workspace(), id("id", &agent)?).await?;
     let agent = agent.ok_or_else(|| ApiError::not_found("agent"))?;
@@ -64,13 +67,14 @@ pub(super) async fn fetch(
 }
 
 /// Changes an agent; calls that were checked against an earlier version keep that one.
-#[utoipa::path(patch, path = "/api/agents/{id}", tag = "agents", request_body = PatchAgent,
+#[utoipa::path(patch, path = "/api/agents/{id}", operation_id = "updateAgent",
+    tag = "agents", request_body = PatchAgent,
     params(("id" = String, Path, description = "Which agent")),
     responses((status = 200, body = Envelope<Agent>)))]
 pub(super) async fn update(
     caller: Caller<Administers>,
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Segment(agent): Segment,
     body: JsonBody<PatchAgent>,
 ) -> ApiResult<Envelope<Agent>> {
     let agent = id("id", &agent)?;
@@ -82,13 +86,14 @@ pub(super) async fn update(
 }
 
 /// Deletes an agent that no calling number is bound to.
-#[utoipa::path(delete, path = "/api/agents/{id}", tag = "agents",
+#[utoipa::path(delete, path = "/api/agents/{id}", operation_id = "deleteAgent",
+    tag = "agents",
     params(("id" = String, Path, description = "Which agent")),
     responses((status = 200, body = Done)))]
 pub(super) async fn delete(
     caller: Caller<Administers>,
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Segment(agent): Segment,
 ) -> ApiResult<axum::Json<Done>> {
     let agent = id("id", &agent)?;
     app.store.agent_delete(caller.workspace(), agent).await.map_err(refused)?;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use outdial_ports::store::{BatchCreateError, BatchListQuery, NewBatch};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::id;
+use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Submits, Writes};
 use crate::body::JsonBody;
@@ -20,7 +20,8 @@ use crate::wire::envelope::{BatchDeleted, Envelope};
 use crate::wire::page::{Page, Pagination, Params};
 
 /// Makes a batch.
-#[utoipa::path(post, path = "/api/call/createBatch", tag = "calling", request_body = CreateBatch,
+#[utoipa::path(post, path = "/api/call/createBatch", operation_id = "createBatch",
+    tag = "calling", request_body = CreateBatch,
     responses((status = 201, body = Envelope<String>, description = "`data` is the batch's id")))]
 pub(super) async fn create(
     caller: Caller<Submits>,
@@ -76,13 +77,14 @@ pub(super) struct ListQuery {
 }
 
 /// The user's batches, newest first.
-#[utoipa::path(get, path = "/api/call/batches/{userId}", tag = "calling",
+#[utoipa::path(get, path = "/api/call/batches/{userId}", operation_id = "listBatches",
+    tag = "calling",
     params(("userId" = String, Path, description = "The caller's own user"), ListQuery),
     responses((status = 200, body = Envelope<Batches>)))]
 pub(super) async fn list(
     caller: Caller<Reads>,
     State(app): State<Arc<App>>,
-    Path(user): Path<String>,
+    Segment(user): Segment,
     Params(query): Params<ListQuery>,
 ) -> ApiResult<Envelope<Batches>> {
     caller.check_user(&user)?;
@@ -99,13 +101,14 @@ pub(super) async fn list(
 }
 
 /// Deletes a batch: no new calls, ringing ones are taken back, answered ones end by themselves.
-#[utoipa::path(delete, path = "/api/call/delete-batch/{batchId}", tag = "calling",
+#[utoipa::path(delete, path = "/api/call/delete-batch/{batchId}", operation_id = "deleteBatch",
+    tag = "calling",
     params(("batchId" = String, Path, description = "Which batch")),
     responses((status = 200, body = BatchDeleted)))]
 pub(super) async fn delete(
     caller: Caller<Writes>,
     State(app): State<Arc<App>>,
-    Path(batch): Path<String>,
+    Segment(batch): Segment,
 ) -> ApiResult<axum::Json<BatchDeleted>> {
     if !app.store.batch_delete(caller.workspace(), id("batchId", &batch)?).await? {
         return Err(ApiError::not_found("batch"));

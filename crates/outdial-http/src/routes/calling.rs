@@ -29,7 +29,8 @@ const START: &str = "POST /api/call/start-calling";
 
 /// Starts a batch. With `callData` those records are called, and the batch's others wait for the
 /// next start without.
-#[utoipa::path(post, path = "/api/call/start-calling", tag = "calling",
+#[utoipa::path(post, path = "/api/call/start-calling", operation_id = "startCalling",
+    tag = "calling",
     request_body = StartCalling,
     params(("Idempotency-Key" = Option<String>, Header, description = "Same key, same body: done \
         once")),
@@ -163,7 +164,8 @@ async fn phones(
 }
 
 /// Stops a batch: no new calls; calls in progress end by themselves.
-#[utoipa::path(post, path = "/api/call/stop-calling", tag = "calling", request_body = StopCalling,
+#[utoipa::path(post, path = "/api/call/stop-calling", operation_id = "stopCalling",
+    tag = "calling", request_body = StopCalling,
     responses((status = 200, body = Envelope<BatchMoved>)))]
 pub(super) async fn stop(
     caller: Caller<Writes>,

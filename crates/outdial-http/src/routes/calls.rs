@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use outdial_core::id::BatchId;
 use outdial_ports::store::{CallQuery, CallSort, FilterField};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::id;
+use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Caller, Reads};
 use crate::error::{ApiError, ApiResult};
@@ -41,13 +41,14 @@ pub(super) struct ListQuery {
 }
 
 /// A batch's calls with their phone logs.
-#[utoipa::path(get, path = "/api/call/batch-details/{id}", tag = "calling",
+#[utoipa::path(get, path = "/api/call/batch-details/{id}", operation_id = "batchDetails",
+    tag = "calling",
     params(("id" = String, Path, description = "Which batch"), ListQuery),
     responses((status = 200, body = Envelope<Calls>)))]
 pub(super) async fn list(
     caller: Caller<Reads>,
     State(app): State<Arc<App>>,
-    Path(batch): Path<String>,
+    Segment(batch): Segment,
     Params(query): Params<ListQuery>,
 ) -> ApiResult<Envelope<Calls>> {
     let batch: BatchId = id("id", &batch)?;
@@ -79,13 +80,14 @@ pub(super) async fn list(
 }
 
 /// One call with its history, what it waits for, and when it can be placed.
-#[utoipa::path(get, path = "/api/call/call-details/{callId}", tag = "calling",
+#[utoipa::path(get, path = "/api/call/call-details/{callId}", operation_id = "callDetails",
+    tag = "calling",
     params(("callId" = String, Path, description = "Which call")),
     responses((status = 200, body = Envelope<CallDetails>)))]
 pub(super) async fn details(
     caller: Caller<Reads>,
     State(app): State<Arc<App>>,
-    Path(call): Path<String>,
+    Segment(call): Segment,
 ) -> ApiResult<Envelope<CallDetails>> {
     let found = app.store.call_fetch(caller.workspace(), id("callId", &call)?).await?;
     let (batch, call) = found.ok_or_else(|| ApiError::not_found("call"))?;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use outdial_ports::store::{NewKey, Scope};
 
-use super::id;
+use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller};
 use crate::body::JsonBody;
@@ -18,7 +18,8 @@ use crate::wire::faults::Faults;
 use crate::wire::key::{CreateKey, Key, Keys};
 
 /// All keys, revoked ones too, without their secrets.
-#[utoipa::path(get, path = "/api/keys", tag = "keys",
+#[utoipa::path(get, path = "/api/keys", operation_id = "listKeys",
+    tag = "keys",
     responses((status = 200, body = Envelope<Keys>)))]
 pub(super) async fn list(
     caller: Caller<Administers>,
@@ -30,7 +31,8 @@ pub(super) async fn list(
 }
 
 /// Makes a key; its secret is shown this once.
-#[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = CreateKey,
+#[utoipa::path(post, path = "/api/keys", operation_id = "createKey",
+    tag = "keys", request_body = CreateKey,
     responses((status = 201, body = Envelope<Key>)))]
 pub(super) async fn create(
     caller: Caller<Administers>,
@@ -68,13 +70,14 @@ pub(super) async fn create(
 }
 
 /// Revokes a key; it may be the caller's own.
-#[utoipa::path(delete, path = "/api/keys/{id}", tag = "keys",
+#[utoipa::path(delete, path = "/api/keys/{id}", operation_id = "revokeKey",
+    tag = "keys",
     params(("id" = String, Path, description = "Which key")),
     responses((status = 200, body = Done)))]
 pub(super) async fn revoke(
     caller: Caller<Administers>,
     State(app): State<Arc<App>>,
-    Path(key): Path<String>,
+    Segment(key): Segment,
 ) -> ApiResult<axum::Json<Done>> {
     if app.store.key_revoke(caller.workspace(), id("id", &key)?).await? {
         Ok(Done::ok("Key revoked successfully"))

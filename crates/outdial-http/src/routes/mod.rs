@@ -15,6 +15,8 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use outdial_core::contact::json;
 use outdial_core::id::InvalidId;
 use utoipa_axum::router::OpenApiRouter;
@@ -47,6 +49,18 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
         .routes(routes!(system::openapi_json))
+}
+
+/// The variable part of a path; what cannot be read is 400 in our envelope.
+struct Segment(String);
+
+impl FromRequestParts<Arc<App>> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        let segment = Path::<String>::from_request_parts(parts, app).await;
+        segment.map(|Path(text)| Self(text)).map_err(|e| ApiError::bad(format!("path: {e}")))
+    }
 }
 
 /// An id of the path or the body; what is not one is 400 and names the field.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use outdial_core::id::PhoneId;
 use outdial_core::phone::{self, PhoneNumber};
 use outdial_ports::store::{Integration, NewPhone, PhoneError};
 use serde_json::Value;
 
-use super::{id, required};
+use super::{Segment, id, required};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
@@ -22,7 +22,8 @@ use crate::wire::phone::{AddPhone, PatchPhone, Phone, Phones};
 const NOT_YET: [&str; 4] = ["plivo", "twilio", "telnyx", "sip"];
 
 /// Adds a calling number.
-#[utoipa::path(post, path = "/api/call/add-phone", tag = "phones", request_body = AddPhone,
+#[utoipa::path(post, path = "/api/call/add-phone", operation_id = "addPhone",
+    tag = "phones", request_body = AddPhone,
     responses((status = 201, body = Envelope<Phone>)))]
 pub(super) async fn add(
     caller: Caller<Administers>,
@@ -71,13 +72,14 @@ fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
 }
 
 /// Deletes a calling number; it also leaves every batch.
-#[utoipa::path(delete, path = "/api/call/delete-phone/{phoneId}", tag = "phones",
+#[utoipa::path(delete, path = "/api/call/delete-phone/{phoneId}", operation_id = "deletePhone",
+    tag = "phones",
     params(("phoneId" = String, Path, description = "Which number")),
     responses((status = 200, body = PhoneDeleted)))]
 pub(super) async fn delete(
     caller: Caller<Administers>,
     State(app): State<Arc<App>>,
-    Path(phone): Path<String>,
+    Segment(phone): Segment,
 ) -> ApiResult<axum::Json<PhoneDeleted>> {
     let phone: PhoneId = id("phoneId", &phone)?;
     app.store.phone_delete(caller.workspace(), phone).await.map_err(refused)?;
@@ -86,7 +88,8 @@ pub(super) async fn delete(
 }
 
 /// All calling numbers.
-#[utoipa::path(get, path = "/api/phones", tag = "phones",
+#[utoipa::path(get, path = "/api/phones", operation_id = "listPhones",
+    tag = "phones",
     responses((status = 200, body = Envelope<Phones>)))]
 pub(super) async fn list(
     caller: Caller<Reads>,
@@ -98,13 +101,14 @@ pub(super) async fn list(
 }
 
 /// Binds an agent, changes limits; holds for the next decision.
-#[utoipa::path(patch, path = "/api/phones/{id}", tag = "phones", request_body = PatchPhone,
+#[utoipa::path(patch, path = "/api/phones/{id}", operation_id = "updatePhone",
+    tag = "phones", request_body = PatchPhone,
     params(("id" = String, Path, description = "Which number")),
     responses((status = 200, body = Envelope<Phone>)))]
 pub(super) async fn update(
     caller: Caller<Administers>,
     State(app): State<Arc<App>>,
-    Path(phone): Path<String>,
+    Segment(phone): Segment,
     body: JsonBody<PatchPhone>,
 ) -> ApiResult<Envelope<Phone>> {
     let phone = id("id", &phone)?;

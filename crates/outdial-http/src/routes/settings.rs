@@ -12,7 +12,8 @@ use crate::wire::envelope::Envelope;
 use crate::wire::settings::{PatchSettings, Settings};
 
 /// The settings as they are.
-#[utoipa::path(get, path = "/api/settings", tag = "settings",
+#[utoipa::path(get, path = "/api/settings", operation_id = "getSettings",
+    tag = "settings",
     responses((status = 200, body = Envelope<Settings>)))]
 pub(super) async fn fetch(
     caller: Caller<Reads>,
@@ -23,7 +24,8 @@ pub(super) async fn fetch(
 }
 
 /// Changes settings; they hold for the next decision.
-#[utoipa::path(patch, path = "/api/settings", tag = "settings", request_body = PatchSettings,
+#[utoipa::path(patch, path = "/api/settings", operation_id = "updateSettings",
+    tag = "settings", request_body = PatchSettings,
     responses((status = 200, body = Envelope<Settings>)))]
 pub(super) async fn update(
     caller: Caller<Administers>,

@@ -11,14 +11,16 @@ use crate::error::ApiResult;
 use crate::wire::envelope::Done;
 
 /// The process is alive.
-#[utoipa::path(get, path = "/healthz", tag = "system", security(()),
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz",
+    tag = "system", security(()),
     responses((status = 200, body = Done)))]
 pub(super) async fn healthz() -> axum::Json<Done> {
     Done::ok("alive")
 }
 
 /// The process can do its work: the database answers.
-#[utoipa::path(get, path = "/readyz", tag = "system", security(()),
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz",
+    tag = "system", security(()),
     responses((status = 200, body = Done), (status = 503, description = "not now")))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> ApiResult<axum::Json<Done>> {
     app.store.ping().await?;
@@ -26,7 +28,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> ApiResult<axum::Json<
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "system", security(()),
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi",
+    tag = "system", security(()),
     responses((status = 200, description = "OpenAPI 3.1")))]
 pub(super) async fn openapi_json() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], crate::openapi()).into_response()

@@ -113,6 +113,7 @@ async fn batch_details() {
     world.hang_up(attempt, Duration::from_millis(119_001)).await;
     assert_snapshot!(world.get(&path).send().await.shown());
     world.get("/api/call/batch-details/x").send().await.refusal(400);
+    world.get("/api/call/batch-details/%ff").send().await.refusal(400);
     world.get("/api/call/batch-details/64e5f12345abcdef98765432").send().await.refusal(404);
     for query in ["filter=x", "filter=[]", "sortOrder=up", "limit=0"] {
         world.get(&format!("{path}?{query}")).send().await.refusal(400);

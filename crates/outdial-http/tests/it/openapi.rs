@@ -9,6 +9,16 @@ fn the_committed_document_is_what_the_code_says() {
 }
 
 #[test]
+fn operations_have_names_of_their_own() {
+    let api = outdial_http::openapi();
+    let mut names: Vec<_> = api.lines().filter(|l| l.contains("\"operationId\"")).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert!(all > 20 && names.len() == all, "{names:#?}");
+}
+
+#[test]
 fn it_describes_itself_the_same_every_time() {
     let api = outdial_http::openapi();
     assert_eq!(api, outdial_http::openapi());
