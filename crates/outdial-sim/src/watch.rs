@@ -153,3 +153,60 @@ impl Seen {
         self.checkers.placed(&placed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outdial_core::id::CallId;
+    use outdial_ports::Monotonic;
+
+    use super::*;
+    use crate::checker::fixtures::START;
+
+    fn order() -> CallOrder {
+        CallOrder {
+            attempt: AttemptId::from_parts(1, 1),
+            token: [0; 16],
+            trunk: TrunkId::from_parts(1, 1),
+            caller: PhoneNumber::from_digits(13_105_550_100),
+            callee: PhoneNumber::from_digits(12_125_550_001),
+            charged_before: 0,
+            send_by: Monotonic(Duration::from_secs(1)),
+            ring_limit: Duration::from_secs(45),
+            talk_limit: Duration::from_secs(600),
+        }
+    }
+
+    fn attempt(process: u32, acknowledged: bool, over: bool) -> crate::model::Attempt {
+        crate::model::Attempt {
+            call: CallId::from_parts(1, 1),
+            process,
+            round: 1,
+            caller: PhoneId::from_parts(1, 1),
+            class: Arc::from("UTC"),
+            acknowledged,
+            over,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leaves_without_an_acknowledged_intent_of_its_own_process() {
+        let bad = [
+            None,
+            Some(attempt(2, true, false)),
+            Some(attempt(1, false, false)),
+            Some(attempt(1, true, true)),
+        ];
+        for attempt in bad {
+            let clock = Arc::new(SimClock::new(Timestamp::from_millis(START)));
+            let watch = Watch::new(clock);
+            let text = format!("{attempt:?}");
+            watch.look(|seen, _| {
+                seen.model.attempts.extend(attempt.map(|a| (order().attempt, a)));
+                Ok(())
+            });
+            watch.placed(1, &order());
+            assert_eq!(watch.verdict().map_err(|v| v.promise), Err("I1"), "{text}");
+            assert!(watch.summary().0.contains("BROKEN   I1"));
+        }
+    }
+}

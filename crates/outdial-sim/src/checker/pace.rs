@@ -203,9 +203,9 @@ mod tests {
         let mut pace = paced(None, Some(3));
         assert_eq!(leave(&mut pace, &[0, 1]), [true, true]);
         pace.set_cap(cap, at(100), Some(1));
-        pace.placed(&placed(3, 1_100)).unwrap();
+        pace.placed(&placed(3, 1_099)).unwrap();
         pace.over(placed(3, 0).attempt);
-        assert!(pace.placed(&placed(4, 1_101)).is_err());
+        assert!(pace.placed(&placed(4, 1_100)).is_err());
     }
 
     #[test]
