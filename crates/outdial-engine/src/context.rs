@@ -34,8 +34,15 @@ pub(crate) struct Context {
     pub(crate) signals: Signals,
     /// What must be looked up or ended although no runner does; see `housekeeping`.
     pub(crate) loose_ends: Mutex<LooseEnds>,
-    trunks: Mutex<BTreeMap<TrunkId, TrunkHealth>>,
+    trunks: Mutex<BTreeMap<TrunkId, TrunkWatch>>,
     clocks: Mutex<ClockGuard>,
+}
+
+/// What is remembered of a trunk.
+#[derive(Default)]
+struct TrunkWatch {
+    health: TrunkHealth,
+    warned: Seldom,
 }
 
 /// Attempts that no runner runs although they may be open in this process's name.
@@ -108,12 +115,16 @@ impl Context {
         outcome: &Outcome,
     ) -> Option<Timestamp> {
         let random = self.entropy.next_u64();
+        let at = self.clock.monotonic();
         let mut trunks = locked(&self.trunks);
-        let paused = trunks.entry(trunk).or_default().observe(now, callee, outcome, random);
-        if let Some(until) = paused {
-            tracing::warn!(%trunk, %until, reason = outcome.reason, "the trunk is paused");
+        let watch = trunks.entry(trunk).or_default();
+        let until = watch.health.observe(now, callee, outcome, random)?;
+        let reason = outcome.reason;
+        match watch.warned.is_due(at) {
+            true => tracing::warn!(%trunk, %until, reason, "the trunk is paused"),
+            false => tracing::debug!(%trunk, %until, reason, "the trunk is paused again"),
         }
-        paused
+        Some(until)
     }
 }
 
