@@ -106,6 +106,15 @@ impl Context {
         locked(&self.clocks).observe(wall, at)
     }
 
+    /// No clock has jumped lately. Noisy about one that has just done so.
+    pub(crate) fn clocks_agree(&self) -> bool {
+        let trust = self.compare_clocks();
+        if let Trust::Jumped(by_ms) = trust {
+            tracing::error!(by_ms, "the wall clock jumped: not dialing for 60 s");
+        }
+        trust == Trust::Agreed
+    }
+
     /// Tells the trunk's health of an outcome; until when to pause the trunk, if that is new.
     pub(crate) fn observe_trunk(
         &self,

@@ -29,6 +29,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const UNCERTAINTY_MAX: Duration = Duration::from_millis(50);
 /// Bounds of the time between a plan and its first slot.
 const LEAD: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(150));
+/// Commits that take longer than this make every slot be missed.
+const COMMIT_SLOW: Duration = Duration::from_millis(200);
 /// A stale plan is made again after a random part of this.
 const STALE_JITTER: Duration = Duration::from_millis(20);
 /// Groups are not read anew more often than this, whatever happens.
@@ -172,8 +174,14 @@ impl Desk {
             now: base.now(self.ctx.clock.monotonic()),
             lead: (self.latency * 3).clamp(LEAD.0, LEAD.1),
             node_free: u32::try_from(free).unwrap_or(u32::MAX),
-            turn_limit: self.ctx.config.turn_limit,
+            turn_limit: if self.is_slow() { 1 } else { self.ctx.config.turn_limit },
         }
+    }
+
+    /// Commits take so long that no slot can be met: one call at a time tries whether that is over,
+    /// instead of many being committed in vain.
+    fn is_slow(&self) -> bool {
+        self.latency > COMMIT_SLOW
     }
 
     /// Reads the groups anew when they are old, or when somebody said that they changed.
@@ -216,7 +224,7 @@ impl Desk {
                 NewIntent { intent, token }
             })
             .collect();
-        let doubt = Doubt::new(&ctx, self.workspace, &intents);
+        let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
         let result = ctx
             .store
             .attempt_commit_intents(self.workspace, head.version, intents, plan.slots)
@@ -225,8 +233,15 @@ impl Desk {
         self.latency = (self.latency * 7 + now.since(began)) / 8;
         match result {
             Ok(outcome) => {
-                let placed = self.start_runners(head, base, outcome, permits);
+                let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
+                if self.is_slow() {
+                    if self.warned.is_due(now) {
+                        tracing::warn!(workspace = %self.workspace, latency = ?self.latency,
+                            "the database commits too slowly to meet a slot: one call at a time");
+                    }
+                    return Ok(Turned { placed, look_again: now.after(PERIOD) });
+                }
                 // What a call that ended meanwhile freed is for the next turn.
                 Ok(Turned { placed, look_again })
             }
@@ -259,6 +274,7 @@ impl Desk {
         base: TimeBase,
         outcome: CommitOutcome,
         mut permits: OwnedSemaphorePermit,
+        doubt: &mut Doubt,
     ) -> u32 {
         for dropped in &outcome.dropped {
             tracing::debug!(call = %dropped.call, reason = ?dropped.reason, "not placed after all");
@@ -269,6 +285,8 @@ impl Desk {
         for committed in outcome.committed {
             let permit = permits.split(1).expect("as many permits as intents were acquired");
             let caller = caller_id(head, &committed.intent.intent);
+            // From here on it is its runner's, whatever happens to the others.
+            doubt.settled(&committed.intent);
             let start = Start { workspace: self.workspace, committed, caller, base, permit };
             // The nursery ends only after every dispatch.
             if self.start.send(start).is_ok() {
@@ -300,6 +318,10 @@ impl Doubt {
             .map(|i| Unconfirmed { workspace, call: i.intent.call, token: i.token })
             .collect();
         Self { ctx: Arc::clone(ctx), about }
+    }
+
+    fn settled(&mut self, intent: &NewIntent) {
+        self.about.retain(|doubt| doubt.token != intent.token);
     }
 
     fn dispelled(mut self) {

@@ -68,15 +68,21 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
 
 /// Ends attempts of processes that are gone.
 async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
-    let mut resolved = 0;
+    let (mut resolved, mut failed) = (0, None);
     for open in ctx.store.attempt_list_orphaned(RESOLVE).await? {
-        finish::resolve(&ctx, &open).await?;
-        resolved += 1;
+        // One that cannot be resolved must not hold up those behind it.
+        match finish::resolve(&ctx, &open).await {
+            Ok(_) => resolved += 1,
+            Err(error) => {
+                tracing::error!(attempt = %open.attempt, %error, "not resolved");
+                failed.get_or_insert(error);
+            }
+        }
     }
     if resolved > 0 {
         ctx.signals.nudge_all();
     }
-    Ok(resolved)
+    failed.map_or(Ok(resolved), Err)
 }
 
 /// Ends attempts of this process that no runner runs.

@@ -62,7 +62,11 @@ impl Drop for Line {
 impl Runner {
     async fn run(mut self) {
         loop {
-            let event = self.next_event().await;
+            let event = match self.next_event().await {
+                // A machine that slept, or a clock that was set: the slot is no longer what it was.
+                AttemptEvent::Tick if !self.ctx.clocks_agree() => AttemptEvent::ClockJumped,
+                event => event,
+            };
             let now = self.start.base.now(self.ctx.clock.monotonic());
             for command in self.machine.handle(now, event) {
                 match command {
@@ -78,22 +82,20 @@ impl Runner {
         }
     }
 
-    /// Waits for what concerns the machine; what does not is dealt with here.
+    /// Waits for what concerns the machine.
     async fn next_event(&mut self) -> AttemptEvent {
-        loop {
-            let deadline = self.machine.deadline().map(|(at, _)| self.start.base.monotonic(at));
-            tokio::select! {
-                biased;
-                // The machine has a deadline exactly while nothing has left.
-                () = self.ctx.draining.wait(), if deadline.is_some() => return AttemptEvent::Drain,
-                Some(request) = self.entry.requests.recv() => match request {
-                    Request::Recall => return AttemptEvent::Recall,
-                    Request::HangUp => self.hang_up(),
-                },
-                event = told(&mut self.line), if self.line.is_some() => return event,
-                () = self.ctx.clock.sleep_until(deadline.unwrap_or_default()),
-                    if deadline.is_some() => return AttemptEvent::Tick,
-            }
+        let deadline = self.machine.deadline().map(|(at, _)| self.start.base.monotonic(at));
+        tokio::select! {
+            biased;
+            // The machine has a deadline exactly while nothing has left.
+            () = self.ctx.draining.wait(), if deadline.is_some() => AttemptEvent::Drain,
+            Some(request) = self.entry.requests.recv() => match request {
+                Request::Recall => AttemptEvent::Recall,
+                Request::HangUp => AttemptEvent::HangUp,
+            },
+            event = told(&mut self.line), if self.line.is_some() => event,
+            () = self.ctx.clock.sleep_until(deadline.unwrap_or_default()),
+                if deadline.is_some() => AttemptEvent::Tick,
         }
     }
 

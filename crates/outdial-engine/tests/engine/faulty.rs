@@ -82,6 +82,7 @@ impl Faulty {
     async fn before(&self, operation: &'static str) -> Result<bool, StoreError> {
         let fault = self.next_fault(operation);
         match fault {
+            // tidy: sleeps because slowness is the fault; time is virtual
             Some(Fault::Slow(by)) => tokio::time::sleep(by).await,
             Some(Fault::Unavailable) => return Err(StoreError::Unavailable(operation.to_owned())),
             Some(Fault::NeverArrived) => {

@@ -223,7 +223,9 @@ impl World {
         Running { stop, task: tokio::spawn(engine.run(shutdown)), board }
     }
 
+    /// Lets virtual time pass.
     pub(crate) async fn sleep(&self, d: Duration) {
+        // tidy: sleeps because virtual time passes only so; nothing is left to luck
         tokio::time::sleep(d).await;
     }
 
