@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::outcome::{CallEnd, Disposition, Outcome, outcome_of};
+use crate::outcome::{CallEnd, Disposition, Outcome, hung_up_unanswered, outcome_of};
 use crate::time::Timestamp;
 
 /// Where an attempt stands. Its history only goes forward (I6).
@@ -100,6 +100,11 @@ pub enum AttemptEvent {
     Recall,
     /// This process is about to stop: what has not left must not leave.
     Drain,
+    /// The drain's time is over: end the call, answered or not.
+    HangUp,
+    /// The clocks of this process cannot be trusted (one of them jumped, or the machine slept): what
+    /// has not left must not leave.
+    ClockJumped,
 }
 
 /// What the machine of an attempt asks of its runner, in this order.
@@ -193,6 +198,7 @@ struct Placed {
     ringing_at: Option<Timestamp>,
     answered_at: Option<Timestamp>,
     canceled: bool,
+    hung_up: bool,
 }
 
 impl AttemptMachine {
@@ -222,7 +228,8 @@ impl AttemptMachine {
     fn while_waiting(&mut self, now: Timestamp, event: AttemptEvent) -> Vec<AttemptCommand> {
         match event {
             AttemptEvent::Recall => self.not_sent(now, "recalled"),
-            AttemptEvent::Drain => self.not_sent(now, "draining"),
+            AttemptEvent::Drain | AttemptEvent::HangUp => self.not_sent(now, "draining"),
+            AttemptEvent::ClockJumped => self.not_sent(now, "clock"),
             AttemptEvent::Carrier(_) | AttemptEvent::CarrierGone => Vec::new(),
             AttemptEvent::Tick if now >= self.slot.send_by => self.not_sent(now, "late"),
             AttemptEvent::Tick if now >= self.slot.open_until => self.not_sent(now, "hours"),
@@ -233,6 +240,7 @@ impl AttemptMachine {
                     ringing_at: None,
                     answered_at: None,
                     canceled: false,
+                    hung_up: false,
                 });
                 let sent = AttemptProgress { state: AttemptState::Sent, at: now };
                 vec![AttemptCommand::Place, AttemptCommand::Record(sent)]
@@ -264,8 +272,14 @@ impl AttemptMachine {
                 placed.canceled = true;
                 vec![AttemptCommand::Cancel]
             }
+            AttemptEvent::HangUp if !placed.canceled => {
+                (placed.canceled, placed.hung_up) = (true, true);
+                vec![AttemptCommand::Cancel]
+            }
             AttemptEvent::Carrier(CallEvent::Ringing | CallEvent::Answered)
             | AttemptEvent::Recall
+            | AttemptEvent::HangUp
+            | AttemptEvent::ClockJumped
             | AttemptEvent::Tick
             | AttemptEvent::Drain => Vec::new(),
         };
@@ -275,7 +289,10 @@ impl AttemptMachine {
 
     fn over(&mut self, now: Timestamp, placed: Placed, end: &CallEnd) -> Vec<AttemptCommand> {
         self.phase = Phase::Over;
-        let outcome = outcome_of(end);
+        let outcome = match end {
+            CallEnd::Canceled if placed.hung_up => hung_up_unanswered(),
+            _ => outcome_of(end),
+        };
         let (state, sent_at) = match end {
             CallEnd::NotSent { .. } => (AttemptState::NotSent, None),
             _ if outcome.disposition == Disposition::Unknown => {
@@ -391,11 +408,30 @@ mod tests {
         assert!(end.outcome.picked && end.state == AttemptState::Ended);
     }
 
+    #[test]
+    fn what_a_drain_hangs_up_may_be_retried() {
+        let mut m = machine();
+        let _ = m.handle(at(100), AttemptEvent::Tick);
+        assert_eq!(m.handle(at(101), AttemptEvent::HangUp), [AttemptCommand::Cancel]);
+        let end = AttemptEvent::Carrier(CallEvent::Ended(CallEnd::Canceled));
+        let [AttemptCommand::Finish(end)] = &m.handle(at(102), end)[..] else { panic!() };
+        assert_eq!((end.outcome.reason, end.outcome.charged), ("draining", true));
+        assert_eq!(end.outcome.retry, crate::outcome::RetryClass::Policy);
+    }
+
+    #[test]
+    fn nothing_leaves_when_the_clock_cannot_be_trusted() {
+        let commands = machine().handle(at(100), AttemptEvent::ClockJumped);
+        assert_eq!(not_sent_reason(&commands), Some("clock"));
+    }
+
     fn any_event() -> impl Strategy<Value = AttemptEvent> {
         prop_oneof![
             3 => Just(AttemptEvent::Tick),
             1 => Just(AttemptEvent::Recall),
             1 => Just(AttemptEvent::Drain),
+            1 => Just(AttemptEvent::HangUp),
+            1 => Just(AttemptEvent::ClockJumped),
             1 => Just(AttemptEvent::CarrierGone),
             2 => Just(AttemptEvent::Carrier(CallEvent::Ringing)),
             2 => Just(AttemptEvent::Carrier(CallEvent::Answered)),

@@ -161,6 +161,8 @@ impl Dispatcher {
         {
             waits.at(turn.now, Gate::TurnLimit);
         }
+        self.rotation.retain(|id, _| batch(head, *id).is_some());
+        self.hours.retain(|(id, _), _| batch(head, *id).is_some());
         plan.slots = lines.used_slots(turn.now);
         plan.look_again = waits.soonest;
         plan

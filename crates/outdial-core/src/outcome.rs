@@ -199,6 +199,12 @@ pub fn outcome_of(end: &CallEnd) -> Outcome {
     }
 }
 
+/// The verdict on a call that rang when this process stopped and had to cancel it: the callee may
+/// have heard it, but nothing speaks against trying again.
+pub fn hung_up_unanswered() -> Outcome {
+    charged(Disposition::Canceled, Fault::Local, RetryClass::Policy, "draining")
+}
+
 fn refused(status: u16, q850: Option<u8>, retry_after: Option<Duration>) -> Outcome {
     use Disposition as D;
     use RetryClass as R;

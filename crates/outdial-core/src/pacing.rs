@@ -39,6 +39,11 @@ impl Pace {
         Self { count: (cps as usize).max(1), window: Duration::from_millis(ms.ceil() as u64) }
     }
 
+    /// Slots in a window, which is longer than a turn looks ahead.
+    pub fn per_window(&self) -> u32 {
+        u32::try_from(self.count).unwrap_or(u32::MAX)
+    }
+
     /// The earliest start, not before `at`, that may follow the slots in `taken` (ascending).
     pub fn next(&self, taken: &[Timestamp], at: Timestamp) -> Timestamp {
         let not_before_last = taken.last().map_or(at, |&last| at.max(last));

@@ -35,14 +35,25 @@ struct Usage {
 }
 
 impl Usage {
-    fn new(limits: &LineLimits, live: u32, slots: &[Timestamp], paused: Option<Timestamp>) -> Self {
+    /// Slots behind `latest` were taken before the clock was set back; they say nothing any more.
+    fn new(
+        limits: &LineLimits,
+        live: u32,
+        (slots, latest): (&[Timestamp], Timestamp),
+        paused: Option<Timestamp>,
+    ) -> Self {
         Self {
             free: limits.channels.map_or(u32::MAX, |most| most.saturating_sub(live)),
             pace: limits.calls_per_second.map(Pace::new),
-            slots: slots.to_vec(),
+            slots: slots.iter().copied().filter(|s| *s <= latest).collect(),
             used: false,
             paused_until: paused.unwrap_or(Timestamp::EPOCH),
         }
+    }
+
+    /// Calls that it could take in one turn, at most.
+    fn room(&self) -> u32 {
+        self.pace.map_or(self.free, |pace| self.free.min(pace.per_window()))
     }
 
     fn next(&self, at: Timestamp) -> Timestamp {
@@ -61,10 +72,11 @@ impl Usage {
 impl Lines {
     pub(super) fn new(head: &Head, earliest: Timestamp, latest: Timestamp) -> Self {
         let number = |n: &super::NumberHead| {
-            (n.id, (n.trunk, Usage::new(&n.limits, n.live, &n.slots, None)))
+            (n.id, (n.trunk, Usage::new(&n.limits, n.live, (&n.slots, latest), None)))
         };
-        let trunk =
-            |t: &super::TrunkHead| (t.id, Usage::new(&t.limits, t.live, &t.slots, t.paused_until));
+        let trunk = |t: &super::TrunkHead| {
+            (t.id, Usage::new(&t.limits, t.live, (&t.slots, latest), t.paused_until))
+        };
         Self {
             numbers: head.numbers.iter().map(number).collect(),
             trunks: head.trunks.iter().map(trunk).collect(),
@@ -79,7 +91,7 @@ impl Lines {
             let free = self.numbers.get(id).map_or(0, |(trunk, number)| {
                 let trunk = self.trunks.get(trunk).filter(|t| t.paused_until <= self.latest);
                 let fits = number.next(self.earliest) <= self.latest;
-                trunk.map_or(0, |t| t.free.min(number.free)) * u32::from(fits)
+                trunk.map_or(0, |t| t.room().min(number.room())) * u32::from(fits)
             });
             sum.saturating_add(free)
         })

@@ -222,6 +222,20 @@ fn what_one_slot_leaves_over_gets_the_next() {
 }
 
 #[test]
+fn slots_of_a_time_that_is_not_yet_do_not_hold_a_line() {
+    let paced = LineLimits { calls_per_second: Some(1.0), channels: None };
+    let mut h = head(
+        vec![batch_head(1, BatchSettings::default(), &[1])],
+        vec![number(1, paced)],
+        LineLimits::default(),
+    );
+    // The clock stood an hour ahead for a while, and was set back.
+    h.numbers[0].slots = vec![NOW.after(Duration::from_secs(3600))];
+    let plan = run(&mut Dispatcher::new(), &h, &[group(1, false, &utc())], &turn(10), 100);
+    assert_eq!(plan.intents.len(), 1);
+}
+
+#[test]
 fn goes_through_stale_groups_without_sleeping_and_without_spinning() {
     let h = head(
         vec![batch_head(1, BatchSettings::default(), &[1])],
