@@ -16,6 +16,9 @@ use outdial_core::id::{RequestId, WorkspaceId};
 use outdial_ports::Store;
 use outdial_ports::store::StoreError;
 
+/// Most bytes of an answer that are handed to the connection at a time.
+const SLICE_MAX_BYTES: usize = 64 << 10;
+
 /// What makes two keyless requests the same: whose, method and path, the body's SHA-256.
 pub(crate) type Identity = (WorkspaceId, String, [u8; 32]);
 
@@ -43,15 +46,16 @@ impl Deliveries {
         Ok(())
     }
 
-    /// An answer of `bytes` that ends the request when it is handed to the connection.
+    /// An answer of `bytes` that ends the request when all of it is handed to the connection.
     pub(crate) fn body(
         self: &Arc<Self>,
         bytes: Bytes,
         identity: Identity,
         request: RequestId,
     ) -> Body {
-        let pending = Some((identity, request));
-        Body::new(Delivered { bytes: Some(bytes), pending, deliveries: self.clone() })
+        let deliveries = self.clone();
+        let over = Box::new(move || deliveries.hand_over(identity, request));
+        Body::new(Delivered { rest: bytes, over: Some(over) })
     }
 
     fn hand_over(self: &Arc<Self>, identity: Identity, request: RequestId) {
@@ -71,11 +75,12 @@ impl Deliveries {
     }
 }
 
-/// One frame, whose taking is noted.
+/// An answer in slices. The connection asks for the next one only while little of what it has waits
+/// to be written; so the last one is asked for when all but the end of the answer is on its way.
 struct Delivered {
-    bytes: Option<Bytes>,
-    pending: Option<(Identity, RequestId)>,
-    deliveries: Arc<Deliveries>,
+    rest: Bytes,
+    /// What to do when the last slice is taken.
+    over: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl http_body::Body for Delivered {
@@ -86,17 +91,54 @@ impl http_body::Body for Delivered {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some((identity, request)) = self.pending.take() {
-            self.deliveries.hand_over(identity, request);
+        let len = self.rest.len().min(SLICE_MAX_BYTES);
+        let slice = self.rest.split_to(len);
+        if self.rest.is_empty()
+            && let Some(over) = self.over.take()
+        {
+            over();
         }
-        Poll::Ready(self.bytes.take().map(|b| Ok(Frame::data(b))))
+        Poll::Ready((!slice.is_empty()).then(|| Ok(Frame::data(slice))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.rest.is_empty() && self.over.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |b| b.len() as u64))
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_delivered_with_its_last_slice() {
+        for len in [0, 1, SLICE_MAX_BYTES, SLICE_MAX_BYTES + 1, 10 * SLICE_MAX_BYTES] {
+            let sent: Bytes = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            let told = Arc::new(AtomicBool::new(false));
+            let tell = told.clone();
+            let over = Box::new(move || tell.store(true, Ordering::Release));
+            let mut body = Delivered { rest: sent.clone(), over: Some(over) };
+            let mut got = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let slice = frame.unwrap().into_data().unwrap();
+                assert!((1..=SLICE_MAX_BYTES).contains(&slice.len()));
+                got.extend_from_slice(&slice);
+                assert_eq!(
+                    told.load(Ordering::Acquire),
+                    got.len() == len,
+                    "{} of {len}",
+                    got.len()
+                );
+            }
+            assert!(told.load(Ordering::Acquire) && got == sent, "{len}");
+        }
     }
 }
