@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use outdial_core::contact::json;
 use outdial_core::id::PhoneId;
 use outdial_core::phone::{self, PhoneNumber};
 use outdial_ports::store::{Integration, NewPhone, PhoneError};
@@ -61,12 +62,12 @@ fn integration(word: &str) -> ApiResult<Integration> {
     })
 }
 
-/// A string or an integer; anything else is no phone number.
+/// A string or a whole number; anything else is no phone number, as in a contact record.
 fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
+    let wrong = || ApiError::bad("phoneNumber: write it as a string like \"12125551234\"");
     let number = match value {
         Value::String(text) => phone::parse(text),
-        Value::Number(n) => phone::parse(&n.to_string()),
-        _ => return Err(ApiError::bad("phoneNumber: write it as a string like \"12125551234\"")),
+        other => phone::parse(&json::phone_text(&other.to_string()).ok_or_else(wrong)?),
     };
     number.map(|p| p.number).map_err(|e| ApiError::bad(format!("phoneNumber: {e}")))
 }
