@@ -78,16 +78,17 @@ impl Making {
         if let Turn::Answer(answer) = turn(app.store.request_lookup(&begin).await?)? {
             return Ok(replay(answer));
         }
-        let request = match turn(app.store.request_begin(&begin).await?)? {
-            Turn::Answer(answer) => return Ok(replay(answer)),
-            Turn::Go(Some(request)) => request,
-            Turn::Go(None) => return Err(ApiError::internal("a begun request is not there")),
-        };
         let app = app.clone();
-        // Spawned: once begun it runs to its end, even when the client hangs up.
-        tokio::spawn(async move { finish(&app, request, work.await).await })
-            .await
-            .map_err(|e| ApiError::internal(e.to_string()))?
+        // Spawned before it is begun: once begun it runs to its end, even when the client hangs up.
+        tokio::spawn(async move {
+            match turn(app.store.request_begin(&begin).await?)? {
+                Turn::Answer(answer) => Ok(replay(answer)),
+                Turn::Go(Some(request)) => finish(&app, request, work.await).await,
+                Turn::Go(None) => Err(ApiError::internal("a begun request is not there")),
+            }
+        })
+        .await
+        .map_err(|e| ApiError::internal(e.to_string()))?
     }
 }
 
@@ -114,19 +115,32 @@ async fn finish<T: Serialize>(
     request: RequestId,
     made: ApiResult<Envelope<T>>,
 ) -> ApiResult<Response> {
-    match made {
-        Ok(envelope) => {
-            let body = serde_json::to_vec(&envelope)
-                .map_err(|e| ApiError::internal(format!("an answer is not JSON: {e}")))?;
-            let answer = StoredAnswer { status: envelope.code, body: body.into() };
-            app.store.request_finish(request, answer.clone(), true).await?;
+    let answer = made.and_then(|envelope| {
+        let body = serde_json::to_vec(&envelope)
+            .map_err(|e| ApiError::internal(format!("an answer is not JSON: {e}")))?;
+        Ok(StoredAnswer { status: envelope.code, body: body.into() })
+    });
+    match answer {
+        Ok(answer) => {
+            if let Err(e) = app.store.request_finish(request, answer.clone(), true).await {
+                // The thing is made, and the client is told.
+                tracing::error!(%request, error = %e, "the answer to a request was not kept");
+                free(app, request).await;
+            }
             Ok(replay(answer))
         }
         Err(e) => {
             // A refusal leaves no trace of the key.
-            app.store.request_close(request).await?;
+            free(app, request).await;
             Err(e)
         }
+    }
+}
+
+/// Frees the key of a request that has no answer.
+async fn free(app: &App, request: RequestId) {
+    if let Err(e) = app.store.request_close(request).await {
+        tracing::error!(%request, error = %e, "the key of a request was not freed");
     }
 }
 

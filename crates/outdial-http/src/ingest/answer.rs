@@ -189,6 +189,11 @@ pub(crate) enum Verdict {
 }
 
 impl Added {
+    /// The same after the batch was started: where it stood before says nothing any more.
+    pub(crate) fn once_started(self) -> Self {
+        Self { batch_status: None, pause_reason: None, ..self }
+    }
+
     /// How many call ids there are.
     pub(crate) fn len(&self) -> usize {
         self.added

@@ -67,32 +67,53 @@ pub(crate) fn unreadable(e: &BodyError) -> ApiError {
     ApiError::bad(e.to_string())
 }
 
-/// Judges all records, stores them, and answers. Before the first chunk is tried, a refusal leaves
-/// no trace; after that the work runs to its end even when nobody waits for the answer any more.
+/// Judges all records, stores them, and answers. Before the request is begun, a refusal leaves no
+/// trace; from then on the work runs to its end even when nobody waits for the answer any more.
 pub(crate) async fn submit(app: &Arc<App>, s: Submission) -> ApiResult<Response> {
     let Submission { body, share, known, batch, terms, on_invalid, then } = s;
-    let context = terms.context()?;
     let judged = judge(body, &terms, on_invalid).await?;
-    let (known, progress) = match known.begin(app, context.clone()).await? {
-        Begun::Answered(response) => return Ok(response),
-        Begun::Mine(known, progress) => (known, progress),
-    };
-    let (judged, terms) = if progress.context == context {
-        (judged, terms)
-    } else {
-        // Somebody else began it since it was looked up: theirs are the terms.
-        let terms = Terms::parse(&progress.context)?;
-        (judge(judged.into_body(), &terms, on_invalid).await?, terms)
-    };
-    let work = Work { app: app.clone(), known, batch, then };
+    let app = app.clone();
+    // Spawned before it is begun: a client that hangs up in between would leave a request that
+    // belongs to nobody, and for as long as its lease lasts nobody could take it.
     let running = async move {
-        let done = work.run(judged, terms, progress).await;
+        let done = begin(app, known, batch, then, judged, terms, on_invalid).await;
         drop(share);
         done
     };
     tokio::spawn(running)
         .await
         .map_err(|e| ApiError::internal(format!("the task of a request: {e}")))?
+}
+
+/// Takes the request, and does what is left of it.
+async fn begin(
+    app: Arc<App>,
+    known: Known,
+    batch: BatchId,
+    then: Then,
+    judged: Judged,
+    terms: Terms,
+    on_invalid: OnInvalid,
+) -> ApiResult<Response> {
+    let context = terms.context()?;
+    let (known, progress) = match known.begin(&app, context.clone()).await? {
+        Begun::Answered(response) => return Ok(response),
+        Begun::Mine(known, progress) => (known, progress),
+    };
+    let work = Work { app, known, batch, then, request: progress.request };
+    if progress.context == context {
+        return work.run(judged, terms, progress).await;
+    }
+    // Somebody else began it since it was looked up: theirs are the terms.
+    let rejudged = match Terms::parse(&progress.context) {
+        Ok(terms) => judge(judged.into_body(), &terms, on_invalid).await.map(|j| (j, terms)),
+        Err(e) => Err(e),
+    };
+    match rejudged {
+        Ok((judged, terms)) => work.run(judged, terms, progress).await,
+        Err(e) if progress.chunks.is_empty() => work.forget(e).await,
+        Err(e) => work.give_back(e).await,
+    }
 }
 
 /// Starts a batch. Idempotent.
@@ -136,6 +157,7 @@ struct Work {
     known: Known,
     batch: BatchId,
     then: Then,
+    request: RequestId,
 }
 
 impl Work {
@@ -145,7 +167,7 @@ impl Work {
         terms: Terms,
         progress: RequestProgress,
     ) -> ApiResult<Response> {
-        let request = progress.request;
+        let request = self.request;
         let remarks = std::mem::take(&mut judged.remarks);
         let lane = terms.lane;
         let outgoing = Outgoing { judged, terms, request, batch: self.batch };
@@ -154,7 +176,7 @@ impl Work {
         // The records are not needed any more, and there is an answer to be made.
         drop(source);
         if stored.batch_gone && stored.committed.is_empty() {
-            return self.give_back(request, ApiError::not_found("batch")).await;
+            return self.forget(ApiError::not_found("batch")).await;
         }
         if !stored.committed.is_empty() {
             self.app.wake.notify_one();
@@ -162,23 +184,26 @@ impl Work {
                 let how = BatchStart { numbers: numbers.clone(), call_data_lane: lane };
                 let started = start(&self.app, self.known.workspace(), self.batch, how).await;
                 if let Err(e) = started {
-                    return self.give_back(request, e).await;
+                    return self.give_back(e).await;
                 }
             }
         }
         let (verdict, complete) = (stored.verdict(&remarks), stored.is_complete());
         let added = stored.into_added(remarks);
         let ids = added.len();
-        let answer = match self.then {
+        let answer = match &self.then {
             Then::Nothing => kept(&envelope(verdict, "Calls enqueued successfully", added), ids),
             Then::Start { uuid, .. } => {
                 let status = if verdict == Verdict::None { "failed" } else { "started" };
-                let batch_id = self.batch.to_string();
-                let data = Started { batch_id, status, uuid, added: Some(added) };
+                let (batch_id, uuid) = (self.batch.to_string(), uuid.clone());
+                let data = Started { batch_id, status, uuid, added: Some(added.once_started()) };
                 kept(&envelope(verdict, "", data), ids)
             }
         };
-        let answer = answer.map_err(|e| ApiError::internal(format!("an answer: {e}")))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(e) => return self.give_back(ApiError::internal(format!("an answer: {e}"))).await,
+        };
         if let Err(e) = self.app.store.request_finish(request, answer.clone(), complete).await {
             // The chunks say what happened; a repeat composes the same answer from them.
             tracing::error!(%request, error = %e, "the answer to a request was not kept");
@@ -187,11 +212,23 @@ impl Work {
     }
 
     /// Refuses after the request was begun: a repeat may try the rest of it at once.
-    async fn give_back(&self, request: RequestId, e: ApiError) -> ApiResult<Response> {
+    async fn give_back(&self, e: ApiError) -> ApiResult<Response> {
+        let (request, store) = (self.request, &self.app.store);
         let answer = StoredAnswer { status: e.status().as_u16(), body: Bytes::new() };
-        if let Err(e) = self.app.store.request_finish(request, answer, false).await {
+        if let Err(e) = store.request_finish(request, answer, false).await {
             tracing::error!(%request, error = %e, "a request was not given back");
         }
         Err(e)
+    }
+
+    /// Refuses when nothing was stored: no trace of the key is left. Given back before that, for a
+    /// chunk may be there after all, and then the request is not forgotten.
+    async fn forget(&self, e: ApiError) -> ApiResult<Response> {
+        let refused = self.give_back(e).await;
+        let request = self.request;
+        if let Err(e) = self.app.store.request_close(request).await {
+            tracing::error!(%request, error = %e, "a refused request was not forgotten");
+        }
+        refused
     }
 }

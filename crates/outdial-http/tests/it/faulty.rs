@@ -32,11 +32,13 @@ pub(crate) struct Faults {
     pub(crate) lose_answers: AtomicU32,
     /// No request can be begun.
     pub(crate) begin: Mutex<Option<StoreError>>,
+    /// Requests wait until `release` when they were begun.
+    pub(crate) hold_begun: AtomicBool,
     /// Chunks wait until `release`.
     pub(crate) hold: AtomicBool,
-    /// A chunk waits.
+    /// Something waits.
     pub(crate) held: Notify,
-    /// Lets waiting chunks go on.
+    /// Lets what waits go on.
     pub(crate) release: Notify,
     /// How many chunks came through.
     pub(crate) added: AtomicU32,
@@ -52,10 +54,16 @@ pub(crate) struct Faulty {
 impl Store for Faulty {
     async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
         let fault = self.faults.begin.lock().unwrap().clone();
-        match fault {
-            Some(e) => Err(e),
-            None => self.inner.request_begin(r).await,
+        if let Some(e) = fault {
+            return Err(e);
         }
+        let released = self.faults.release.notified();
+        let begun = self.inner.request_begin(r).await;
+        if self.faults.hold_begun.load(Ordering::Acquire) {
+            self.faults.held.notify_one();
+            released.await;
+        }
+        begun
     }
 
     async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {

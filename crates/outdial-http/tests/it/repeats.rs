@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::faulty::{Faults, Faulty};
-use crate::support::{Answer, Req, World, eventually};
+use crate::support::{Answer, Req, World, eventually, exchange};
 
 fn records(range: std::ops::Range<usize>) -> String {
     let record = |i| format!(r#"{{"phoneNumber":"1212{:07}"}}"#, 5_550_000 + i);
@@ -238,4 +238,51 @@ async fn a_busy_key_is_409() {
     assert_eq!(first.status, 200);
     assert!(second.header("retry-after").is_some());
     second.refusal(409);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_as_its_request_begins_leaves_no_lease() {
+    let (world, faults) = faulty().await;
+    let batch = world.batch().await;
+    let add = || world.add_body(&batch, &records(0..10), "").header("idempotency-key", "k");
+    let agent = || {
+        let body = r#"{"name":"x","languages":["en"]}"#;
+        world.post("/api/agents", body).header("idempotency-key", "k")
+    };
+    for (request, status) in [(add().bytes(), 200), (agent().bytes(), 201)] {
+        faults.hold_begun.store(true, Ordering::Release);
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        faults.held.notified().await;
+        drop(stream);
+        // The server sees that the client has gone while it answers others.
+        for _ in 0..20 {
+            assert_eq!(world.get("/healthz").send().await.status, 200);
+        }
+        faults.hold_begun.store(false, Ordering::Release);
+        faults.release.notify_waiters();
+        eventually(async || exchange(world.addr, &request).await.unwrap().status == status).await;
+    }
+    assert_eq!(world.total(&batch).await, 10);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_deleted_before_the_first_chunk_leaves_no_trace_of_the_key() {
+    let (world, faults) = faulty().await;
+    let batch = world.batch().await;
+    let other = world.phone("12125551235", Some(&world.agent("[]").await)).await;
+    let other = world.batch_over(&other, "").await;
+    let add =
+        |batch: &str| world.add_body(batch, &records(0..10), "").header("idempotency-key", "k");
+    faults.hold.store(true, Ordering::Release);
+    let first = async { add(&batch).send().await };
+    let second = async {
+        faults.held.notified().await;
+        world.delete(&format!("/api/call/delete-batch/{batch}")).send().await;
+        faults.hold.store(false, Ordering::Release);
+        faults.release.notify_waiters();
+    };
+    let (first, ()) = tokio::join!(first, second);
+    first.refusal(404);
+    assert_eq!(add(&other).send().await.status, 200, "another body with the same key");
 }
