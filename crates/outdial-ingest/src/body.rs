@@ -19,6 +19,8 @@ pub struct Body {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallData {
     pub(crate) seen: Vec<&'static str>,
+    /// How many of them are `null`.
+    pub(crate) nulls: usize,
     pub(crate) not_an_array: Option<(&'static str, Shape, Position)>,
 }
 
@@ -57,9 +59,9 @@ impl Body {
         self.members.iter().map(|(key, raw)| (key.as_str(), raw.as_ref()))
     }
 
-    /// The body says `call_data` or `callData`, whatever its value.
+    /// The body says `call_data` or `callData`, whatever its value, unless it is `null`.
     pub fn has_call_data(&self) -> bool {
-        !self.call_data.seen.is_empty()
+        self.call_data.seen.len() > self.call_data.nulls
     }
 
     /// The records, of which there is at least one.

@@ -263,6 +263,7 @@ impl BodyParser {
                 self.state = State::AfterMember;
             }
             Role::NoArray => {
+                self.call_data.nulls += usize::from(self.records.arena().open_text() == b"null");
                 self.records.arena().discard();
                 self.state = State::AfterMember;
             }

@@ -38,12 +38,59 @@ async fn call_data_is_called_instead_of_the_batchs_own() {
 }
 
 #[tokio::test]
+async fn a_start_says_nothing_of_where_the_batch_stood_before() {
+    let world = World::new().await;
+    let one = r#","callData":[{"phoneNumber":"12125551002"}]"#;
+    let agent = world.agent("[]").await;
+    let phone = world.phone("12125551234", Some(&agent)).await;
+    for before in ["pending", "stopped", "completed"] {
+        let batch = world.batch_over(&phone, "").await;
+        match before {
+            "stopped" => {
+                let body = format!(r#"{{"batchId":"{batch}","userId":"{}"}}"#, world.own.user);
+                world.post("/api/call/stop-calling", body).send().await;
+            }
+            "completed" => {
+                world.add(&batch, &[r#"{"phoneNumber":"18002345678"}"#]).send().await;
+                let attempt = world.dial().await;
+                world.hang_up(attempt, std::time::Duration::from_secs(1)).await;
+                world.store.batch_close_due(10).await.unwrap();
+            }
+            _ => {}
+        }
+        let path = format!("/api/call/batch-details/{batch}");
+        let shown = async || world.get(&path).send().await.json()["data"]["batchStatus"].clone();
+        assert_eq!(shown().await, before);
+        let started = start(&world, &batch, one).send().await.json();
+        assert_eq!(started["data"]["status"], "started", "{before}: {started}");
+        assert!(started["data"].get("batchStatus").is_none(), "{before}: {started}");
+        assert!(started["data"].get("pauseReason").is_none(), "{before}: {started}");
+        assert_eq!(shown().await, "active");
+        // Out of the way of the next.
+        world.delete(&format!("/api/call/delete-batch/{batch}")).send().await;
+    }
+}
+
+#[tokio::test]
+async fn call_data_of_null_is_none() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    for more in [r#","callData":null,"callingNumbers":null"#, r#","call_data" : null "#] {
+        let started = start(&world, &batch, more).send().await;
+        assert_eq!(started.status, 200, "{}", started.text());
+        let data = json!({"batchId": batch, "status": "started"});
+        assert_eq!(started.json()["data"], data);
+    }
+}
+
+#[tokio::test]
 async fn call_data_is_judged_like_any_other() {
     let world = World::new().await;
     let batch = world.batch().await;
     for (more, status, part) in [
         (r#","callData":[]"#, 400, "empty"),
         (r#","callData":{}"#, 400, "array"),
+        (r#","callData":false"#, 400, "array"),
         (r#","callData":[{"phoneNumber":"1"}]"#, 400, "invalid_phone_number"),
         (r#","callingNumbers":"x""#, 400, "callingNumbers"),
         (r#","callingNumbers":["x"]"#, 400, "callingNumbers[0]"),
