@@ -11,11 +11,15 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use outdial_ports::{Clock, Monotonic};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
+
+/// How long a body may come as slowly as it likes.
+const RATE_GRACE: Duration = Duration::from_secs(30);
 
 /// A small JSON object of known shape.
 pub(crate) struct JsonBody<T> {
@@ -31,8 +35,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
         let (parts, body) = request.into_parts();
         check_json(&parts.headers)?;
-        let idle = Duration::from_millis(app.config.body_idle_timeout_ms);
-        let mut reader = BodyReader::open(&parts.headers, body, app.config.body_max_bytes, idle)?;
+        let mut reader = BodyReader::open(app, &parts.headers, body, app.config.body_max_bytes)?;
         let mut bytes = Vec::new();
         while let Some(part) = reader.next().await? {
             bytes.extend_from_slice(&part);
@@ -79,20 +82,26 @@ pub(crate) struct BodyReader {
     read: u64,
     limit: u64,
     idle: Duration,
+    min_rate_bytes_per_s: u64,
+    clock: Arc<dyn Clock>,
+    since: Monotonic,
 }
 
 impl BodyReader {
     /// 413 at once when the declared length is over `limit` bytes.
-    pub(crate) fn open(
-        headers: &HeaderMap,
-        body: Body,
-        limit: u64,
-        idle: Duration,
-    ) -> ApiResult<Self> {
+    pub(crate) fn open(app: &App, headers: &HeaderMap, body: Body, limit: u64) -> ApiResult<Self> {
         if declared_length(headers).is_some_and(|n| n > limit) {
             return Err(too_large(limit));
         }
-        Ok(Self { body, read: 0, limit, idle })
+        Ok(Self {
+            body,
+            read: 0,
+            limit,
+            idle: Duration::from_millis(app.config.body_idle_timeout_ms),
+            min_rate_bytes_per_s: app.config.body_min_rate_bytes_per_s,
+            clock: app.clock.clone(),
+            since: app.clock.monotonic(),
+        })
     }
 
     /// The next piece; none at the end.
@@ -112,8 +121,25 @@ impl BodyReader {
             if self.read > self.limit {
                 return Err(too_large(self.limit));
             }
+            self.check_rate()?;
             return Ok(Some(data));
         }
+    }
+
+    /// A body that drips holds its part of the budget for hours; whoever sends nothing at all is
+    /// found by the idle timeout.
+    fn check_rate(&self) -> ApiResult<()> {
+        let taken = self.clock.monotonic().0.saturating_sub(self.since.0);
+        let least = u128::from(self.min_rate_bytes_per_s) * taken.as_millis() / 1000;
+        if taken <= RATE_GRACE || u128::from(self.read) >= least {
+            return Ok(());
+        }
+        let (read, rate) = (self.read, self.min_rate_bytes_per_s);
+        let why = format!(
+            "{read} bytes came in {} s: send at least {rate} bytes a second",
+            taken.as_secs()
+        );
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, why))
     }
 
     fn idle_s(&self) -> f32 {

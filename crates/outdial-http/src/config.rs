@@ -13,6 +13,9 @@ pub struct HttpConfig {
     pub body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body, in milliseconds. Default 30 s.
     pub body_idle_timeout_ms: u64,
+    /// Slowest that a body may come on average, in bytes per second, once it has taken 30 s; slower
+    /// ones are refused, for they hold memory that others wait for. 0: any. Default 4096.
+    pub body_min_rate_bytes_per_s: u64,
     /// Chunks of one request that are on their way to the store at once. Default 4.
     pub ingest_chunks_in_flight: u32,
 }
@@ -25,6 +28,7 @@ impl Default for HttpConfig {
             ingest_budget_bytes: 1 << 30,
             body_max_bytes: 1 << 20,
             body_idle_timeout_ms: 30_000,
+            body_min_rate_bytes_per_s: 4096,
             ingest_chunks_in_flight: 4,
         }
     }

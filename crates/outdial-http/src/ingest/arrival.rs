@@ -5,7 +5,6 @@
 //! `Idempotency-Key`, and only then what the body says.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -51,8 +50,7 @@ pub(crate) struct Taken {
 /// Reads a body as it comes, parsing and hashing it on the way.
 pub(crate) async fn take(app: &App, headers: &HeaderMap, body: Body) -> ApiResult<Taken> {
     check_json(headers)?;
-    let idle = Duration::from_millis(app.config.body_idle_timeout_ms);
-    let mut reader = BodyReader::open(headers, body, app.config.ingest_body_max_bytes, idle)?;
+    let mut reader = BodyReader::open(app, headers, body, app.config.ingest_body_max_bytes)?;
     let first = declared_length(headers).unwrap_or(BUDGET_STEP_BYTES);
     let mut share = app.budget.take(first).ok_or_else(over_budget)?;
     let max_records = u32::try_from(app.config.ingest_records_max).unwrap_or(u32::MAX);

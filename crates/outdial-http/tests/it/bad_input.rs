@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use outdial_http::HttpConfig;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{World, eventually, exchange, read_answer};
@@ -243,4 +243,66 @@ async fn a_body_that_stops_half_way() {
     .await
     .expect("the next request is answered");
     assert_eq!(world.total(&batch).await, 1);
+}
+
+#[tokio::test]
+async fn a_body_that_drips() {
+    let config = HttpConfig {
+        ingest_budget_bytes: 1000,
+        body_min_rate_bytes_per_s: 10,
+        ..HttpConfig::default()
+    };
+    let world = World::with(config, |store| store).await;
+    let batch = world.batch().await;
+    let record = r#"{"phoneNumber":"12125551001"}"#;
+    let mut text = format!(r#"{{"batchId":"{batch}","call_data":[{record}]}}"#);
+    text.push_str(&" ".repeat(900 - text.len()));
+    let request = || world.post(ADD, text.clone()).header("expect", "100-continue").bytes();
+    let end = request().len() - text.len();
+    // Sends the head, and goes on when the server asks for the body.
+    let asked = async || {
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(&request()[..end]).await.unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream
+    };
+    let mut stream = asked().await;
+    world.clock.advance(Duration::from_secs(31));
+    stream.write_all(&text.as_bytes()[..300]).await.unwrap();
+    let answer = read_answer(&mut stream).await.expect("an answer");
+    assert!(answer.refusal(408).contains("10 bytes a second"));
+    // Its part of the budget is free again; and a body that is just fast enough is taken.
+    let mut stream = asked().await;
+    world.clock.advance(Duration::from_secs(31));
+    stream.write_all(&text.as_bytes()[..320]).await.unwrap();
+    stream.write_all(&text.as_bytes()[320..]).await.unwrap();
+    let answer = read_answer(&mut stream).await.expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn calling_numbers_that_are_no_number() {
+    let world = World::new().await;
+    let add = |number: &str| {
+        let user = world.own.user;
+        let rest = r#""integration":"simulated""#;
+        let body = format!(r#"{{"userId":"{user}","phoneNumber":{number},{rest}}}"#);
+        world.post("/api/call/add-phone", body)
+    };
+    for bad in [
+        "1212555123.4",
+        "12125551234.0",
+        "-12125551234",
+        "1.2125551234e10",
+        "121255512340000000000000",
+        "true",
+        "[]",
+        "\"\"",
+        "null",
+    ] {
+        assert!(add(bad).send().await.refusal(400).contains("phoneNumber"), "{bad}");
+    }
+    assert_eq!(add("12125551234").send().await.status, 201);
 }
