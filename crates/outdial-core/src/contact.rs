@@ -11,7 +11,8 @@ mod record;
 use std::fmt;
 
 pub use check::{
-    CandidateZones, CheckedContact, Checker, ClassId, Rules, no_candidate_zones, superseded,
+    Adopted, CandidateZones, CheckedContact, Checker, ClassId, Rules, no_candidate_zones,
+    superseded,
 };
 pub use record::{Field, Record};
 
@@ -195,6 +196,13 @@ impl Faults {
             code,
             message: code.advice().to_owned(),
         });
+    }
+
+    /// Adds those of the records that follow.
+    pub fn append(&mut self, later: Faults) {
+        self.count += later.count;
+        let room = self.keep.saturating_sub(self.kept.len());
+        self.kept.extend(later.kept.into_iter().take(room));
     }
 
     /// How many there are, not just those kept.

@@ -82,6 +82,17 @@ pub struct Checker {
     fallback: Option<ClassId>,
 }
 
+/// How the classes of one checker are called by another.
+#[derive(Clone, Debug)]
+pub struct Adopted(Vec<ClassId>);
+
+impl Adopted {
+    /// A contact that the other checker found good, in the words of the one that adopted it.
+    pub fn contact(&self, contact: CheckedContact) -> CheckedContact {
+        CheckedContact { class: self.0[contact.class.0.get() as usize - 1], ..contact }
+    }
+}
+
 impl Checker {
     /// For records under these rules.
     pub fn new(rules: Rules) -> Self {
@@ -107,6 +118,12 @@ impl Checker {
     /// Every class met so far.
     pub fn classes(&self) -> impl Iterator<Item = (ClassId, &Arc<str>)> {
         (1..).filter_map(NonZeroU32::new).map(ClassId).zip(&self.classes)
+    }
+
+    /// Takes over the classes of another checker under the same rules. What it checked is
+    /// `adopted` one by one with the result.
+    pub fn adopt(&mut self, other: &Checker) -> Adopted {
+        Adopted(other.classes.iter().map(|text| self.intern(text)).collect())
     }
 
     /// Reads and checks the record at `index`. All its faults go to `faults`; none: it has some.
