@@ -24,6 +24,15 @@ pub(crate) struct CallData {
     pub(crate) not_an_array: Option<(&'static str, Shape, Position)>,
 }
 
+impl CallData {
+    /// What came is no array: a value of this shape that starts with `first`.
+    pub(crate) fn no_array(&mut self, name: &'static str, first: u8, shape: Shape, at: Position) {
+        // Of all that JSON knows only `null` starts like this, and anything else is refused.
+        self.nulls += usize::from(first == b'n');
+        self.not_an_array = Some((name, shape, at));
+    }
+}
+
 /// Why a body has no records to speak of.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallDataFault {

@@ -200,7 +200,7 @@ impl BodyParser {
             self.state = State::FirstRecord;
             return Ok(true);
         }
-        self.call_data.not_an_array = Some((name, shape, self.cursor.position()));
+        self.call_data.no_array(name, b, shape, self.cursor.position());
         self.open(Role::NoArray, shape);
         Ok(false)
     }
@@ -263,7 +263,6 @@ impl BodyParser {
                 self.state = State::AfterMember;
             }
             Role::NoArray => {
-                self.call_data.nulls += usize::from(self.records.arena().open_text() == b"null");
                 self.records.arena().discard();
                 self.state = State::AfterMember;
             }
