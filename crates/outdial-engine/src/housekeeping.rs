@@ -116,11 +116,7 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
 /// The answer to the commit of an intent was lost. It was not sent, so if it was committed, its
 /// call is given back. False: it was not committed, as far as can be seen yet.
 async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreError> {
-    let found = ctx.store.call_fetch(doubt.workspace, doubt.call).await?;
-    let attempt = found.and_then(|(_, call)| {
-        call.attempts.into_iter().find(|a| a.token == doubt.token && !a.state.is_over())
-    });
-    let Some(attempt) = attempt else { return Ok(false) };
+    let Some(attempt) = committed_after_all(ctx, doubt).await? else { return Ok(false) };
     let end = AttemptEnd {
         state: AttemptState::NotSent,
         outcome: outcome_of(&CallEnd::NotSent { reason: "commit_unknown" }),
@@ -130,9 +126,29 @@ async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreErro
         answered_at: None,
         ended_at: ctx.clock.now(),
     };
-    finish::finish_once(ctx, attempt.id, &end, None).await?;
-    tracing::info!(attempt = %attempt.id, call = %doubt.call, "given back unsent");
+    finish::finish_once(ctx, attempt, &end, None).await?;
+    tracing::info!(%attempt, call = %doubt.call, "given back unsent");
     Ok(true)
+}
+
+/// The attempt of such an intent, if it is there and not over.
+async fn committed_after_all(
+    ctx: &Context,
+    doubt: &Unconfirmed,
+) -> Result<Option<AttemptId>, StoreError> {
+    if let Some((_, call)) = ctx.store.call_fetch(doubt.workspace, doubt.call).await? {
+        let mut attempts = call.attempts.into_iter();
+        let found = attempts.find(|a| a.token == doubt.token && !a.state.is_over());
+        return Ok(found.map(|a| a.id));
+    }
+    // The calls of a deleted batch are not shown, but those on the phone are recalled.
+    for attempt in ctx.store.live_list_recalled().await? {
+        let open = ctx.store.attempt_fetch(attempt).await?;
+        if open.is_some_and(|o| o.token == doubt.token) {
+            return Ok(Some(attempt));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes calls back whose batch was deleted.

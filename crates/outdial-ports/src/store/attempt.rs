@@ -96,6 +96,8 @@ pub struct OpenAttempt {
     pub ringing_at: Option<Timestamp>,
     /// When it was answered, as far as recorded.
     pub answered_at: Option<Timestamp>,
+    /// Its unguessable name.
+    pub token: [u8; 16],
 }
 
 /// What `attempt_finish` did.

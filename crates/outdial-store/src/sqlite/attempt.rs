@@ -247,5 +247,6 @@ fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
         sent_at: r.time_opt(16)?,
         ringing_at: r.time_opt(17)?,
         answered_at: r.time_opt(18)?,
+        token: r.get(19)?,
     })
 }

@@ -1,6 +1,6 @@
 SELECT a.seq, a.created_at, c.seq, c.created_at, b.seq, b.created_at, b.state = 'deleted',
   b.settings, c.phone, t.seq, t.created_at, c.round, c.charged, c.uncharged, a.number, a.state,
-  a.sent_at, a.ringing_at, a.answered_at
+  a.sent_at, a.ringing_at, a.answered_at, a.token
 FROM attempt a
 JOIN call c ON c.seq = a.call
 JOIN batch b ON b.seq = c.batch
