@@ -55,11 +55,12 @@ macro_rules! cases {
 cases! {
     account: workspaces_and_keys settings agents phones;
     batch: create_checks_its_numbers states_and_versions list_and_search deleting_a_number
-        closing;
+        without_numbers closing;
     ingest: new_calls updates_while_pending reopens_when_finished defers_while_live
         deferred_and_blocked blocked_records do_not_call_stays auto_start lanes_of_chunks
         batch_gone;
-    request: with_a_key without_a_key leases chunks_are_applied_once pruning;
+    request: with_a_key without_a_key leases chunks_are_applied_once pruning
+        pruning_is_bounded;
     list: pages_in_order filters_and_search one_call many_runs;
     dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses;
     attempt: intents versions_are_the_gate one_live_call_per_number progress_only_goes_forward

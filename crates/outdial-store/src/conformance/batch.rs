@@ -171,6 +171,35 @@ pub(super) async fn deleting_a_number(f: &dyn Factory) {
     assert_eq!((started.state, started.pause_reason), (BatchState::Active, None));
 }
 
+pub(super) async fn without_numbers(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let state = async |id| {
+        let b = w.store.batch_fetch(id).await.unwrap().unwrap();
+        (b.state, b.pause_reason)
+    };
+    let paused = (BatchState::Paused, Some(PauseReason::NoNumbers));
+    let (batch, waiting, ready) = (w.batch().await, w.batch().await, w.batch().await);
+    w.add_numbers(batch, &[49_301, 49_302]).await;
+    let live = w.dial_all().await;
+    w.add_numbers(waiting, &[49_303]).await;
+    w.store.phone_delete(w.ws, w.phone).await.unwrap();
+    assert_eq!((state(batch).await, state(waiting).await), (paused, paused));
+    // Its calls end; then it is done, unlike the one whose call waits.
+    w.complete(&live[0]).await;
+    assert!(w.store.batch_close_due(10).await.unwrap().is_empty(), "one is on the phone");
+    w.complete(&live[1]).await;
+    assert_eq!(w.store.batch_close_due(10).await.unwrap(), [batch]);
+    assert_eq!(state(batch).await, (BatchState::Completed, None));
+    assert!(w.store.batch_close_due(10).await.unwrap().is_empty());
+    assert_eq!(state(waiting).await, paused);
+    // The number went while the request was checked.
+    for id in [batch, ready] {
+        let stored = w.add(id, vec![record(49_304)]).await;
+        assert_eq!((stored.batch_state, stored.pause_reason), paused);
+        assert_eq!(state(id).await, paused);
+    }
+}
+
 pub(super) async fn closing(f: &dyn Factory) {
     let w = World::new(f).await;
     let (batch, empty) = (w.batch().await, w.batch().await);

@@ -3,9 +3,7 @@
 use outdial_core::batch::{BatchState, BatchTotals};
 use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::outcome::Disposition;
-use outdial_ports::store::{
-    BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, CommitError,
-};
+use outdial_ports::store::{BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, CommitError};
 
 use super::Factory;
 use super::world::{BERLIN, NEW_YORK, World, completed, record, record_with};

@@ -163,6 +163,29 @@ pub(super) async fn chunks_are_applied_once(f: &dyn Factory) {
     assert_eq!(w.totals(batch).await, before, "all of it or nothing");
 }
 
+pub(super) async fn pruning_is_bounded(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let batch = w.batch().await;
+    for n in 0..3 {
+        let r = begun(&w, &begin(&w, None, n)).await;
+        for chunk_num in 1..=900 {
+            let chunk = ChunkAdd {
+                request: r.request,
+                chunk_num,
+                batch,
+                agent: (w.agent, 1),
+                lane: outdial_ports::store::ChunkLane::Current,
+                auto_start: false,
+                records: Vec::new(),
+            };
+            w.store.call_add_chunk(chunk).await.unwrap();
+        }
+    }
+    w.advance_s(DAY_S);
+    assert_eq!(w.store.request_prune(10).await.unwrap(), 2, "what fits");
+    assert_eq!(w.store.request_prune(10).await.unwrap(), 1);
+}
+
 pub(super) async fn pruning(f: &dyn Factory) {
     let w = World::new(f).await;
     let batch = w.batch().await;

@@ -87,8 +87,7 @@ impl SqliteDb {
         self.totals_add(chunk.batch, done.delta)?;
         self.runs_add(chunk.batch, &done.runs)?;
 
-        let after = if add.auto_start { state.after_add(reason) } else { state };
-        let reason = if after == state { reason } else { None };
+        let (after, reason) = self.chunk_starts(add, state, reason)?;
         let next_lane = i64::from(chunk.lane) + 1;
         let row = params![
             chunk.batch,
@@ -111,6 +110,24 @@ impl SqliteDb {
         };
         self.chunk_store(add.request, add.chunk_num, &stored)?;
         Ok(stored)
+    }
+
+    /// The batch's state after a chunk. Without a calling number there is nothing to be active with.
+    fn chunk_starts(
+        &self,
+        add: &ChunkAdd,
+        state: BatchState,
+        reason: Option<PauseReason>,
+    ) -> Result<(BatchState, Option<PauseReason>), StoreError> {
+        let after = if add.auto_start { state.after_add(reason) } else { state };
+        if add.auto_start && after == BatchState::Active {
+            let number = self.one(sql!("batch/has_number"), [add.batch.seq64()], |_| Ok(()))?;
+            return Ok(match number {
+                Some(()) => (BatchState::Active, None),
+                None => (BatchState::Paused, Some(PauseReason::NoNumbers)),
+            });
+        }
+        Ok((after, reason))
     }
 
     fn chunk_apply(&mut self, chunk: &Chunk, records: &[ChunkRecord]) -> Result<Done, StoreError> {

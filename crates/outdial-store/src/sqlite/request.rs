@@ -27,6 +27,8 @@ const KEPT_WITH_KEY: Duration = Duration::from_secs(7 * 24 * 3600);
 const KEPT_WITHOUT_KEY: Duration = Duration::from_secs(24 * 3600);
 /// Most seconds after which to ask again while somebody is at work.
 const RETRY_AFTER_MAX_S: u64 = 5;
+/// Chunks that one pruning forgets at most, but for a request that has more.
+const PRUNED_CHUNKS: i64 = 2_000;
 
 struct RequestRow {
     id: RequestId,
@@ -125,9 +127,31 @@ impl SqliteDb {
     }
 
     pub(super) fn request_prune(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let due = self.requests_to_prune(limit)?;
+        for request in &due {
+            self.exec(sql!("request/prune"), [request])?;
+        }
+        Ok(u32::try_from(due.len()).unwrap_or(u32::MAX))
+    }
+
+    /// As many as may be forgotten in one transaction. Each goes whole: one that had lost some of
+    /// its chunks would store them again.
+    fn requests_to_prune(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
         let now = self.now().as_millis();
-        let pruned = self.exec(sql!("request/prune"), params![now, self.instance, limit])?;
-        Ok(u32::try_from(pruned).unwrap_or(u32::MAX))
+        let mut statement = self.prepare(sql!("request/prunable"))?;
+        let mut run = || {
+            let mut rows = statement.query(params![now, self.instance, limit])?;
+            let (mut due, mut chunks) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                chunks += row.get::<_, i64>(1)?;
+                if chunks > PRUNED_CHUNKS && !due.is_empty() {
+                    break;
+                }
+                due.push(row.get(0)?);
+            }
+            Ok(due)
+        };
+        run().map_err(|e| self.fail(&e))
     }
 
     /// The stored result of a chunk, if it was committed before.

@@ -95,6 +95,9 @@ CREATE TABLE batch (
 ) STRICT;
 CREATE INDEX batch_workspace ON batch (workspace, seq);
 CREATE INDEX batch_active ON batch (workspace, seq) WHERE state = 'active';
+-- Those that the closer looks at. The condition is written as it is there.
+CREATE INDEX batch_closable ON batch (seq)
+  WHERE state = 'active' OR pause_reason = 'no_numbers';
 
 CREATE TABLE batch_number (
   batch INTEGER NOT NULL REFERENCES batch (seq),
