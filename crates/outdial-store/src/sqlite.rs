@@ -18,6 +18,7 @@ mod dispatch;
 mod error;
 mod inline;
 mod intents;
+mod log;
 mod open;
 mod phone;
 mod request;

@@ -11,19 +11,29 @@ use super::db::SqliteDb;
 use super::error::{corrupt, store_error};
 use super::{rows::RowExt, sql};
 
-/// What a connection knows of classes. A row, once committed, never changes; what was learned in a
-/// transaction that is rolled back is forgotten with it.
+/// What a connection knows of classes. A row, once committed, never changes; one that may have been
+/// made in a transaction that is rolled back is forgotten with it.
 #[derive(Default)]
 pub(super) struct Classes {
     ids: HashMap<Arc<str>, i64>,
     zones: HashMap<i64, Arc<Class>>,
+    /// Interned since the last commit.
+    fresh: Vec<Arc<str>>,
 }
 
 impl Classes {
+    /// After a commit.
+    pub(super) fn keep(&mut self) {
+        self.fresh.clear();
+    }
+
     /// After a rollback.
     pub(super) fn forget(&mut self) {
-        self.ids.clear();
-        self.zones.clear();
+        for text in self.fresh.drain(..) {
+            if let Some(id) = self.ids.remove(&text) {
+                self.zones.remove(&id);
+            }
+        }
     }
 
     /// The number of a class; makes one if it is new.
@@ -33,6 +43,7 @@ impl Classes {
         }
         let id = Self::find_or_make(conn, text).map_err(|e| store_error(&e))?;
         self.ids.insert(Arc::clone(text), id);
+        self.fresh.push(Arc::clone(text));
         Ok(id)
     }
 

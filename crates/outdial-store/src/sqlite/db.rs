@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use outdial_core::time::Timestamp;
 use outdial_ports::Clock;
@@ -65,7 +66,10 @@ impl SqliteDb {
     /// then the outcome is unknown, and the store has stopped.
     pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         match self.conn.execute_batch("COMMIT") {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.classes.keep();
+                Ok(())
+            }
             Err(e) => {
                 let error = self.fail(&e);
                 self.rollback();
@@ -89,6 +93,12 @@ impl SqliteDb {
         }
     }
 
+    /// Ends a transaction that only read.
+    pub(crate) fn end_read(&mut self) {
+        self.classes.keep();
+        self.rollback();
+    }
+
     /// A transaction is open (some errors of SQLite roll it back by themselves).
     pub(crate) fn in_transaction(&self) -> bool {
         !self.conn.is_autocommit()
@@ -108,6 +118,16 @@ impl SqliteDb {
     pub(crate) fn undo(&mut self) -> Result<(), StoreError> {
         self.classes.forget();
         self.batch("ROLLBACK TO op; RELEASE op")
+    }
+
+    /// Brings the write-ahead log into the database. That readers were in the way is no error.
+    pub(super) fn checkpoint(&self, pragma: &str) -> Result<(), StoreError> {
+        self.conn.query_row(pragma, [], |_| Ok(())).map_err(|e| self.fail(&e))
+    }
+
+    /// How long a statement waits for others.
+    pub(super) fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
+        self.conn.busy_timeout(timeout).map_err(|e| self.fail(&e))
     }
 
     fn batch(&self, text: &str) -> Result<(), StoreError> {

@@ -21,7 +21,7 @@ mod migrations {
 }
 
 /// How long a statement waits for another process's transaction (a tool beside `serve`).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; there are about as many.
 const STATEMENTS: usize = 128;
 /// Page cache of the writer, in KiB.
@@ -47,6 +47,9 @@ pub enum OpenError {
     /// Somebody serves it already.
     #[error("{0} is being served by another process already")]
     InUse(PathBuf),
+    /// It has several names, and another process may serve it under another one.
+    #[error("{0} has several names (hard links); serve a file that has one")]
+    Linked(PathBuf),
     /// The lock beside it cannot be taken.
     #[error("cannot lock {path}: {source}")]
     Lock {
@@ -99,13 +102,18 @@ pub(super) fn open(
     clock: Arc<dyn Clock>,
     entropy: &dyn Entropy,
 ) -> Result<Opened, OpenError> {
+    let path = &one_name(path).map_err(|e| OpenError::Store {
+        path: path.to_owned(),
+        source: StoreError::Unavailable(e.to_string()),
+    })?;
     let lock = match mode {
         OpenMode::Tool => None,
+        OpenMode::Serve if has_other_names(path) => return Err(OpenError::Linked(path.clone())),
         OpenMode::Serve => Some(lock_to_serve(path)?),
     };
     migrate(path, entropy)?;
     Ok(Opened {
-        path: path.to_owned(),
+        path: path.clone(),
         instance: new_instance(entropy),
         clock,
         stopped: Arc::default(),
@@ -169,6 +177,27 @@ fn prepare(conn: &Connection, role: Role) -> rusqlite::Result<()> {
     text::register(conn)
 }
 
+/// The file's own name, behind all links; locks and SQLite's own files stand beside that. Makes the
+/// file, empty, if it is not there. One that is there is not opened: closing any handle of it would
+/// drop the locks that SQLite has on it in this process.
+fn one_name(path: &Path) -> std::io::Result<PathBuf> {
+    if !path.try_exists()? {
+        OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    }
+    path.canonicalize()
+}
+
+#[cfg(unix)]
+fn has_other_names(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    path.metadata().is_ok_and(|file| file.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Path) -> bool {
+    false
+}
+
 fn lock_to_serve(path: &Path) -> Result<File, OpenError> {
     let (file, lock) = lock_file(path, "lock")?;
     match file.try_lock() {
@@ -200,8 +229,7 @@ fn update_schema(
     Ok(())
 }
 
-/// A file beside the database. Never the database itself: closing any handle of it would drop
-/// SQLite's own locks.
+/// A file beside the database, never the database itself; see `one_name`.
 fn lock_file(path: &Path, suffix: &str) -> Result<(File, PathBuf), OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

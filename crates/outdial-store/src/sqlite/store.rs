@@ -30,6 +30,8 @@ use super::threads::SqliteStore;
 pub(super) enum Kind {
     /// Reads a little.
     Read,
+    /// Reads what a call hangs on; must not wait behind reads that people ask for.
+    EngineRead,
     /// May read a whole batch; nobody else should wait for it.
     SlowRead,
     /// Writes a little.
@@ -139,10 +141,10 @@ operations! {
     Read call_fetch(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<(BatchRecord, CallView)>, StoreError;
 
-    Read dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-    Read dispatch_head(ws: WorkspaceId => ws) -> Head, StoreError;
-    Read dispatch_groups(ws: WorkspaceId => ws) -> Vec<Group>, StoreError;
-    Read dispatch_candidates(asks: &[Ask] = asks.to_vec() => &asks)
+    EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+    EngineRead dispatch_head(ws: WorkspaceId => ws) -> Head, StoreError;
+    EngineRead dispatch_groups(ws: WorkspaceId => ws) -> Vec<Group>, StoreError;
+    EngineRead dispatch_candidates(asks: &[Ask] = asks.to_vec() => &asks)
         -> Vec<Candidate>, StoreError;
     Write attempt_commit_intents(
         ws: WorkspaceId => ws,
@@ -152,13 +154,13 @@ operations! {
     ) -> CommitOutcome, CommitError;
     Write attempt_record(attempt: AttemptId => attempt, progress: AttemptProgress => progress)
         -> bool, StoreError;
-    Read attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
+    EngineRead attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
     Write attempt_finish(
         attempt: AttemptId => attempt,
         end: AttemptEnd => &end,
         next: CallNext => next,
         trunk_paused_until: Option<Timestamp> => trunk_paused_until
     ) -> FinishResult, StoreError;
-    Read attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
-    Read live_list_recalled() -> Vec<AttemptId>, StoreError;
+    EngineRead attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
+    EngineRead live_list_recalled() -> Vec<AttemptId>, StoreError;
 }

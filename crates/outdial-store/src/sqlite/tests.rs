@@ -108,6 +108,41 @@ fn is_served_once() {
     file.open(OpenMode::Serve).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn is_served_once_by_whatever_name() {
+    let file = File::new(Arc::default());
+    let other = File::new(Arc::default());
+    // The link is there before the file.
+    std::os::unix::fs::symlink(file.path(), other.path()).unwrap();
+    let first = other.open(OpenMode::Serve).unwrap();
+    for same in [&file, &other] {
+        let second = same.open(OpenMode::Serve);
+        assert!(matches!(second, Err(OpenError::InUse(_))), "{:?}", second.err());
+    }
+    drop(first);
+    let linked = File::new(Arc::default());
+    std::fs::hard_link(file.path(), linked.path()).unwrap();
+    for same in [&file, &linked] {
+        let refused = same.open(OpenMode::Serve);
+        assert!(matches!(refused, Err(OpenError::Linked(_))), "{:?}", refused.err());
+    }
+    linked.open(OpenMode::Tool).unwrap();
+    std::fs::remove_file(linked.path()).unwrap();
+    file.open(OpenMode::Serve).unwrap();
+}
+
+fn first_page() -> CallQuery {
+    CallQuery {
+        page: 1,
+        limit: 10,
+        filter: Vec::new(),
+        sort: CallSort::CreatedAt,
+        descending: false,
+        search: None,
+    }
+}
+
 #[test]
 fn keeps_what_a_newer_version_left() {
     let file = File::new(Arc::default());
@@ -261,14 +296,7 @@ async fn steps(store: &SqliteInline, ws: WorkspaceId, batch: BatchId) -> [i32; 3
     let group = store.dispatch_groups(ws).await.unwrap()[0].key;
     let due = store.dispatch_candidates(&[Ask { group, limit: 50, after: None }]).await.unwrap();
     assert_eq!(due.len(), 50);
-    let query = CallQuery {
-        page: 15,
-        limit: 10,
-        filter: Vec::new(),
-        sort: CallSort::CreatedAt,
-        descending: false,
-        search: None,
-    };
+    let query = CallQuery { page: 15, ..first_page() };
     assert_eq!(store.call_list(batch, query).await.unwrap().calls.len(), 10);
     on_writer(store, statuses).await.unwrap()
 }

@@ -16,11 +16,14 @@ use outdial_ports::{Clock, Entropy};
 use tokio::sync::oneshot;
 
 use super::db::{Begin, SqliteDb};
+use super::log::{LARGE, Log};
 use super::open::{self, OpenError, OpenMode, Opened, Role};
 use super::store::{Kind, Run};
 
 /// Threads for reads that are short.
 const READERS: usize = 2;
+/// Threads for reads of whole batches.
+const SLOW_READERS: usize = 2;
 /// Most small writes under one commit.
 const GROUP: usize = 256;
 
@@ -29,6 +32,7 @@ pub struct SqliteStore {
     writes: Arc<Queue>,
     reads: Arc<Queue>,
     slow_reads: Arc<Queue>,
+    engine_reads: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
     opened: Opened,
 }
@@ -46,17 +50,22 @@ impl SqliteStore {
             writes: Arc::default(),
             reads: Arc::default(),
             slow_reads: Arc::default(),
+            engine_reads: Arc::default(),
             threads: Vec::new(),
             opened,
         };
         let queue = Arc::clone(&store.writes);
         store.start("store-writer", Role::Writer, move |db| write_loop(db, &queue))?;
-        for _ in 0..READERS {
-            let queue = Arc::clone(&store.reads);
-            store.start("store-reader", Role::Reader, move |db| read_loop(db, &queue))?;
+        for (name, threads, queue) in [
+            ("store-reader", READERS, Arc::clone(&store.reads)),
+            ("store-lists", SLOW_READERS, Arc::clone(&store.slow_reads)),
+            ("store-engine", 1, Arc::clone(&store.engine_reads)),
+        ] {
+            for _ in 0..threads {
+                let queue = Arc::clone(&queue);
+                store.start(name, Role::Reader, move |db| read_loop(db, &queue))?;
+            }
         }
-        let queue = Arc::clone(&store.slow_reads);
-        store.start("store-lists", Role::Reader, move |db| read_loop(db, &queue))?;
         Ok(store)
     }
 
@@ -84,7 +93,7 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        for queue in [&self.writes, &self.reads, &self.slow_reads] {
+        for queue in [&self.writes, &self.reads, &self.slow_reads, &self.engine_reads] {
             queue.close();
         }
         for thread in self.threads.drain(..) {
@@ -109,6 +118,7 @@ impl Run for SqliteStore {
         let job = Box::new(OpJob { op: Some(op), result: None, answer });
         match kind {
             Kind::Read => self.reads.push(job, false),
+            Kind::EngineRead => self.engine_reads.push(job, false),
             Kind::SlowRead => self.slow_reads.push(job, false),
             Kind::Write => self.writes.push(job, false),
             Kind::BigWrite => self.writes.push(job, true),
@@ -222,16 +232,17 @@ fn read_loop(mut db: SqliteDb, queue: &Queue) {
     while let Some((_, jobs)) = queue.take(1) {
         for mut job in jobs {
             let outcome = db.begin(Begin::Read).map(|()| job.run(&mut db));
-            // Ends the view; nothing was written.
-            db.rollback();
+            db.end_read();
             job.answer(outcome.map(|_| ()));
         }
     }
 }
 
 fn write_loop(mut db: SqliteDb, queue: &Queue) {
+    let mut log = Log::of(&mut db, LARGE);
     while let Some((big, small)) = queue.take(GROUP) {
         write_group(&mut db, queue, big, small);
+        log.checkpoint(&db);
     }
 }
 
