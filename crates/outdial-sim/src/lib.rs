@@ -10,6 +10,7 @@ pub mod checker;
 mod client;
 mod clock;
 mod model;
+mod panics;
 mod process;
 mod rng;
 mod store;
@@ -60,6 +61,7 @@ impl fmt::Display for Failure {
 
 /// Plays the world of a seed.
 pub fn run(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
+    panics::watch();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

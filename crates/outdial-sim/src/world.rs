@@ -19,6 +19,7 @@ use outdial_store::SqliteInline;
 use crate::checker::{Violation, recount};
 use crate::client::{self, Client};
 use crate::clock::SimClock;
+use crate::panics;
 use crate::process::{Parts, Process};
 use crate::rng::{Rng, SimEntropy};
 use crate::store::Latency;
@@ -137,6 +138,7 @@ impl World {
     /// Everything that changed is as the model has it, and adds up.
     async fn check(&self) -> Result<(), Violation> {
         self.parts.watch.verdict()?;
+        panics::check()?;
         self.process.check()?;
         let changed = self.parts.watch.look(|seen, _| Ok(std::mem::take(&mut seen.changed)));
         for batch in changed.into_iter().flatten() {
