@@ -51,7 +51,7 @@ impl Run for SqliteInline {
     async fn run<T, E>(
         &self,
         kind: Kind,
-        op: impl FnOnce(&mut SqliteDb) -> Result<T, E> + Send + 'static,
+        mut op: impl FnMut(&mut SqliteDb) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

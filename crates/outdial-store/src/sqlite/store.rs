@@ -51,7 +51,7 @@ pub(super) trait Run: Send + Sync {
     fn run<T, E>(
         &self,
         kind: Kind,
-        op: impl FnOnce(&mut SqliteDb) -> Result<T, E> + Send + 'static,
+        op: impl FnMut(&mut SqliteDb) -> Result<T, E> + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,

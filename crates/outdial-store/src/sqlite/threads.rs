@@ -16,7 +16,7 @@ use outdial_ports::{Clock, Entropy};
 use tokio::sync::oneshot;
 
 use super::db::{Begin, SqliteDb};
-use super::log::{LARGE, Log};
+use super::log::{Gate, LARGE, Log};
 use super::open::{self, OpenError, OpenMode, Opened, Role};
 use super::store::{Kind, Run};
 
@@ -26,6 +26,9 @@ const READERS: usize = 2;
 const SLOW_READERS: usize = 2;
 /// Most small writes under one commit.
 const GROUP: usize = 256;
+/// Most big writes under one commit: an fsync takes about as long as a chunk, and with four it is a
+/// fifth of the work. More would keep the small ones waiting.
+const BIG_GROUP: usize = 4;
 
 /// SQLite behind its threads. Dropping it waits until what was begun has ended.
 pub struct SqliteStore {
@@ -54,16 +57,19 @@ impl SqliteStore {
             threads: Vec::new(),
             opened,
         };
-        let queue = Arc::clone(&store.writes);
-        store.start("store-writer", Role::Writer, move |db| write_loop(db, &queue))?;
-        for (name, threads, queue) in [
-            ("store-reader", READERS, Arc::clone(&store.reads)),
-            ("store-lists", SLOW_READERS, Arc::clone(&store.slow_reads)),
-            ("store-engine", 1, Arc::clone(&store.engine_reads)),
+        let (queue, gate) = (Arc::clone(&store.writes), Arc::<Gate>::default());
+        let held = Arc::clone(&gate);
+        store.start("store-writer", Role::Writer, move |db| write_loop(db, &queue, held))?;
+        for (name, threads, queue, gate) in [
+            ("store-reader", READERS, Arc::clone(&store.reads), None),
+            ("store-lists", SLOW_READERS, Arc::clone(&store.slow_reads), Some(gate)),
+            ("store-engine", 1, Arc::clone(&store.engine_reads), None),
         ] {
             for _ in 0..threads {
-                let queue = Arc::clone(&queue);
-                store.start(name, Role::Reader, move |db| read_loop(db, &queue))?;
+                let (queue, gate) = (Arc::clone(&queue), gate.clone());
+                store.start(name, Role::Reader, move |db| {
+                    read_loop(db, &queue, gate.as_deref());
+                })?;
             }
         }
         Ok(store)
@@ -108,14 +114,14 @@ impl Run for SqliteStore {
     async fn run<T, E>(
         &self,
         kind: Kind,
-        op: impl FnOnce(&mut SqliteDb) -> Result<T, E> + Send + 'static,
+        op: impl FnMut(&mut SqliteDb) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(OpJob { op: Some(op), result: None, answer });
+        let job = Box::new(OpJob { op, result: None, answer });
         match kind {
             Kind::Read => self.reads.push(job, false),
             Kind::EngineRead => self.engine_reads.push(job, false),
@@ -130,14 +136,15 @@ impl Run for SqliteStore {
 
 /// An operation on its way through a thread.
 trait Job: Send {
-    /// Runs it in the open transaction; false: it must be undone.
+    /// Runs it in the open transaction; false: it must be undone. Undone with others, it may be
+    /// run again.
     fn run(&mut self, db: &mut SqliteDb) -> bool;
     /// Tells whoever waits, when it is known whether the transaction was committed.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct OpJob<T, E, F> {
-    op: Option<F>,
+    op: F,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
@@ -146,12 +153,11 @@ impl<T, E, F> Job for OpJob<T, E, F>
 where
     T: Send,
     E: From<StoreError> + Send,
-    F: FnOnce(&mut SqliteDb) -> Result<T, E> + Send,
+    F: FnMut(&mut SqliteDb) -> Result<T, E> + Send,
 {
     fn run(&mut self, db: &mut SqliteDb) -> bool {
-        let Some(op) = self.op.take() else { return false };
         // A panic is a defect of one operation, and is undone like its failure.
-        let result = catch_unwind(AssertUnwindSafe(|| op(db))).unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.op)(db))).unwrap_or_else(|_| {
             Err(StoreError::Internal("an operation of the store panicked".to_owned()).into())
         });
         let ok = result.is_ok();
@@ -200,9 +206,9 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// At most one big job and all small ones up to `limit`; waits for the first. None: closed
-    /// and empty.
-    fn take(&self, limit: usize) -> Option<(Option<BoxJob>, VecDeque<BoxJob>)> {
+    /// A few big jobs and all small ones up to `limit`; waits for the first. None: closed and
+    /// empty.
+    fn take(&self, limit: usize) -> Option<(VecDeque<BoxJob>, VecDeque<BoxJob>)> {
         let mut state = self.lock();
         while state.small.is_empty() && state.big.is_empty() {
             if state.closed {
@@ -210,7 +216,7 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        Some((state.big.pop_front(), take_some(&mut state.small, limit)))
+        Some((take_some(&mut state.big, BIG_GROUP), take_some(&mut state.small, limit)))
     }
 
     /// Small jobs that have come since.
@@ -228,9 +234,12 @@ fn take_some(jobs: &mut VecDeque<BoxJob>, limit: usize) -> VecDeque<BoxJob> {
     std::mem::replace(jobs, rest)
 }
 
-fn read_loop(mut db: SqliteDb, queue: &Queue) {
+fn read_loop(mut db: SqliteDb, queue: &Queue, gate: Option<&Gate>) {
     while let Some((_, jobs)) = queue.take(1) {
         for mut job in jobs {
+            if let Some(gate) = gate {
+                gate.pass();
+            }
             let outcome = db.begin(Begin::Read).map(|()| job.run(&mut db));
             db.end_read();
             job.answer(outcome.map(|_| ()));
@@ -238,28 +247,33 @@ fn read_loop(mut db: SqliteDb, queue: &Queue) {
     }
 }
 
-fn write_loop(mut db: SqliteDb, queue: &Queue) {
-    let mut log = Log::of(&mut db, LARGE);
+fn write_loop(mut db: SqliteDb, queue: &Queue, gate: Arc<Gate>) {
+    let mut log = Log::of(&mut db, gate, LARGE);
     while let Some((big, small)) = queue.take(GROUP) {
         write_group(&mut db, queue, big, small);
         log.checkpoint(&db);
     }
 }
 
-/// One transaction: a big operation, then small ones, each in a savepoint. The big one goes first
-/// because a savepoint would copy every page that it touches; nothing else is undone with it.
-fn write_group(db: &mut SqliteDb, queue: &Queue, big: Option<BoxJob>, mut small: VecDeque<BoxJob>) {
+/// One transaction: big operations, then small ones, each of these in a savepoint. The big ones go
+/// first and without, because a savepoint would copy every page that they touch: if one of them
+/// fails, all are undone and run again one by one, each in a transaction of its own.
+fn write_group(
+    db: &mut SqliteDb,
+    queue: &Queue,
+    mut big: VecDeque<BoxJob>,
+    mut small: VecDeque<BoxJob>,
+) {
     let mut begun = db.begin(Begin::Write);
-    let mut done: Vec<BoxJob> = Vec::with_capacity(small.len() + 1);
-    if let Some(mut job) = big {
-        if begun.is_ok() && !job.run(db) {
-            db.rollback();
-            job.answer(Ok(()));
-            begun = db.begin(Begin::Write);
-        } else {
-            done.push(job);
+    if begun.is_ok() && !big.iter_mut().all(|job| job.run(db)) {
+        db.rollback();
+        for job in big.drain(..) {
+            write_alone(db, job);
         }
+        begun = db.begin(Begin::Write);
     }
+    let mut done: Vec<BoxJob> = Vec::with_capacity(small.len() + big.len());
+    done.extend(big);
     small.extend(queue.take_small(GROUP.saturating_sub(small.len())));
     for mut job in small {
         if begun.is_ok() {
@@ -274,6 +288,21 @@ fn write_group(db: &mut SqliteDb, queue: &Queue, big: Option<BoxJob>, mut small:
     for job in done {
         job.answer(outcome.clone());
     }
+}
+
+/// One transaction for one operation.
+fn write_alone(db: &mut SqliteDb, mut job: BoxJob) {
+    let outcome = db.begin(Begin::Write).and_then(|()| match job.run(db) {
+        true => db.commit(),
+        false => {
+            db.rollback();
+            Ok(())
+        }
+    });
+    if outcome.is_err() {
+        db.rollback();
+    }
+    job.answer(outcome);
 }
 
 /// Runs one in a savepoint. An error: the whole transaction is gone.
