@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use outdial_core::time::Timestamp;
 use outdial_ports::Clock;
@@ -120,14 +119,10 @@ impl SqliteDb {
         self.batch("ROLLBACK TO op; RELEASE op")
     }
 
-    /// Brings the write-ahead log into the database. That readers were in the way is no error.
-    pub(super) fn checkpoint(&self, pragma: &str) -> Result<(), StoreError> {
-        self.conn.query_row(pragma, [], |_| Ok(())).map_err(|e| self.fail(&e))
-    }
-
-    /// How long a statement waits for others.
-    pub(super) fn set_busy_timeout(&self, timeout: Duration) -> Result<(), StoreError> {
-        self.conn.busy_timeout(timeout).map_err(|e| self.fail(&e))
+    /// Brings the write-ahead log into the database, as far as nobody reads what is there.
+    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+        let run = || self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        run().map_err(|e| self.fail(&e))
     }
 
     fn batch(&self, text: &str) -> Result<(), StoreError> {

@@ -4,25 +4,39 @@
 //! errors to itself: a failed fsync would go unseen. Here it is done after the answers, and a
 //! failed fsync stops the store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use outdial_ports::store::StoreError;
-
 use super::db::SqliteDb;
-use super::open::BUSY_TIMEOUT;
 
 /// Pages that the log may grow by between two checkpoints.
 const EVERY: i64 = 1_000;
-/// Pages of log from which on a checkpoint waits for readers, whose old views keep the log from
-/// beginning anew: 64 MiB. That takes views that overlap all the time.
+/// Pages of log from which on long reads are held back until it has begun anew: 64 MiB. It cannot
+/// while a view of it is read, and views that overlap all the time would let it grow for ever.
 pub(super) const LARGE: i64 = 16_384;
-/// How long it waits for them, for each time that the log is so large: writers wait meanwhile, but
-/// a log that grows on must find its end.
-const READERS_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest such wait, in these.
-const TIMEOUTS: i64 = 10;
+/// Longest time that a read is held back.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Where long reads wait while the log is too large.
+#[derive(Default)]
+pub(super) struct Gate {
+    closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// Returns when a long read may begin.
+    pub(super) fn pass(&self) {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(closed, HELD, |closed| *closed));
+    }
+
+    fn close(&self, closed: bool) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
+        self.changed.notify_all();
+    }
+}
 
 /// What the writer knows of its log.
 pub(super) struct Log {
@@ -30,12 +44,14 @@ pub(super) struct Log {
     pages: Arc<AtomicI64>,
     /// Its pages at the latest checkpoint.
     done: i64,
+    gate: Arc<Gate>,
     large: i64,
+    is_large: bool,
 }
 
 impl Log {
-    /// Takes over from SQLite. `large`: pages from which on readers are waited for.
-    pub(super) fn of(db: &mut SqliteDb, large: i64) -> Self {
+    /// Takes over from SQLite. `large`: pages from which on the gate is closed.
+    pub(super) fn of(db: &mut SqliteDb, gate: Arc<Gate>, large: i64) -> Self {
         let pages = Arc::<AtomicI64>::default();
         let counted = Arc::clone(&pages);
         let hook = move |_: &mut rusqlite::hooks::Wal, pages| {
@@ -46,7 +62,7 @@ impl Log {
         if let Err(e) = db.conn.wal_hook(Some(hook)) {
             tracing::error!(error = %e, "the write-ahead log is not watched");
         }
-        Self { pages, done: 0, large }
+        Self { pages, done: 0, gate, large, is_large: false }
     }
 
     /// Brings the log into the database if it has grown enough. To be called between transactions.
@@ -54,26 +70,26 @@ impl Log {
         let pages = self.pages.load(Ordering::Relaxed);
         // It began anew.
         self.done = if pages < self.done { 0 } else { self.done };
-        if pages - self.done < EVERY {
+        let is_large = pages >= self.large;
+        if is_large != self.is_large {
+            self.gate.close(is_large);
+            self.is_large = is_large;
+        }
+        if !is_large && pages - self.done < EVERY {
             return;
         }
         self.done = pages;
-        if let Err(e) = run(db, pages / self.large) {
+        if let Err(e) = db.checkpoint() {
             // A failed fsync has stopped the store by now; anything else may pass.
             tracing::warn!(error = %e, pages, "the write-ahead log stays as it is for now");
         }
     }
 }
 
-fn run(db: &SqliteDb, times_large: i64) -> Result<(), StoreError> {
-    let timeouts = u32::try_from(times_large.min(TIMEOUTS)).unwrap_or(0);
-    if timeouts == 0 {
-        return db.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.gate.close(false);
     }
-    db.set_busy_timeout(READERS_TIMEOUT * timeouts)?;
-    let done = db.checkpoint("PRAGMA wal_checkpoint(RESTART)");
-    db.set_busy_timeout(BUSY_TIMEOUT)?;
-    done
 }
 
 #[cfg(test)]
@@ -94,16 +110,18 @@ mod tests {
         let opened = open::open(&path, OpenMode::Serve, clock, &TestEntropy::default()).unwrap();
         let stop = AtomicBool::default();
         let mut db = opened.db(Role::Writer).unwrap();
-        let mut log = Log::of(&mut db, large);
+        let gate = Arc::<Gate>::default();
+        let mut log = Log::of(&mut db, Arc::clone(&gate), large);
         db.conn.execute_batch("CREATE TABLE t (a BLOB)").unwrap();
         thread::scope(|scope| {
             for _ in 0..readers {
                 scope.spawn(|| {
                     let mut db = opened.db(Role::Reader).unwrap();
                     while !stop.load(Ordering::Relaxed) {
+                        gate.pass();
                         db.begin(Begin::Read).unwrap();
                         let view = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
-                            LIMIT 20000) SELECT count(*) + (SELECT count(*) FROM meta) FROM n";
+                            LIMIT 100000) SELECT count(*) + (SELECT count(*) FROM meta) FROM n";
                         db.conn.query_row(view, [], |r| r.get::<_, i64>(0)).unwrap();
                         db.end_read();
                     }
@@ -137,7 +155,7 @@ mod tests {
         let opened = open::open(&path, OpenMode::Serve, clock, &TestEntropy::default()).unwrap();
         let mut reader = opened.db(Role::Reader).unwrap();
         let mut db = opened.db(Role::Writer).unwrap();
-        let mut log = Log::of(&mut db, LARGE);
+        let mut log = Log::of(&mut db, Arc::default(), LARGE);
         db.conn.execute_batch("CREATE TABLE t (a BLOB)").unwrap();
         let mut write = || {
             db.exec("INSERT INTO t VALUES (zeroblob(4096 * 1500))", []).unwrap();

@@ -21,7 +21,7 @@ mod migrations {
 }
 
 /// How long a statement waits for another process's transaction (a tool beside `serve`).
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; there are about as many.
 const STATEMENTS: usize = 128;
 /// Page cache of the writer, in KiB.
