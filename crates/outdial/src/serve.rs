@@ -232,7 +232,7 @@ fn http_config(config: &Config) -> HttpConfig {
         body_max_bytes: config.server.body_max_bytes,
         body_idle_timeout_ms: config.server.body_idle_timeout_ms,
         ingest_chunks_in_flight: config.ingest.chunks_in_flight,
-        ..HttpConfig::default()
+        body_min_rate_bytes_per_s: config.server.body_min_rate_bytes_per_s,
     }
 }
 

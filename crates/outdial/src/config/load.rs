@@ -24,6 +24,7 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("server", "role", Kind::Text),
     ("server", "body_max_bytes", Kind::Number),
     ("server", "body_idle_timeout_ms", Kind::Number),
+    ("server", "body_min_rate_bytes_per_s", Kind::Number),
     ("database", "url", Kind::Text),
     ("ingest", "records_max", Kind::Number),
     ("ingest", "body_max_bytes", Kind::Number),

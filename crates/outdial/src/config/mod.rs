@@ -48,6 +48,8 @@ pub(crate) struct ServerConfig {
     pub(crate) body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body.
     pub(crate) body_idle_timeout_ms: u64,
+    /// A body that comes more slowly than this on average, after 30 s, is refused; 0: any.
+    pub(crate) body_min_rate_bytes_per_s: u64,
 }
 
 impl Default for ServerConfig {
@@ -57,6 +59,7 @@ impl Default for ServerConfig {
             role: Role::All,
             body_max_bytes: 1 << 20,
             body_idle_timeout_ms: 30_000,
+            body_min_rate_bytes_per_s: 4_096,
         }
     }
 }
