@@ -2,13 +2,14 @@
 //! answers take time, and which is dead when the process is. What the store did is told to the
 //! watch at the moment it did it. Faults will come in here.
 
+mod told;
+
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::batch::BatchState;
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
@@ -21,43 +22,16 @@ use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
     BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
-    CommitOutcome, DropReason, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey,
-    NewPhone, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal,
-    RequestBegin, RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated,
-    WorkspaceRecord,
+    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
+    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
 };
 
-use crate::checker::{Cap, Violation};
+use crate::checker::Cap;
 use crate::clock::SimClock;
 use crate::rng::Rng;
-use crate::watch::{Seen, Watch};
-
-/// Whether a process is alive; what belongs to a dead one does nothing any more.
-#[derive(Default)]
-pub(crate) struct Life {
-    over: AtomicBool,
-}
-
-impl Life {
-    /// It dies.
-    pub(crate) fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
-    }
-
-    /// It has died.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-}
-
-/// How long questions and answers take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latency {
-    /// Usually at most, each way; in milliseconds.
-    pub usual_ms: u64,
-    /// Now and then at most; in milliseconds.
-    pub spike_ms: u64,
-}
+use crate::watch::Watch;
+pub(crate) use told::{Latency, Life};
 
 /// The store of one process.
 pub(crate) struct SimStore {
@@ -92,71 +66,6 @@ impl SimStore {
         if self.life.is_over() {
             pending::<()>().await;
         }
-    }
-
-    fn saw(&self, f: impl FnOnce(&mut Seen, Timestamp) -> Result<(), Violation>) {
-        self.watch.look(f);
-    }
-
-    fn note(&self, what: &str) {
-        self.watch.note(&format!("store{}", self.process), what);
-    }
-
-    fn saw_commit(&self, ws: WorkspaceId, outcome: &CommitOutcome) {
-        for c in &outcome.committed {
-            let (call, to) = (c.intent.intent.call.seq(), c.intent.intent.callee);
-            self.note(&format!("commit attempt {} call {call} to {to}", c.attempt.seq()));
-        }
-        for d in &outcome.dropped {
-            self.note(&format!("dropped call {}: {:?}", d.call.seq(), d.reason));
-            self.watch.count(match d.reason {
-                DropReason::NumberBusy => "dropped: number busy",
-                DropReason::NotPending => "dropped: not pending",
-            });
-        }
-        self.saw(|seen, now| {
-            let batches = outcome.committed.iter().map(|c| c.intent.intent.batch);
-            seen.changed.extend(batches);
-            seen.model.committed(self.process, ws, outcome, now)
-        });
-    }
-
-    fn saw_finish(
-        &self,
-        attempt: AttemptId,
-        end: &AttemptEnd,
-        next: CallNext,
-        result: FinishResult,
-    ) {
-        let (disposition, reason) = (end.outcome.disposition, end.outcome.reason);
-        self.note(&format!(
-            "finish attempt {} {:?} {disposition:?} {reason} -> {next:?} {result:?}",
-            attempt.seq(),
-            end.state
-        ));
-        self.saw(|seen, _| {
-            seen.model.finished(attempt, end, next, result)?;
-            let Some(made) = seen.model.attempts.get(&attempt) else { return Ok(()) };
-            let (process, call) = (made.process, made.call);
-            seen.changed.extend(seen.model.calls.get(&call).map(|c| c.batch));
-            seen.count(disposition.as_str(), 1);
-            if result == FinishResult::AlreadyOver {
-                return Ok(());
-            }
-            let wrong = |what: &str| {
-                Err(Violation::new("I1", format!("attempt {attempt} {what}: {end:?}")))
-            };
-            if end.state == AttemptState::NotSent && seen.checkers.once.was_sent(attempt) {
-                return wrong("left and is recorded as not sent");
-            }
-            if seen.checkers.once.is_live(attempt) {
-                return wrong("is still on the phone and is recorded as over");
-            }
-            if end.outcome.reason == "lost" && process == self.process {
-                return wrong("was lost by a process that lives");
-            }
-            Ok(())
-        });
     }
 }
 
