@@ -77,6 +77,12 @@ pub(super) async fn filters_and_search(f: &dyn Factory) {
     };
     let contact = |key: &str| FilterField::Contact(key.to_owned());
     let found = async |q| ids(&w, batch, q).await;
+    // The total is that of all pages, also on one behind the last.
+    let paged = |page| CallQuery { page, limit: 1, search: Some("max".into()), ..query() };
+    assert_eq!(found(paged(1)).await, (vec![c[1]], 2));
+    assert_eq!(found(paged(2)).await, (vec![c[2]], 2));
+    assert_eq!(found(paged(3)).await, (vec![], 2));
+    assert_eq!(found(paged(4)).await, (vec![], 2));
     assert_eq!(found(filter(&[(contact("name"), &["Zoë"])])).await, (vec![c[0]], 1));
     assert_eq!(found(filter(&[(contact("n"), &["1.50"])])).await, (vec![c[0]], 1), "as sent");
     assert_eq!(found(filter(&[(contact("vip"), &["true"])])).await, (c[..2].to_vec(), 2));

@@ -32,7 +32,8 @@ impl SqliteDb {
         let (seqs, total) = match (Matcher::of(query), &query.sort) {
             (None, CallSort::CreatedAt) => (self.page_by_age(batch.seq64(), query, all)?, all),
             (None, CallSort::PhoneNumber) => (self.page_by_phone(batch.seq64(), query)?, all),
-            (matcher, _) => self.page_by_scan(batch.seq64(), query, matcher.as_ref(), all)?,
+            (None, sort) => (self.page_by_sort(batch.seq64(), query, sort_key(sort))?, all),
+            (Some(matcher), _) => self.page_by_scan(batch.seq64(), query, &matcher, all)?,
         };
         let calls = seqs.into_iter().map(|seq| self.call_view(seq)).collect::<Result<_, _>>()?;
         Ok(CallList { calls, total: total.unsigned_abs() })
@@ -92,33 +93,46 @@ impl SqliteDb {
         self.all(text, page, |r| r.get(0))
     }
 
-    /// Any other page: reads the whole batch, in the order of the table.
+    /// A page of all in an order that must be made: reads the whole batch, in that of the table.
+    fn page_by_sort(
+        &self,
+        batch: i64,
+        query: &CallQuery,
+        (key, field): (i64, &str),
+    ) -> Result<Vec<i64>, StoreError> {
+        let text =
+            if query.descending { sql!("call/page_all_desc") } else { sql!("call/page_all_asc") };
+        let from = offset(query.page, query.limit);
+        self.all(text, params![batch, key, field, query.limit, from], |r| r.get(0))
+    }
+
+    /// A page of those that match, and how many they are: reads the whole batch likewise.
     fn page_by_scan(
         &self,
         batch: i64,
         query: &CallQuery,
-        matcher: Option<&Matcher>,
+        matcher: &Matcher,
         all: i64,
     ) -> Result<(Vec<i64>, i64), StoreError> {
-        let matcher = matcher.map(to_json).transpose()?;
-        let total = match &matcher {
-            None => all,
-            Some(m) => self.one(sql!("call/count"), params![batch, m], |r| r.get(0))?.unwrap_or(0),
-        };
-        let (key, field) = match &query.sort {
-            CallSort::CreatedAt => (0, ""),
-            CallSort::UpdatedAt => (1, ""),
-            CallSort::PhoneNumber => (2, ""),
-            CallSort::CallStatus => (3, ""),
-            CallSort::Contact(field) => (4, field.as_str()),
-        };
+        let matcher = to_json(matcher)?;
+        let (key, field) = sort_key(&query.sort);
         let text = if query.descending { sql!("call/page_desc") } else { sql!("call/page_asc") };
         let from = offset(query.page, query.limit);
-        if from >= total {
-            return Ok((Vec::new(), total));
+        let mut rows: Vec<(i64, i64)> = Vec::new();
+        if from < all {
+            let page = params![batch, matcher, key, field, query.limit, from];
+            rows = self.all(text, page, |r| Ok((r.get(0)?, r.get(1)?)))?;
         }
-        let page = params![batch, matcher, key, field, query.limit, from];
-        Ok((self.all(text, page, |r| r.get(0))?, total))
+        let total = match rows.first() {
+            Some((_, total)) => *total,
+            None if from == 0 => 0,
+            // Behind the last page; no row tells.
+            None => {
+                let counted = self.one(sql!("call/count"), params![batch, matcher], |r| r.get(0));
+                counted?.unwrap_or(0)
+            }
+        };
+        Ok((rows.into_iter().map(|(seq, _)| seq).collect(), total))
     }
 
     fn call_view(&self, seq: i64) -> Result<CallView, StoreError> {
@@ -127,6 +141,17 @@ impl SqliteDb {
             .ok_or_else(|| corrupt("gap in the runs of a batch"))?;
         view.attempts = self.all(sql!("call/attempts"), [seq], attempt_view)?;
         Ok(view)
+    }
+}
+
+/// As the statements of pages name it.
+fn sort_key(sort: &CallSort) -> (i64, &str) {
+    match sort {
+        CallSort::CreatedAt => (0, ""),
+        CallSort::UpdatedAt => (1, ""),
+        CallSort::PhoneNumber => (2, ""),
+        CallSort::CallStatus => (3, ""),
+        CallSort::Contact(field) => (4, field.as_str()),
     }
 }
 

@@ -212,7 +212,7 @@ async fn chunk(store: &dyn Store, ws: WorkspaceId, batch: BatchId, first: u64) -
 
 async fn on_writer<T: Send + 'static>(
     store: &impl Run,
-    op: impl FnOnce(&mut SqliteDb) -> T + Send + 'static,
+    mut op: impl FnMut(&mut SqliteDb) -> T + Send + 'static,
 ) -> Result<T, StoreError> {
     store.run(Kind::Write, move |db| Ok::<T, StoreError>(op(db))).await
 }

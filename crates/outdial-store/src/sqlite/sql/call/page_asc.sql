@@ -1,6 +1,7 @@
 -- Keys: 0 created_at (that is the order of seq), 1 updated_at, 2 phone, 3 status, 4 field ?4.
+-- The number of all that match comes with each row, so that the batch is read once.
 -- page_desc.sql is the same the other way round.
-SELECT c.seq
+SELECT c.seq, count(*) OVER ()
 FROM call_run r
 CROSS JOIN call c ON c.seq >= r.first_seq AND c.seq < r.first_seq + r.count
 JOIN call_fields f ON f.seq = c.seq
