@@ -29,7 +29,7 @@ impl Default for HttpConfig {
             body_max_bytes: 1 << 20,
             body_idle_timeout_ms: 30_000,
             body_min_rate_bytes_per_s: 4096,
-            ingest_chunks_in_flight: 4,
+            ingest_chunks_in_flight: 8,
         }
     }
 }

@@ -125,7 +125,7 @@ impl Default for IngestConfig {
             records_max: 1_000_000,
             body_max_bytes: 512 << 20,
             memory_max_bytes: 1 << 30,
-            chunks_in_flight: 4,
+            chunks_in_flight: 8,
         }
     }
 }
