@@ -91,6 +91,24 @@ async fn after_a_lost_answer_to_the_commit_nothing_is_sent_and_the_calls_are_giv
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_lost_answer_the_calls_of_a_batch_deleted_meanwhile_are_given_back_too() {
+    let world = World::new().await;
+    world.store.fail("attempt_commit_intents", Fault::AnswerLost, 1);
+    world.store.fail("call_fetch", Fault::Unavailable, u32::MAX);
+    let batch = world.batch(BatchSettings::default(), 1000..1010).await;
+    let engine = world.engine(EngineConfig::default());
+    let looked = async || world.store.calls("call_fetch") > 0;
+    world.wait("looked up", secs(5), looked).await;
+    assert!(world.inline.batch_delete(world.workspace, batch).await.unwrap());
+    assert_eq!(world.inline.live_list_recalled().await.unwrap().len(), 10);
+    world.store.heal();
+    let free = async || world.inline.live_list_recalled().await.unwrap().is_empty();
+    world.wait("given back", secs(20), free).await;
+    engine.stop().await;
+    assert_eq!(world.carrier.count(), 0, "none was sent");
+}
+
+#[tokio::test(start_paused = true)]
 async fn results_survive_a_store_that_is_away() {
     for operation in ["attempt_finish", "attempt_fetch"] {
         let world = World::new().await;
