@@ -165,7 +165,8 @@ pub trait Store: Send + Sync {
     /// version.
     async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError>;
     /// Sets `completed` on active batches with nothing pending and nothing live, and `paused`
-    /// (`calls_held`) on those where only held calls are pending. At most `limit`; returns which.
+    /// (`calls_held`) on those where only held calls are pending. One that is paused for want of
+    /// numbers is completed too when nothing is left. At most `limit`; returns which.
     async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError>;
 
     // Ingest.
@@ -176,7 +177,8 @@ pub trait Store: Send + Sync {
     /// result is as of `request_lookup`, but `Fresh` is never returned.
     async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError>;
     /// Stores one chunk whole or not at all, with its row (request, chunk number), and starts the
-    /// batch as of `BatchState::after_add`. Extends the request's lease. A chunk that has a row
+    /// batch as of `BatchState::after_add`, or pauses it (`no_numbers`) if it would be active without
+    /// a calling number. Extends the request's lease. A chunk that has a row
     /// already is not applied again; its stored result is returned.
     async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError>;
     /// Ends this owner's work on a request: gives the lease back and keeps the answer. `is_final`:
@@ -191,7 +193,8 @@ pub trait Store: Send + Sync {
     /// new request. One with a key that has neither a chunk nor a final answer was refused: it is
     /// forgotten, so that a refusal leaves no trace of the key.
     async fn request_close(&self, request: RequestId) -> Result<(), StoreError>;
-    /// Forgets requests that are older than they must be kept; at most `limit`; how many.
+    /// Forgets requests that are older than they must be kept; at most `limit`, and fewer when they
+    /// have many chunks; how many.
     async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;
 
     // Calls.
