@@ -177,8 +177,8 @@ pub trait Store: Send + Sync {
     /// result is as of `request_lookup`, but `Fresh` is never returned.
     async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError>;
     /// Stores one chunk whole or not at all, with its row (request, chunk number), and starts the
-    /// batch as of `BatchState::after_add`, or pauses it (`no_numbers`) if it would be active without
-    /// a calling number. Extends the request's lease. A chunk that has a row
+    /// batch as of `BatchState::after_add`, or pauses it (`no_numbers`) if it would be active
+    /// without a calling number. Extends the request's lease. A chunk that has a row
     /// already is not applied again; its stored result is returned.
     async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError>;
     /// Ends this owner's work on a request: gives the lease back and keeps the answer. `is_final`:
