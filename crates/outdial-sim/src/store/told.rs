@@ -1,5 +1,5 @@
-//! What the watch is told of the store; whether a process lives that could ask it, and how long that
-//! takes.
+//! What the watch is told of the store; whether a process lives that could ask it, and how long
+//! that takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -112,7 +112,7 @@ impl SqliteDb {
         Ok(stored)
     }
 
-    /// The batch's state after a chunk. Without a calling number there is nothing to be active with.
+    /// The batch's state after a chunk. Without a calling number it has nothing to be active with.
     fn chunk_starts(
         &self,
         add: &ChunkAdd,

@@ -111,7 +111,7 @@ pub(super) fn open(
         OpenMode::Serve if has_other_names(path) => return Err(OpenError::Linked(path.clone())),
         OpenMode::Serve => Some(lock_to_serve(path)?),
     };
-    migrate(path, entropy)?;
+    migrate(path, mode, entropy)?;
     Ok(Opened {
         path: path.clone(),
         instance: new_instance(entropy),
@@ -207,12 +207,35 @@ fn lock_to_serve(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn migrate(path: &Path, entropy: &dyn Entropy) -> Result<(), OpenError> {
+fn migrate(path: &Path, mode: OpenMode, entropy: &dyn Entropy) -> Result<(), OpenError> {
     // Two processes that open a new file at once must not both make its tables.
     let (file, lock) = lock_file(path, "migrate.lock")?;
     file.lock().map_err(|source| OpenError::Lock { path: lock, source })?;
     let mut conn = connect(path, Role::Writer).map_err(|e| failed(path, &e))?;
+    let _not_served = match mode {
+        OpenMode::Serve => None,
+        OpenMode::Tool => lock_to_change(&mut conn, path)?,
+    };
     update_schema(&mut conn, path, entropy)
+}
+
+/// A command must not change the schema under a server that knows only the old one. None: there is
+/// nothing to change.
+fn lock_to_change(conn: &mut Connection, path: &Path) -> Result<Option<File>, OpenError> {
+    let runner = migrations::migrations::runner();
+    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max();
+    // An error: a new database, which has no history yet, or one that the migration will refuse.
+    let here = runner.get_last_applied_migration(conn).ok().flatten().map(|m| m.version());
+    if here >= newest {
+        return Ok(None);
+    }
+    match lock_to_serve(path) {
+        Err(OpenError::InUse(_)) => {
+            let why = "an older version is serving it: stop that first".to_owned();
+            Err(OpenError::Schema { path: path.to_owned(), why })
+        }
+        other => other.map(Some),
+    }
 }
 
 fn update_schema(

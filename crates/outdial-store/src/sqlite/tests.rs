@@ -157,6 +157,22 @@ fn keeps_what_a_newer_version_left() {
     assert!(matches!(refused, Err(OpenError::Schema { .. })), "{:?}", refused.err());
 }
 
+/// A command of a new version must not change the schema under the server of an old one.
+#[test]
+fn a_tool_leaves_the_schema_of_an_older_server_alone() {
+    let file = File::new(Arc::default());
+    let server = file.open(OpenMode::Serve).unwrap();
+    let conn = rusqlite::Connection::open(file.path()).unwrap();
+    conn.execute_batch("DELETE FROM refinery_schema_history").unwrap();
+    let refused = file.open(OpenMode::Tool);
+    let Err(OpenError::Schema { why, .. }) = refused else { panic!("{:?}", refused.err()) };
+    assert!(why.contains("an older version is serving it"), "{why}");
+    let left: i64 =
+        conn.query_row("SELECT count(*) FROM refinery_schema_history", [], |r| r.get(0)).unwrap();
+    assert_eq!(left, 0);
+    drop(server);
+}
+
 #[test]
 fn a_file_that_is_no_database_is_refused() {
     let file = File::new(Arc::default());
@@ -243,6 +259,60 @@ fn a_full_disk_stores_nothing_by_half_and_recovers() {
         limit_pages(&store, 1 << 20).await;
         assert_eq!(store.call_add_chunk(second).await.unwrap().calls.len(), 1000);
         assert_eq!(store.batch_fetch(batch).await.unwrap().unwrap().totals.total, 2000);
+    });
+}
+
+/// Several chunks share a commit; one that fails takes none of the others with it, and none of them
+/// is applied twice.
+#[test]
+fn a_failed_chunk_takes_no_other_with_it() {
+    let file = File::new(Arc::default());
+    let store = Arc::new(file.open(OpenMode::Serve).unwrap());
+    block_on(async {
+        let (ws, batch) = furnish(&*store).await;
+        let gone = NewBatch {
+            workspace: ws,
+            name: "gone".into(),
+            settings: BatchSettings::default(),
+            numbers: store.batch_fetch(batch).await.unwrap().unwrap().numbers,
+        };
+        let gone = store.batch_create(gone).await.unwrap();
+        assert!(store.batch_delete(ws, gone).await.unwrap());
+        let mut chunks = Vec::new();
+        for n in 0..12 {
+            let into = if n % 4 == 1 { gone } else { batch };
+            chunks.push((into, chunk(&*store, ws, into, 49_000_000 + n * 1000).await));
+        }
+        // The writer is kept busy until all of them wait.
+        let busy = Arc::clone(&store);
+        let wait = std::sync::Barrier::new(2);
+        let wait = Arc::new(wait);
+        let waiter = Arc::clone(&wait);
+        let held = tokio::spawn(async move {
+            on_writer(&*busy, move |_: &mut SqliteDb| {
+                waiter.wait();
+            })
+            .await
+        });
+        let mut adding = tokio::task::JoinSet::new();
+        for (into, chunk) in chunks {
+            let store = Arc::clone(&store);
+            adding.spawn(async move { (into, store.call_add_chunk(chunk).await) });
+        }
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        wait.wait();
+        held.await.unwrap().unwrap();
+        while let Some(added) = adding.join_next().await {
+            let (into, result) = added.unwrap();
+            match into == batch {
+                true => assert_eq!(result.unwrap().calls.len(), 1000),
+                false => assert_eq!(result, Err(ChunkError::BatchGone)),
+            }
+        }
+        let totals = store.batch_fetch(batch).await.unwrap().unwrap().totals;
+        assert_eq!((totals.total, totals.pending), (9000, 9000));
     });
 }
 
