@@ -102,8 +102,8 @@ pub enum AttemptEvent {
     Drain,
     /// The drain's time is over: end the call, answered or not.
     HangUp,
-    /// The clocks of this process cannot be trusted (one jumped, or the machine slept): what has not
-    /// left must not leave.
+    /// The clocks of this process cannot be trusted (one jumped, or the machine slept): what has
+    /// not left must not leave.
     ClockJumped,
 }
 
