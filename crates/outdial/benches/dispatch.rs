@@ -3,7 +3,8 @@
 //! The real engine on the real store in a file, with a carrier whose calls are over at once, so
 //! that what is measured is the way of a call from waiting to its recorded end. The cost of one
 //! must not grow with the number that waits; each figure stands beside its ratio to the one with
-//! the fewest waiting, measured in the same run.
+//! the fewest waiting, measured in the same run. The database is equally large each time: what
+//! does not wait in the batch that is called lies in one that is not.
 //!
 //! `cargo xtask bench dispatch [WAITING,…] [ROUNDS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -23,15 +24,15 @@ use futures_core::Stream;
 use median::median;
 use outdial_core::attempt::CallEvent;
 use outdial_core::batch::BatchSettings;
-use outdial_core::id::BatchId;
+use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_engine::{Engine, EngineConfig};
 use outdial_ports::store::{
-    AgentSpec, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey, NewPhone,
-    NewWorkspace, RequestBegin, RequestLookup, Scope,
+    AgentRecord, AgentSpec, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey,
+    NewPhone, NewWorkspace, RequestBegin, RequestLookup, Scope,
 };
 use outdial_ports::{
     CallControl, CallOrder, Carrier, Clock, Entropy, Monotonic, PlacedCall, Store,
@@ -58,12 +59,13 @@ fn main() {
         "waiting", "attempts/s", "ratio", "CPU µs each", "ratio"
     );
     let mut first: Option<(f64, f64)> = None;
+    let largest = waiting.iter().copied().max().unwrap_or(0);
     for n in waiting {
         // A long list is measured several times on one filling, a short one is made anew.
         let per_filling = (n / (ATTEMPTS + WARM_UP)).clamp(1, rounds);
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
         while (rates.len() as u64) < rounds {
-            for (rate, cost) in runtime.block_on(measure(n, per_filling)) {
+            for (rate, cost) in runtime.block_on(measure(n, largest, per_filling)) {
                 rates.push(rate);
                 costs.push(cost);
             }
@@ -80,11 +82,12 @@ fn main() {
 
 /// Fills a new database with `waiting` calls, lets the engine run, and returns for each stretch
 /// attempts per second and CPU microseconds for one.
-async fn measure(waiting: u64, stretches: u64) -> Vec<(f64, f64)> {
+async fn measure(waiting: u64, largest: u64, stretches: u64) -> Vec<(f64, f64)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clock = Arc::new(RealClock(now()));
     let store = open(&folder.path().join("bench.db"), &clock);
-    fill(&*store, waiting.max(ATTEMPTS + WARM_UP)).await;
+    let calls = waiting.max(ATTEMPTS + WARM_UP);
+    fill(&*store, calls, largest.saturating_sub(calls)).await;
     let carrier = Arc::new(Instantly::default());
     let (clock, entropy) = (clock.clone(), Arc::new(Weyl::default()));
     let config = EngineConfig::default();
@@ -98,7 +101,7 @@ async fn measure(waiting: u64, stretches: u64) -> Vec<(f64, f64)> {
     let mut measured = Vec::new();
     for _ in 0..stretches {
         let (start, cpu, from) = (now(), cpu_time(), carrier.placed());
-        carrier.wait_for((from + ATTEMPTS).min(waiting.max(ATTEMPTS + WARM_UP))).await;
+        carrier.wait_for((from + ATTEMPTS).min(calls)).await;
         let placed = (carrier.placed() - from) as f64;
         let (took, used) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
         measured.push((placed / took, used.as_secs_f64() * 1e6 / placed));
@@ -113,7 +116,8 @@ fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
     Arc::new(opened.expect("a database"))
 }
 
-async fn fill(store: &dyn Store, calls: u64) {
+/// A batch with `calls` that is active, and one with `others` that nobody started.
+async fn fill(store: &dyn Store, calls: u64, others: u64) {
     let key = NewKey {
         hash: [7; 32],
         hint: "hint".into(),
@@ -136,17 +140,30 @@ async fn fill(store: &dyn Store, calls: u64) {
         agent: Some(agent.id),
     };
     let phone = store.phone_create(ws, phone).await.expect("a number");
-    let batch = NewBatch {
-        workspace: ws,
-        name: "Bench".into(),
-        settings: BatchSettings::default(),
-        numbers: vec![phone.id],
-    };
-    let batch = store.batch_create(batch).await.expect("a batch");
+    for (count, auto_start) in [(others, false), (calls, true)] {
+        let batch = NewBatch {
+            workspace: ws,
+            name: "Bench".into(),
+            settings: BatchSettings::default(),
+            numbers: vec![phone.id],
+        };
+        let batch = store.batch_create(batch).await.expect("a batch");
+        add(store, ws, (batch, auto_start), &agent, count).await;
+        assert_eq!(total(store, batch).await, count);
+    }
+}
+
+async fn add(
+    store: &dyn Store,
+    workspace: WorkspaceId,
+    (batch, auto_start): (BatchId, bool),
+    agent: &AgentRecord,
+    calls: u64,
+) {
     let begin = RequestBegin {
-        workspace: ws,
+        workspace,
         scope: "bench".into(),
-        key: Some("bench".into()),
+        key: Some(batch.to_string()),
         body_sha256: [0; 32],
         context: String::new(),
     };
@@ -162,12 +179,11 @@ async fn fill(store: &dyn Store, calls: u64) {
             batch,
             agent: (agent.id, agent.version),
             lane: ChunkLane::Current,
-            auto_start: true,
+            auto_start,
             records,
         };
         store.call_add_chunk(chunk).await.expect("a chunk");
     }
-    assert_eq!(total(store, batch).await, calls);
 }
 
 async fn total(store: &dyn Store, batch: BatchId) -> u64 {
