@@ -61,14 +61,11 @@ fn main() {
     let mut first: Option<(f64, f64)> = None;
     let largest = waiting.iter().copied().max().unwrap_or(0);
     for n in waiting {
-        // A long list is measured several times on one filling, a short one is made anew.
-        let per_filling = (n / (ATTEMPTS + WARM_UP)).clamp(1, rounds);
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
-        while (rates.len() as u64) < rounds {
-            for (rate, cost) in runtime.block_on(measure(n, largest, per_filling)) {
-                rates.push(rate);
-                costs.push(cost);
-            }
+        for _ in 0..rounds {
+            let (rate, cost) = runtime.block_on(measure(n, largest));
+            rates.push(rate);
+            costs.push(cost);
         }
         let (rate, cost) = (median(&mut rates), median(&mut costs));
         let (base_rate, base_cost) = *first.get_or_insert((rate, cost));
@@ -80,9 +77,9 @@ fn main() {
     }
 }
 
-/// Fills a new database with `waiting` calls, lets the engine run, and returns for each stretch
-/// attempts per second and CPU microseconds for one.
-async fn measure(waiting: u64, largest: u64, stretches: u64) -> Vec<(f64, f64)> {
+/// Fills a new database with `waiting` calls, lets the engine run, and returns attempts
+/// per second and CPU microseconds for one.
+async fn measure(waiting: u64, largest: u64) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let clock = Arc::new(RealClock(now()));
     let store = open(&folder.path().join("bench.db"), &clock);
@@ -98,17 +95,13 @@ async fn measure(waiting: u64, largest: u64, stretches: u64) -> Vec<(f64, f64)> 
         let _dropped = stopped.await;
     }));
     carrier.wait_for(WARM_UP).await;
-    let mut measured = Vec::new();
-    for _ in 0..stretches {
-        let (start, cpu, from) = (now(), cpu_time(), carrier.placed());
-        carrier.wait_for((from + ATTEMPTS).min(calls)).await;
-        let placed = (carrier.placed() - from) as f64;
-        let (took, used) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
-        measured.push((placed / took, used.as_secs_f64() * 1e6 / placed));
-    }
+    let (start, cpu, from) = (now(), cpu_time(), carrier.placed());
+    carrier.wait_for((from + ATTEMPTS).min(calls)).await;
+    let placed = (carrier.placed() - from) as f64;
+    let (took, used) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
     drop(stop);
     running.await.expect("the engine ends");
-    measured
+    (placed / took, used.as_secs_f64() * 1e6 / placed)
 }
 
 fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
