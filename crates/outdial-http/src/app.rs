@@ -27,6 +27,9 @@ pub struct App {
     pub(crate) budget: Budget,
     /// Answers to keyless requests on their way to their clients.
     pub(crate) deliveries: Arc<Deliveries>,
+    /// Held from reading what a PATCH changes to writing it, so that of two at once neither undoes
+    /// the other. Enough while one process serves a database; several need a version to compare.
+    pub(crate) edits: tokio::sync::Mutex<()>,
 }
 
 impl App {
@@ -41,6 +44,7 @@ impl App {
     ) -> Arc<Self> {
         let budget = Budget::new(config.ingest_budget_bytes);
         let deliveries = Arc::new(Deliveries::new(store.clone()));
-        Arc::new(Self { store, clock, entropy, wake, config, secret, budget, deliveries })
+        let edits = tokio::sync::Mutex::default();
+        Arc::new(Self { store, clock, entropy, wake, config, secret, budget, deliveries, edits })
     }
 }

@@ -78,6 +78,7 @@ pub(super) async fn update(
     body: JsonBody<PatchAgent>,
 ) -> ApiResult<Envelope<Agent>> {
     let agent = id("id", &agent)?;
+    let _alone = app.edits.lock().await;
     let old = app.store.agent_fetch(caller.workspace(), agent).await?;
     let old = old.ok_or_else(|| ApiError::not_found("agent"))?;
     let spec = body.value.apply(old.spec)?;

@@ -33,6 +33,7 @@ pub(super) async fn update(
     body: JsonBody<PatchSettings>,
 ) -> ApiResult<Envelope<Settings>> {
     let workspace = caller.workspace();
+    let _alone = app.edits.lock().await;
     let old = app.store.settings_fetch(workspace).await?;
     let new = body.value.apply(old.clone())?;
     app.store.settings_update(workspace, new.clone()).await?;

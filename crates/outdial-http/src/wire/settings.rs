@@ -17,7 +17,8 @@ const CONCURRENCY_MAX: u32 = 1_000_000;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Settings {
-    /// `on` or `off`: whether the calling rules of the called party's place apply.
+    /// `on` or `off`: whether the calling rules of the called party's place apply. This version
+    /// keeps the choice, and has no rules yet: only the batch's hours hold calls back.
     pub(crate) calling_rules: &'static str,
     /// IANA name: the zone where nothing better is known.
     pub(crate) timezone: String,

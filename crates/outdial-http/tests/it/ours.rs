@@ -104,6 +104,23 @@ async fn phones() {
 }
 
 #[tokio::test]
+async fn of_two_changes_at_once_neither_is_lost() {
+    let world = World::new().await;
+    for n in 1..20 {
+        let (a, b) = (format!(r#"{{"concurrency":{n}}}"#), r#"{"timezone":"Europe/Rome"}"#);
+        let (one, other) = tokio::join!(
+            world.patch("/api/settings", a).send(),
+            world.patch("/api/settings", b).send()
+        );
+        assert_eq!((one.status, other.status), (200, 200));
+        let data = world.get("/api/settings").send().await.json()["data"].clone();
+        assert_eq!((&data["concurrency"], &data["timezone"]), (&n.into(), &"Europe/Rome".into()));
+        let back = r#"{"concurrency":null,"timezone":"UTC"}"#;
+        assert_eq!(world.patch("/api/settings", back).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn settings() {
     let world = World::new().await;
     assert_snapshot!("settings", world.get("/api/settings").send().await.shown());
