@@ -44,7 +44,7 @@ pub enum SimulatedError {
     #[error("the speed of simulated calls must be between 0.001 and 1000000, not {0}")]
     Speed(f64),
     /// The log of placed calls cannot be opened.
-    #[error("cannot open the log of placed calls {path}: {source}")]
+    #[error("cannot open the log of placed calls {path}")]
     Log {
         /// Which file.
         path: PathBuf,

@@ -51,7 +51,7 @@ pub enum OpenError {
     #[error("{0} has several names (hard links); serve a file that has one")]
     Linked(PathBuf),
     /// The lock beside it cannot be taken.
-    #[error("cannot lock {path}: {source}")]
+    #[error("cannot lock {path}")]
     Lock {
         /// The lock's file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum OpenError {
         why: String,
     },
     /// As ever.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}")]
     Store {
         /// The database.
         path: PathBuf,
