@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::hours::CallingHours;
+use crate::time::Timestamp;
 use crate::zone::Zone;
 
 /// Where a batch stands; `queue_status` on the wire.
@@ -86,20 +88,42 @@ pub enum PauseReason {
     /// A start with `callData` has called its records; the batch's other calls wait for a start
     /// without `callData`.
     CallsHeld,
+    /// Its budget is used up.
+    Budget,
+    /// Too many of its attempts failed.
+    Failures,
+    /// Too many of its answered calls were over within 6 s.
+    ShortCalls,
+    /// Too many voicemail boxes answered.
+    Voicemail,
 }
 
 impl PauseReason {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::NoNumbers,
+        Self::CallsHeld,
+        Self::Budget,
+        Self::Failures,
+        Self::ShortCalls,
+        Self::Voicemail,
+    ];
+
     /// The word on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoNumbers => "no_numbers",
             Self::CallsHeld => "calls_held",
+            Self::Budget => "budget",
+            Self::Failures => "failures",
+            Self::ShortCalls => "short_calls",
+            Self::Voicemail => "voicemail",
         }
     }
 
     /// The reverse of [`PauseReason::as_str`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::NoNumbers, Self::CallsHeld].into_iter().find(|r| r.as_str() == word)
+        Self::ALL.into_iter().find(|r| r.as_str() == word)
     }
 }
 
@@ -126,6 +150,14 @@ pub struct BatchSettings {
     pub weight: u32,
     /// Longest call in seconds, counted from the answer.
     pub max_call_s: u32,
+    /// Check the do-not-call list even where the workspace does not.
+    pub enable_dnc: bool,
+    /// What it may use.
+    pub budget: Option<Budget>,
+    /// So many attempts must have ended, and the brakes be content with them, before more go out.
+    pub canary: Option<u32>,
+    /// Calls that are still pending then are finished as `expired`.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl BatchSettings {
@@ -157,6 +189,10 @@ impl Default for BatchSettings {
             concurrency: None,
             weight: 1,
             max_call_s: 600,
+            enable_dnc: false,
+            budget: None,
+            canary: None,
+            expires_at: None,
         }
     }
 }

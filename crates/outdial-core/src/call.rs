@@ -49,9 +49,20 @@ pub enum WaitReason {
     CarrierUnavailable,
     /// Another call to the same number is live in the workspace.
     NumberBusy,
+    /// The person was called as often in 24 h as the workspace or the calling rules allow.
+    AttemptsPerDay,
 }
 
 impl WaitReason {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Due,
+        Self::RetryDelay,
+        Self::CarrierUnavailable,
+        Self::NumberBusy,
+        Self::AttemptsPerDay,
+    ];
+
     /// The word on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,14 +70,13 @@ impl WaitReason {
             Self::RetryDelay => "retry_delay",
             Self::CarrierUnavailable => "carrier_unavailable",
             Self::NumberBusy => "number_busy",
+            Self::AttemptsPerDay => "attempts_per_day",
         }
     }
 
     /// The reverse of [`WaitReason::as_str`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Due, Self::RetryDelay, Self::CarrierUnavailable, Self::NumberBusy]
-            .into_iter()
-            .find(|r| r.as_str() == word)
+        Self::ALL.into_iter().find(|r| r.as_str() == word)
     }
 }
 

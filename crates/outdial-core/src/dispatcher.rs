@@ -17,10 +17,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 pub use view::{
-    Ask, BatchHead, Candidate, Gate, Group, GroupKey, Head, Intent, Line, LineLimits, NumberHead,
-    Plan, TrunkHead, Turn,
+    Ask, BatchHead, Bucket, Candidate, Gate, Group, GroupKey, Head, Intent, Line, LineLimits,
+    NumberHead, Plan, TrunkHead, Turn, Wait,
 };
 
+use crate::budget::{Day, Spend};
 use crate::hours::{Allowed, CallingHours};
 use crate::id::{BatchId, CallId};
 use crate::pacing::SLOT;
@@ -153,7 +154,7 @@ impl Dispatcher {
             *turn_of = ready.next_turn;
             queue.pop();
             self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
-            plan.intents.push(intent(&candidate, queue.max_call_s, open_until, &ready));
+            plan.intents.push(intent(&head.zone, &candidate, queue.max_call_s, open_until, &ready));
             heap.push(Reverse(Share { of: share.of + 1, ..share }));
         }
         if self.more_due(&open, asks, candidates, plan.intents.is_empty())
@@ -266,7 +267,13 @@ impl Dispatcher {
     }
 }
 
-fn intent(c: &Candidate, max_call_s: u32, open_until: Timestamp, ready: &lines::Ready) -> Intent {
+fn intent(
+    zone: &crate::zone::Zone,
+    c: &Candidate,
+    max_call_s: u32,
+    open_until: Timestamp,
+    ready: &lines::Ready,
+) -> Intent {
     Intent {
         call: c.call,
         batch: c.group.batch,
@@ -278,6 +285,10 @@ fn intent(c: &Candidate, max_call_s: u32, open_until: Timestamp, ready: &lines::
         send_by: ready.send_at.after(SLOT),
         open_until,
         max_call_s,
+        day: Day::of(zone, ready.send_at),
+        reserve: Spend::of(u64::from(max_call_s), 0),
+        price: 0,
+        attempts_24h: None,
     }
 }
 

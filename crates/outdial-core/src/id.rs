@@ -129,6 +129,8 @@ id! { /// One call record: one (batch, phone number).
 CallId }
 id! { /// One attempt at a call: at most one INVITE.
 AttemptId }
+id! { /// An entry of a workspace's do-not-call list.
+DncId }
 id! { /// One ingest request, for `Idempotency-Key`.
 RequestId }
 

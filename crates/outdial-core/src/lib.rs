@@ -7,6 +7,8 @@
 
 pub mod attempt;
 pub mod batch;
+pub mod brake;
+pub mod budget;
 pub mod call;
 pub mod contact;
 pub mod dispatcher;
@@ -17,6 +19,7 @@ pub mod pacing;
 pub mod phone;
 pub mod phone_zones;
 pub mod retry;
+pub mod rules;
 pub mod settings;
 pub mod simulated;
 pub mod time;

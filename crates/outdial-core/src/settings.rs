@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::brake::BrakeSettings;
+
 /// Whether the calling rules of the called party's place apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +32,13 @@ pub struct WorkspaceSettings {
     pub allow_special_numbers: bool,
     /// Most live calls at once over all batches; none: no limit of its own.
     pub concurrency: Option<u32>,
+    /// The do-not-call list is checked before every call; else only for batches that say so.
+    pub do_not_call: bool,
+    /// Most charged attempts at one person in any 24 h, over all batches; none: as the calling
+    /// rules say.
+    pub attempts_24h: Option<u32>,
+    /// When a batch slows down and pauses by itself.
+    pub brakes: BrakeSettings,
 }
 
 impl Default for WorkspaceSettings {
@@ -40,6 +49,9 @@ impl Default for WorkspaceSettings {
             allowed_countries: None,
             allow_special_numbers: false,
             concurrency: None,
+            do_not_call: true,
+            attempts_24h: None,
+            brakes: BrakeSettings::default(),
         }
     }
 }

@@ -10,17 +10,17 @@ mod account;
 mod attempt;
 mod batch;
 mod call;
+mod dnc;
 mod request;
 
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
-use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
-use outdial_core::time::Timestamp;
 use thiserror::Error;
 
 pub use account::{
@@ -29,14 +29,17 @@ pub use account::{
     WorkspaceRecord,
 };
 pub use attempt::{
-    CommitError, CommitOutcome, Committed, DropReason, Dropped, FinishResult, NewIntent,
-    OpenAttempt,
+    CommitError, CommitOutcome, Committed, DropReason, Dropped, FinishResult, NewIntent, NewPlan,
+    OpenAttempt, Settle,
 };
 pub use batch::{
-    AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchRecord, BatchStart,
-    BatchStartError, IngestContext, NewBatch,
+    AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchPatch, BatchRecord, BatchStart,
+    BatchStartError, BatchUpdateError, IngestContext, NewBatch,
 };
-pub use call::{AttemptView, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall};
+pub use call::{
+    AttemptView, CallCanceled, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall,
+};
+pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
 pub use request::{
     ChunkAdd, ChunkError, ChunkLane, ChunkRecord, RequestBegin, RequestLookup, RequestProgress,
     StoredAnswer, StoredChunk,
@@ -164,6 +167,19 @@ pub trait Store: Send + Sync {
     /// Deletes it; false: no such batch. Its live calls show up in `live_list_recalled`. Bumps the
     /// version.
     async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError>;
+    /// Changes name, settings, numbers; bumps the version, so that what was planned before does not
+    /// commit. Live calls go on; their retries follow the settings as they are then. A batch paused
+    /// for want of numbers that gets some becomes active.
+    async fn batch_update(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+        patch: BatchPatch,
+    ) -> Result<BatchRecord, BatchUpdateError>;
+    /// Finishes pending calls of batches whose `expires_at` is over as `expired`; at most `limit`;
+    /// how many. Calls on the phone are finished so when their attempt ends and they would be
+    /// pending again.
+    async fn batch_expire_due(&self, limit: u32) -> Result<u32, StoreError>;
     /// Sets `completed` on active batches with nothing pending and nothing live, and `paused`
     /// (`calls_held`) on those where only held calls are pending. One that is paused for want of
     /// numbers is completed too when nothing is left. At most `limit`; returns which.
@@ -208,27 +224,62 @@ pub trait Store: Send + Sync {
         id: CallId,
     ) -> Result<Option<(BatchRecord, CallView)>, StoreError>;
 
+    /// Takes one call back: a pending one is finished as `canceled`; one whose call is not over
+    /// shows up in `live_list_recalled` and is not tried again; a finished one stays as it is.
+    /// None: no such call in this workspace. Bumps the version.
+    async fn call_cancel(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<CallCanceled>, StoreError>;
+
+    // Do-not-call: a number is checked if the workspace's `do_not_call` is on, or the batch says
+    // `enable_dnc`. A checked number that is listed is not dialed, by whatever batch.
+
+    /// Lists a number. Checked pending calls to it finish as `skipped`, reason `do_not_call`, in
+    /// the same transaction; checked live ones show up in `live_list_recalled` and are not tried
+    /// again. Bumps the version.
+    async fn dnc_add(&self, ws: WorkspaceId, new: NewDnc) -> Result<DncRecord, DncAddError>;
+    /// A page of the list, newest first.
+    async fn dnc_list(&self, ws: WorkspaceId, query: DncListQuery) -> Result<DncList, StoreError>;
+    /// Takes a number off the list; calls that were skipped stay so. Bumps the version.
+    async fn dnc_delete(&self, ws: WorkspaceId, id: DncId) -> Result<(), DncDeleteError>;
+
     // Dispatch.
 
     /// Workspaces with an active batch, by id.
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
-    /// What a turn rests on. Batches without pending calls may be missing.
-    async fn dispatch_head(&self, ws: WorkspaceId) -> Result<Head, StoreError>;
-    /// The groups of the workspace's active batches with their next due instants. Costs as much as
-    /// there are groups, not calls.
-    async fn dispatch_groups(&self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError>;
+    /// What a turn rests on. Batches without pending calls may be missing. `also` is included
+    /// whatever its state, for those who explain and forecast.
+    async fn dispatch_head(
+        &self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Head, StoreError>;
+    /// The groups of the workspace's active batches, and of `also` in all its lanes, with their
+    /// next due instants. Costs as much as there are groups, not calls.
+    async fn dispatch_groups(
+        &self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Vec<Group>, StoreError>;
+    /// The pending calls of these batches, all lanes, counted by what they have in common. May read
+    /// all of them; for reports and forecasts.
+    async fn dispatch_waiting(&self, batches: Vec<BatchId>) -> Result<Vec<Bucket>, StoreError>;
     /// Due candidates of the groups asked for, each group in the order (`not_before`, call).
     async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError>;
     /// Commits a plan if `version` still stands, and bumps it. Each intent that goes through has
     /// its call live, its number locked in the workspace, and its attempt in state `intent`, owned
-    /// by this process. A candidate that fails drops out with its reason; one whose number is on
-    /// the phone gets `not_before` a little later with `WaitReason::NumberBusy`.
+    /// by this process, with its reserve and its day's count booked. A candidate that fails drops
+    /// out with its reason: one whose number is on the phone gets `not_before` a little later with
+    /// `WaitReason::NumberBusy`; one whose number is listed (`dnc_add`) finishes as `skipped`; one
+    /// who was called as often in 24 h as `Intent::attempts_24h` allows waits until that is over,
+    /// with `WaitReason::AttemptsPerDay`. Batches of `pauses` that are active become paused.
     async fn attempt_commit_intents(
         &self,
         ws: WorkspaceId,
         version: u64,
-        intents: Vec<NewIntent>,
-        slots: Vec<(Line, Vec<Timestamp>)>,
+        plan: NewPlan,
     ) -> Result<CommitOutcome, CommitError>;
     /// Remembers how far a live attempt is; only forward. False: it is further already, or over.
     async fn attempt_record(
@@ -239,17 +290,24 @@ pub trait Store: Send + Sync {
     /// What must be known to decide what comes after an attempt.
     async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError>;
     /// Ends an attempt, conditional on its not being over: writes its outcome, deletes the live
-    /// row, counts it as the outcome says, moves the call to `next`, applies deferred fields.
-    /// `trunk_paused_until` pauses its trunk (the later instant wins).
+    /// row and with it the reserve, books use and pulse as `settle` says, counts it as the outcome
+    /// says, moves the call to `next`, applies deferred fields. A call that would be pending again
+    /// finishes instead: as `skipped` if its number is listed, as `canceled` if it was taken back,
+    /// as `expired` if its batch has. An attempt that was not charged does not count among the
+    /// person's 24 h; one that was not sent not in its number's day either.
     async fn attempt_finish(
         &self,
         attempt: AttemptId,
         end: AttemptEnd,
         next: CallNext,
-        trunk_paused_until: Option<Timestamp>,
+        settle: Settle,
     ) -> Result<FinishResult, StoreError>;
     /// Attempts that are not over and belong to a process that is gone; at most `limit`.
     async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError>;
-    /// Live attempts of this process that are no longer wanted: their batch is deleted.
+    /// Live attempts of this process that are no longer wanted: their batch is deleted, they were
+    /// taken back (`call_cancel`), or their number is checked and listed (`dnc_add`).
     async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError>;
+    /// Forgets what limits no longer need: attempts at persons older than 24 h, days and pulses
+    /// long past; at most `limit` rows; how many.
+    async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
 }

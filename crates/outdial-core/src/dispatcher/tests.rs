@@ -30,6 +30,10 @@ fn batch_head(n: u64, settings: BatchSettings, numbers: &[u64]) -> BatchHead {
         numbers: numbers.iter().map(|n| PhoneId::from_parts(1, *n)).collect(),
         lane: None,
         live: 0,
+        spent: crate::budget::Spend::NONE,
+        spent_by_day: Vec::new(),
+        pulse: crate::brake::Pulse::default(),
+        pulse_ever: crate::brake::Pulse::default(),
     }
 }
 
@@ -41,6 +45,8 @@ fn number(n: u64, limits: LineLimits) -> NumberHead {
         limits,
         live: 0,
         slots: Vec::new(),
+        price: None,
+        placed_by_day: Vec::new(),
     }
 }
 
@@ -52,6 +58,10 @@ fn head(batches: Vec<BatchHead>, numbers: Vec<NumberHead>, trunk: LineLimits) ->
         clock: NOW,
         concurrency: None,
         live: 0,
+        rules: crate::settings::CallingRules::Off,
+        zone: Zone::utc(),
+        attempts_24h: None,
+        brakes: crate::brake::BrakeSettings::default(),
         batches,
         numbers,
         trunks: vec![TrunkHead { id, limits: trunk, live: 0, slots: vec![], paused_until: None }],
@@ -101,7 +111,7 @@ fn shares_by_weight_and_counts_what_is_live_already() {
     let mut h = head(
         vec![batch_head(1, heavy, &[1]), batch_head(2, BatchSettings::default(), &[1])],
         vec![number(1, LineLimits::default())],
-        LineLimits { calls_per_second: None, channels: Some(40) },
+        LineLimits { calls_per_second: None, channels: Some(40), calls_per_day: None },
     );
     let groups = [group(1, false, &utc()), group(2, false, &utc())];
     let of = |plan: &Plan, n| plan.intents.iter().filter(|i| i.batch == batch_id(n)).count();
@@ -174,7 +184,7 @@ fn closed_hours_give_no_call_but_a_time_to_look_again() {
 
 #[test]
 fn rotates_over_the_numbers_and_says_what_it_waits_for() {
-    let paced = LineLimits { calls_per_second: Some(1.0), channels: None };
+    let paced = LineLimits { calls_per_second: Some(1.0), channels: None, calls_per_day: None };
     let h = head(
         vec![batch_head(1, BatchSettings::default(), &[1, 2, 3])],
         vec![number(1, paced), number(2, paced), number(3, paced)],
@@ -200,7 +210,7 @@ fn rotates_over_the_numbers_and_says_what_it_waits_for() {
 
 #[test]
 fn what_one_slot_leaves_over_gets_the_next() {
-    let paced = LineLimits { calls_per_second: Some(2.0), channels: None };
+    let paced = LineLimits { calls_per_second: Some(2.0), channels: None, calls_per_day: None };
     let batches = vec![batch_head(1, BatchSettings::default(), &[1])];
     let mut h = head(batches, vec![number(1, paced)], LineLimits::default());
     let groups = [group(1, false, &utc())];
@@ -223,7 +233,7 @@ fn what_one_slot_leaves_over_gets_the_next() {
 
 #[test]
 fn slots_of_a_time_that_is_not_yet_do_not_hold_a_line() {
-    let paced = LineLimits { calls_per_second: Some(1.0), channels: None };
+    let paced = LineLimits { calls_per_second: Some(1.0), channels: None, calls_per_day: None };
     let mut h = head(
         vec![batch_head(1, BatchSettings::default(), &[1])],
         vec![number(1, paced)],
@@ -264,7 +274,7 @@ prop_compose! {
     fn any_line()(
         cps in proptest::option::of(0.2f64..20.0), channels in proptest::option::of(0u32..12),
     ) -> LineLimits {
-        LineLimits { calls_per_second: cps, channels }
+        LineLimits { calls_per_second: cps, channels, calls_per_day: None }
     }
 }
 

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::BatchSettings;
-use crate::call::CallFacts;
+use crate::batch::{BatchSettings, PauseReason};
+use crate::brake::{BrakeSettings, Pulse};
+use crate::budget::{Day, Spend};
+use crate::call::{CallFacts, WaitReason};
 use crate::id::{BatchId, CallId, PhoneId, TrunkId, WorkspaceId};
 use crate::phone::PhoneNumber;
+use crate::settings::CallingRules;
 use crate::time::Timestamp;
-use crate::zone::Class;
+use crate::zone::{Class, Zone};
 
 /// What a workspace's dispatch rests on, read in one transaction. Every change of it but the end of
 /// a call bumps `version`; the end of a call only frees capacity, so an old count is on the safe
@@ -25,7 +28,15 @@ pub struct Head {
     pub concurrency: Option<u32>,
     /// Live calls of the workspace.
     pub live: u32,
-    /// Its active batches, by id.
+    /// Whether the calling rules apply.
+    pub rules: CallingRules,
+    /// The zone whose calendar days budgets and daily caps count.
+    pub zone: Zone,
+    /// Most charged attempts at one person in any 24 h; the calling rules may say less.
+    pub attempts_24h: Option<u32>,
+    /// When a batch is braked.
+    pub brakes: BrakeSettings,
+    /// Its active batches (and one that was asked for besides), by id.
     pub batches: Vec<BatchHead>,
     /// The calling numbers of those batches, by id.
     pub numbers: Vec<NumberHead>,
@@ -46,6 +57,14 @@ pub struct BatchHead {
     pub lane: Option<u32>,
     /// Its live calls.
     pub live: u32,
+    /// Used and reserved, over all days.
+    pub spent: Spend,
+    /// Used and reserved by day: the latest few days.
+    pub spent_by_day: Vec<(Day, Spend)>,
+    /// How its attempts went within the window of the brakes, since it was last resumed.
+    pub pulse: Pulse,
+    /// How all of its attempts went since it was last resumed from a brake.
+    pub pulse_ever: Pulse,
 }
 
 /// Limits of a line: a trunk or a calling number.
@@ -55,6 +74,8 @@ pub struct LineLimits {
     pub calls_per_second: Option<f64>,
     /// Live calls at once; none: unlimited.
     pub channels: Option<u32>,
+    /// Attempts a calendar day (of a calling number only); none: unlimited.
+    pub calls_per_day: Option<u32>,
 }
 
 /// One calling number.
@@ -72,6 +93,10 @@ pub struct NumberHead {
     pub live: u32,
     /// Starts of its recent slots, ascending; see [`Plan::slots`].
     pub slots: Vec<Timestamp>,
+    /// What a minute of talk costs, in millionths; none: nobody said.
+    pub price: Option<u64>,
+    /// Its attempts by day, those not sent left out: the latest few days.
+    pub placed_by_day: Vec<(Day, u32)>,
 }
 
 /// One trunk.
@@ -164,6 +189,15 @@ pub struct Intent {
     pub open_until: Timestamp,
     /// Longest call from the answer, in seconds.
     pub max_call_s: u32,
+    /// The day of the slot, on whose account it goes.
+    pub day: Day,
+    /// What is reserved for it.
+    pub reserve: Spend,
+    /// What a minute costs, in millionths.
+    pub price: u64,
+    /// Most charged attempts at this person in the 24 h that end with the slot, this one included;
+    /// checked by the commit.
+    pub attempts_24h: Option<u32>,
 }
 
 /// The terms of one turn.
@@ -189,6 +223,8 @@ pub struct Plan {
     /// New slot rows of the lines that the plan uses and that have a CPS limit: the recent slots
     /// that still matter and those of this plan, ascending.
     pub slots: Vec<(Line, Vec<Timestamp>)>,
+    /// Batches to pause, because a brake or a budget says so.
+    pub pauses: Vec<(BatchId, PauseReason)>,
     /// When to look again at the latest, and why not now; none: only when something changes.
     pub look_again: Option<(Timestamp, Gate)>,
 }
@@ -225,4 +261,73 @@ pub enum Gate {
     TurnLimit,
     /// No calling number.
     NoNumbers,
+    /// The calling rules of the called party's place.
+    Rules,
+    /// The batch's budget, of the day or as far as it is not reserved.
+    Budget,
+    /// The calling numbers have placed as many calls today as they may.
+    CallsPerDay,
+    /// The batch has a budget of money, and its calling numbers no price.
+    NoPrice,
+    /// A brake slows the batch down.
+    Brake,
+    /// The first calls of the batch must end well before more go out.
+    Canary,
+    /// The batch has expired.
+    Expired,
+    /// Nothing holds it back but those before it.
+    Turn,
+}
+
+impl Gate {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBefore => "not_before",
+            Self::Hours => "calling_hours",
+            Self::Pacing => "calls_per_second",
+            Self::Channels => "channels",
+            Self::TrunkPaused => "trunk_paused",
+            Self::BatchConcurrency => "batch_concurrency",
+            Self::WorkspaceConcurrency => "workspace_concurrency",
+            Self::NodeCapacity => "node_capacity",
+            Self::TurnLimit | Self::Turn => "queued",
+            Self::NoNumbers => "no_numbers",
+            Self::Rules => "calling_rules",
+            Self::Budget => "budget",
+            Self::CallsPerDay => "calls_per_day",
+            Self::NoPrice => "no_price",
+            Self::Brake => "brake",
+            Self::Canary => "canary",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A gate that is closed, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    /// Which.
+    pub gate: Gate,
+    /// Until when; [`Timestamp::MAX`]: until something changes.
+    pub until: Timestamp,
+}
+
+/// Pending calls that are alike, counted: what reports and forecasts read instead of every call.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Their group.
+    pub group: GroupKey,
+    /// The zones in which their people may be.
+    pub zones: Arc<Class>,
+    /// Charged attempts of their round.
+    pub charged: u32,
+    /// Uncharged ones.
+    pub uncharged: u32,
+    /// Why they are not due yet.
+    pub reason: WaitReason,
+    /// When they are due: [`Timestamp::EPOCH`] for those that are, else rounded up to the minute.
+    pub not_before: Timestamp,
+    /// How many.
+    pub count: u64,
 }

@@ -202,6 +202,10 @@ pub struct PhonePatch {
     pub calls_per_second: Option<Option<f64>>,
     /// Other channels (none: unlimited).
     pub channels: Option<Option<u32>>,
+    /// Other attempts a calendar day (none: unlimited).
+    pub calls_per_day: Option<Option<u32>>,
+    /// Another price of a minute, in millionths (none: nobody says).
+    pub price: Option<Option<u64>>,
 }
 
 /// A calling number.
@@ -221,6 +225,8 @@ pub struct PhoneRecord {
     pub agent: Option<AgentId>,
     /// Its own limits.
     pub limits: LineLimits,
+    /// What a minute of talk costs, in millionths; none: nobody said.
+    pub price: Option<u64>,
     /// When it was added.
     pub created_at: Timestamp,
 }

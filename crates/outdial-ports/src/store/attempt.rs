@@ -1,9 +1,11 @@
 //! Intents and attempts.
 
 use outdial_core::attempt::AttemptState;
-use outdial_core::batch::BatchSettings;
+use outdial_core::batch::{BatchSettings, PauseReason};
+use outdial_core::brake::Pulse;
+use outdial_core::budget::Spend;
 use outdial_core::call::CallFacts;
-use outdial_core::dispatcher::Intent;
+use outdial_core::dispatcher::{Intent, Line};
 use outdial_core::id::{AttemptId, BatchId, CallId, TrunkId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -18,6 +20,28 @@ pub struct NewIntent {
     pub intent: Intent,
     /// Unguessable name of the attempt.
     pub token: [u8; 16],
+}
+
+/// What to commit of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPlan {
+    /// The calls to place.
+    pub intents: Vec<NewIntent>,
+    /// As of [`outdial_core::dispatcher::Plan::slots`].
+    pub slots: Vec<(Line, Vec<Timestamp>)>,
+    /// Batches to pause.
+    pub pauses: Vec<(BatchId, PauseReason)>,
+}
+
+/// What an attempt's end changes besides its call; the core has worked it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settle {
+    /// What it used of what was reserved.
+    pub used: Spend,
+    /// Its share in the batch's pulse.
+    pub pulse: Pulse,
+    /// Pauses its trunk; the later instant wins.
+    pub trunk_paused_until: Option<Timestamp>,
 }
 
 /// What a commit did.
@@ -56,6 +80,10 @@ pub enum DropReason {
     NotPending,
     /// Another call to the same number is live in the workspace.
     NumberBusy,
+    /// The number is on the do-not-call list.
+    DoNotCall,
+    /// The person was called as often in 24 h as is allowed.
+    AttemptsPerDay,
 }
 
 /// Why a plan was not committed.
@@ -98,6 +126,10 @@ pub struct OpenAttempt {
     pub answered_at: Option<Timestamp>,
     /// Its unguessable name.
     pub token: [u8; 16],
+    /// What was reserved for it.
+    pub reserve: Spend,
+    /// What a minute costs, in millionths.
+    pub price: u64,
 }
 
 /// What `attempt_finish` did.

@@ -68,6 +68,34 @@ pub struct BatchRecord {
     pub updated_at: Timestamp,
 }
 
+/// What to change; `None` leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub struct BatchPatch {
+    /// Another display name.
+    pub name: Option<String>,
+    /// Other settings, all of them.
+    pub settings: Option<BatchSettings>,
+    /// Other calling numbers, in the order of rotation; not empty, no repetition.
+    pub numbers: Option<Vec<PhoneId>>,
+}
+
+/// Why a batch was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BatchUpdateError {
+    /// No such batch in this workspace.
+    #[error("no such batch")]
+    NotFound,
+    /// A given number does not exist in this workspace.
+    #[error("calling number {0} does not exist")]
+    UnknownNumber(PhoneId),
+    /// The numbers lead to different agents.
+    #[error("the calling numbers lead to different agents")]
+    AgentsDiffer,
+    /// As ever.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Which page of which batches.
 #[derive(Clone, Debug)]
 pub struct BatchListQuery {

@@ -2,6 +2,7 @@
 
 use outdial_core::attempt::AttemptState;
 use outdial_core::call::{CallFacts, CallState, WaitReason};
+use outdial_core::dispatcher::GroupKey;
 use outdial_core::id::{AttemptId, BatchId, CallId, PhoneId};
 use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
@@ -77,6 +78,8 @@ pub struct CallView {
     pub state: CallState,
     /// It waits for a start without `callData`.
     pub held: bool,
+    /// Its group, while pending.
+    pub group: Option<GroupKey>,
     /// What retry arithmetic knows.
     pub facts: CallFacts,
     /// The latest disposition, if it has one.
@@ -91,6 +94,17 @@ pub struct CallView {
     pub updated_at: Timestamp,
     /// Its attempts, oldest first, unsent ones too.
     pub attempts: Vec<AttemptView>,
+}
+
+/// What became of a call that was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallCanceled {
+    /// It was pending, and is finished as `canceled`.
+    Canceled,
+    /// It is on the phone: unless it is answered it is being cancelled, and it is not tried again.
+    Recalled,
+    /// It was finished before.
+    WasFinished,
 }
 
 /// What a pending call waits for.

@@ -120,6 +120,8 @@ pub struct StoredChunk {
     pub updated: u32,
     /// How many are on the phone now: their fields wait.
     pub deferred: u32,
+    /// How many are `skipped` because their number is on the do-not-call list.
+    pub do_not_call: u32,
     /// Where the batch stood when the chunk was first committed.
     pub batch_state: BatchState,
     /// Why it was paused, if it was.
