@@ -7,7 +7,9 @@
 mod carrier;
 mod clock;
 pub mod store;
+mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
 pub use store::Store;
+pub use watermark::{Standing, Watermark, WatermarkError};

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use outdial_ports::Store;
 use outdial_store::{OpenMode, SqliteStore};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, DatabaseUrl};
 use crate::entropy::OsEntropy;
+use crate::state::{FileWatermark, StateFile};
 
 /// Opens it to serve it: nobody else may, until this process has ended. A new file becomes an empty
 /// database, an older one is brought to this version's schema.
@@ -24,4 +28,26 @@ fn open(config: &Config, mode: OpenMode) -> Result<Arc<SqliteStore>> {
     let DatabaseUrl::Sqlite(path) = &config.database.url;
     let clock = Arc::new(SystemClock::new());
     Ok(Arc::new(SqliteStore::open(path, mode, clock, &OsEntropy)?))
+}
+
+/// What this node notes beside the database that `store` is.
+pub(crate) async fn watermark(config: &Config, store: &dyn Store) -> Result<FileWatermark> {
+    let file = state_file(config, store).await?;
+    let path = file.path().to_owned();
+    FileWatermark::open(file)
+        .with_context(|| format!("the state file {} cannot be kept", path.display()))
+}
+
+/// The file of it.
+pub(crate) async fn state_file(config: &Config, store: &dyn Store) -> Result<StateFile> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url;
+    let directory = config.database.state_dir.clone().unwrap_or_else(|| {
+        let mut beside = path.clone().into_os_string();
+        beside.push(".state");
+        PathBuf::from(beside)
+    });
+    // A name that every copy of the database has, and no other database.
+    let name = outdial_http::keys::hash(&store.secret_fetch().await?, "state");
+    let name: String = name.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(StateFile::new(&directory, &name))
 }

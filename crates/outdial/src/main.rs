@@ -13,6 +13,7 @@ mod demo;
 mod entropy;
 mod logging;
 mod serve;
+mod state;
 mod term;
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{batch, key, migrate, workspace};
+use crate::commands::{batch, doctor, key, migrate, workspace};
 use crate::config::{Config, LogConfig, LogFormat, Overrides};
 use crate::demo::DemoArgs;
 use crate::serve::ServeArgs;
@@ -58,6 +59,8 @@ enum Command {
     Batch(batch::BatchArgs),
     Key(key::KeyArgs),
     Workspace(workspace::WorkspaceArgs),
+    /// Look at database, clock, numbers and port, and say what is wrong. Calls nobody.
+    Doctor(doctor::DoctorArgs),
     /// Bring a database that is not being served to this version's schema.
     Migrate,
     /// Print the OpenAPI document of the HTTP API.
@@ -84,6 +87,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     runtime.block_on(async {
         match &cli.command {
             Command::Serve(_) => return serve::run(&config).await,
+            Command::Doctor(args) => return doctor::run(args, &config).await,
             Command::Demo(args) => return demo::run(args, &config).await,
             Command::Batch(args) => batch::run(args).await?,
             Command::Key(args) => key::run(args, &config).await?,

@@ -26,6 +26,7 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("server", "body_idle_timeout_ms", Kind::Number),
     ("server", "body_min_rate_bytes_per_s", Kind::Number),
     ("database", "url", Kind::Text),
+    ("database", "state_dir", Kind::Text),
     ("ingest", "records_max", Kind::Number),
     ("ingest", "body_max_bytes", Kind::Number),
     ("ingest", "memory_max_bytes", Kind::Number),

@@ -103,6 +103,9 @@ impl Role {
 pub(crate) struct DatabaseConfig {
     /// `sqlite:FILE`.
     pub(crate) url: DatabaseUrl,
+    /// What this node must know even when the database is put back to an older state; by default
+    /// a directory beside the file, its name and `.state`.
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// How much one request, and all of them, may bring.
