@@ -26,6 +26,7 @@ mod rows;
 mod store;
 #[cfg(test)]
 mod tests;
+mod stubs;
 mod text;
 mod threads;
 mod totals;

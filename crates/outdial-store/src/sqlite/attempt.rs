@@ -1,11 +1,12 @@
 //! Attempts between their commit and their end, and what the end makes of their call.
 
 use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
+use outdial_core::budget::Spend;
 use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{FinishResult, OpenAttempt, StoreError};
+use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
 
 use super::call::{attempt_state, attempt_state_number};
@@ -74,7 +75,7 @@ impl SqliteDb {
         attempt: AttemptId,
         end: &AttemptEnd,
         next: CallNext,
-        trunk_paused_until: Option<Timestamp>,
+        settle: &Settle,
     ) -> Result<FinishResult, StoreError> {
         if !end.state.is_over() {
             return Err(StoreError::Internal(format!("{:?} is no end", end.state)));
@@ -90,7 +91,7 @@ impl SqliteDb {
         let number = params![ending.workspace, ending.phone, attempt.seq64()];
         self.exec(sql!("attempt/release_number"), number)?;
         self.call_after(&ending, end, next)?;
-        if let Some(until) = trunk_paused_until {
+        if let Some(until) = settle.trunk_paused_until {
             self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
             self.dispatch_bump(ending.workspace)?;
         }
@@ -248,5 +249,7 @@ fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
         ringing_at: r.time_opt(17)?,
         answered_at: r.time_opt(18)?,
         token: r.get(19)?,
+        reserve: Spend::NONE,
+        price: 0,
     })
 }

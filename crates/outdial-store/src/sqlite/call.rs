@@ -177,6 +177,7 @@ fn call_view(r: &Row<'_>) -> rusqlite::Result<CallView> {
         fields: r.get(5)?,
         class: r.get(6)?,
         state,
+        group: None,
         held: state == CallState::Pending && r.get(8)?,
         facts: CallFacts {
             round: r.int(9)?,

@@ -105,6 +105,7 @@ impl SqliteDb {
             calls: done.calls,
             updated: done.updated,
             deferred: done.deferred,
+            do_not_call: 0,
             batch_state: after,
             pause_reason: reason,
         };

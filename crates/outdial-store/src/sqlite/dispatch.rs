@@ -41,7 +41,7 @@ impl SqliteDb {
         self.all(sql!("dispatch/workspaces"), [], |r| r.id(0))
     }
 
-    pub(super) fn dispatch_head(&mut self, ws: WorkspaceId) -> Result<Head, StoreError> {
+    pub(super) fn dispatch_head(&mut self, ws: WorkspaceId, _also: Option<BatchId>) -> Result<Head, StoreError> {
         let clock = self.now();
         let seq = ws.seq64();
         let (version, settings): (i64, WorkspaceSettings) = self
@@ -76,13 +76,17 @@ impl SqliteDb {
             clock,
             concurrency: settings.concurrency,
             live: count(&|_| true),
+            rules: settings.calling_rules,
+            zone: settings.timezone.parse().map_err(|_| corrupt("time zone"))?,
+            attempts_24h: settings.attempts_24h,
+            brakes: settings.brakes,
             batches: by_id(head.batches.into_values(), |b| b.id),
             numbers: by_id(head.numbers.into_values(), |n| n.id),
             trunks: by_id(head.trunks.into_values(), |t| t.id),
         })
     }
 
-    pub(super) fn dispatch_groups(&mut self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError> {
+    pub(super) fn dispatch_groups(&mut self, ws: WorkspaceId, _also: Option<BatchId>) -> Result<Vec<Group>, StoreError> {
         let batches = self.all(sql!("dispatch/batches"), [ws.seq64()], |r| {
             Ok((r.id::<BatchId>(0)?, r.get::<_, Option<i64>>(3)?))
         })?;
@@ -167,7 +171,7 @@ impl SqliteDb {
         let batches = self.all(sql!("dispatch/batches"), [ws], |r| {
             let lane: Option<u32> = r.get(3)?;
             let settings = Arc::new(r.json(2)?);
-            Ok(BatchHead { id: r.id(0)?, settings, numbers: Vec::new(), lane, live: 0 })
+            Ok(BatchHead { id: r.id(0)?, settings, numbers: Vec::new(), lane, live: 0, spent: outdial_core::budget::Spend::NONE, spent_by_day: Vec::new(), pulse: outdial_core::brake::Pulse::default(), pulse_ever: outdial_core::brake::Pulse::default() })
         })?;
         lines.batches = batches.into_iter().map(|b| (b.id.seq64(), b)).collect();
         let rows = self.all(sql!("dispatch/numbers"), [ws], |r| {
@@ -185,6 +189,8 @@ impl SqliteDb {
                 limits: limits(r, 4)?,
                 live: 0,
                 slots: Vec::new(),
+                price: None,
+                placed_by_day: Vec::new(),
             };
             Ok((r.get::<_, i64>(0)?, number, trunk))
         })?;

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outdial_core::call::WaitReason;
-use outdial_core::dispatcher::Line;
 use outdial_core::id::{AttemptId, WorkspaceId};
-use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    CommitError, CommitOutcome, Committed, DropReason, Dropped, NewIntent, StoreError,
+    CommitError, CommitOutcome, Committed, DropReason, Dropped, NewIntent, NewPlan, StoreError,
 };
 use rusqlite::params;
 
@@ -26,9 +24,9 @@ impl SqliteDb {
         &mut self,
         ws: WorkspaceId,
         version: u64,
-        intents: &[NewIntent],
-        slots: &[(Line, Vec<Timestamp>)],
+        plan: &NewPlan,
     ) -> Result<CommitOutcome, CommitError> {
+        let (intents, slots) = (&plan.intents, &plan.slots);
         let seq = ws.seq64();
         let expected = i64::try_from(version).unwrap_or(-1);
         if self.exec(sql!("dispatch/bump_if"), params![seq, expected])? == 0 {

@@ -40,6 +40,7 @@ impl SqliteDb {
             trunk,
             agent: new.agent,
             limits: LineLimits::default(),
+            price: None,
             created_at: now,
         })
     }
@@ -131,6 +132,7 @@ fn phone_record(r: &Row<'_>) -> rusqlite::Result<PhoneRecord> {
         trunk: r.id(6)?,
         agent: r.id_opt(8)?,
         limits: limits(r, 10)?,
+        price: None,
     })
 }
 
@@ -140,5 +142,6 @@ pub(super) fn limits(r: &Row<'_>, i: usize) -> rusqlite::Result<LineLimits> {
     Ok(LineLimits {
         calls_per_second: r.get(i)?,
         channels: channels.map(|c| u32::try_from(c).unwrap_or(u32::MAX)),
+        calls_per_day: None,
     })
 }

@@ -222,6 +222,7 @@ fn stored_chunk(r: &Row<'_>) -> rusqlite::Result<(u32, StoredChunk)> {
     let chunk = StoredChunk {
         updated: r.int(1)?,
         deferred: r.int(2)?,
+        do_not_call: 0,
         batch_state: r.word(3, BatchState::parse)?,
         pause_reason: r.word_opt(4, PauseReason::parse)?,
         calls: unpack(r.get_ref(5)?.as_blob()?),
