@@ -18,6 +18,7 @@ pub mod id;
 pub mod outcome;
 pub mod pacing;
 pub mod phone;
+pub mod phone_places;
 pub mod phone_zones;
 pub mod retry;
 pub mod rules;
