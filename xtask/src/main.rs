@@ -8,6 +8,7 @@
 mod apt;
 mod bench;
 mod openapi;
+mod phone_places;
 mod phone_zones;
 mod process;
 mod suites;
@@ -40,6 +41,8 @@ enum Chore {
     Bench(bench::Options),
     /// Makes the core's table of time zones by telephone prefix anew.
     PhoneZones,
+    /// Makes the core's tables of places by area code and by time zone anew.
+    PhonePlaces,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Chore::Openapi { check } => openapi::run(check),
         Chore::Bench(options) => bench::run(&options),
         Chore::PhoneZones => phone_zones::run(),
+        Chore::PhonePlaces => phone_places::run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

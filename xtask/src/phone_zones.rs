@@ -111,7 +111,7 @@ fn present(data: Prefixes) -> Result<Prefixes> {
 }
 
 /// Refuses a zone that the library does not know, and a new name that means other instants.
-fn same_instants(old: &str, new: &str) -> Result<()> {
+pub(crate) fn same_instants(old: &str, new: &str) -> Result<()> {
     let [old_zone, new_zone] = [zone(old)?, zone(new)?];
     // Calls are placed now and later: from 2025 to 2037, in half months.
     let half_month = 15 * 86_400;

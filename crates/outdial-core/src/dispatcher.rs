@@ -4,30 +4,38 @@
 //!
 //! One turn goes: [`Head`] and [`Group`]s are read → [`Dispatcher::ask`] says of which groups to
 //! read how many candidates → [`Dispatcher::plan`] turns them into a [`Plan`] → the store commits.
+//! [`Dispatcher::explain`] tells what holds each group back, by the same gates.
 //!
-//! What it remembers between turns (where it stopped reading, whose turn it is among the calling
-//! numbers) only makes it quicker and fairer; forgetting all of it is always safe.
+//! What it remembers between turns (where it stopped reading, whose turn it is among batches and
+//! calling numbers) only makes it quicker and fairer; forgetting all of it is always safe.
 
+mod gates;
 mod lines;
+mod outlook;
 mod shares;
 mod view;
+mod waits;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
+pub(crate) use outlook::{Outlook, next_opening};
 pub use view::{
     Ask, BatchHead, Bucket, Candidate, Gate, Group, GroupKey, Head, Intent, Line, LineLimits,
     NumberHead, Plan, TrunkHead, Turn, Wait,
 };
 
-use crate::budget::{Day, Spend};
-use crate::hours::{Allowed, CallingHours};
+use crate::batch::PauseReason;
 use crate::id::{BatchId, CallId};
 use crate::pacing::SLOT;
 use crate::time::Timestamp;
-use lines::Lines;
-use shares::{Share, queues};
+use gates::{
+    Account, Days, Opening, Ruling, common_gates, group_gates, in_lane, workspace_room,
+};
+use lines::{Lines, Ready};
+use shares::{Queue, Shares, queues};
+use waits::Waits;
 
 /// Slots are committed at most so far ahead (`semantics.md` 3.2).
 pub const HORIZON: Duration = Duration::from_millis(250);
@@ -41,24 +49,36 @@ pub struct Dispatcher {
     cursors: BTreeMap<GroupKey, (Timestamp, CallId)>,
     /// Groups that gave fewer candidates than asked for: nothing due is left in them.
     exhausted: BTreeSet<GroupKey>,
-    /// Per batch: how many calls went out, modulo its numbers; whose turn it is.
-    rotation: BTreeMap<BatchId, usize>,
-    /// Calling hours answer the same until their next edge.
-    hours: BTreeMap<(BatchId, u32), CachedHours>,
-}
-
-#[derive(Debug)]
-struct CachedHours {
-    hours: CallingHours,
-    from: Timestamp,
-    to: Timestamp,
-    allowed: Allowed,
+    /// Whose turn it is.
+    shares: Shares,
+    /// Hours and rules answer the same until their next edge.
+    rulings: BTreeMap<(BatchId, u32), Ruling>,
+    /// So does the calendar.
+    days: Option<Days>,
 }
 
 /// A group that may be dialed now.
-struct OpenGroup<'a> {
-    group: &'a Group,
-    open_until: Timestamp,
+#[derive(Debug)]
+struct OpenGroup {
+    key: GroupKey,
+    next_due: Timestamp,
+    opening: Opening,
+}
+
+/// A batch with groups in its lane.
+struct Stage<'a> {
+    account: Account<'a>,
+    /// The groups that may be dialed now, the class that closes first before the others.
+    open: Vec<OpenGroup>,
+    /// Others wait for their time, so something is pending for certain.
+    waiting: bool,
+    pause: Option<PauseReason>,
+}
+
+/// What one turn looks at.
+struct Scene<'a> {
+    lines: Lines<'a>,
+    batches: BTreeMap<BatchId, Stage<'a>>,
 }
 
 impl Dispatcher {
@@ -78,36 +98,44 @@ impl Dispatcher {
     ///
     /// A batch is asked for up to twice its fair share, the class that closes first before the
     /// others, and not more than two groups each of first tries and retries at once: the cost of a
-    /// turn depends on the room there is, not on how many wait.
+    /// turn depends on the room there is, not on how many wait. Of a batch that is to be paused one
+    /// call is read: as long as one is pending, the pause says something.
     #[must_use]
     pub fn ask(&mut self, head: &Head, groups: &[Group], turn: &Turn) -> Vec<Ask> {
         let room = room(head, turn);
         if room == 0 {
             return Vec::new();
         }
-        let open = self.open_groups(head, groups, turn);
-        let lines = Lines::new(head, earliest(turn), latest(turn));
-        let weights: u64 = open.keys().filter_map(|b| batch(head, *b)).map(weight).sum();
+        let scene = self.scene(head, groups, turn, &mut Waits::new(turn));
         let mut asks = Vec::new();
-        for (id, groups) in &open {
-            let Some(batch) = batch(head, *id) else { continue };
-            let limit = fair_ask(room, weight(batch), weights)
-                .min(batch_room(batch))
-                .min(lines.room(&batch.numbers));
+        let mut limits = Vec::new();
+        for stage in scene.batches.values().filter(|stage| !stage.open.is_empty()) {
+            if stage.pause.is_some() {
+                asks.extend(stage.open.first().map(|open| self.ask_of(open, 1)));
+                continue;
+            }
+            let most = stage.account.room().min(match stage.account.room() {
+                0 => 0,
+                _ => scene.lines.room(&stage.account),
+            });
+            if most > 0 {
+                limits.push((stage, most));
+            }
+        }
+        let weights: u64 = limits.iter().map(|(stage, _)| weight(stage.account.batch)).sum();
+        for (stage, most) in limits {
+            let limit = fair_ask(room, weight(stage.account.batch), weights).min(most);
             for is_retry in [false, true] {
-                let kind = groups.iter().filter(|g| g.group.key.is_retry == is_retry);
-                for open in kind.take(2).filter(|_| limit > 0) {
-                    let group = open.group.key;
-                    asks.push(Ask { group, limit, after: self.cursors.get(&group).copied() });
-                }
+                let kind = stage.open.iter().filter(|open| open.key.is_retry == is_retry);
+                asks.extend(kind.take(2).map(|open| self.ask_of(open, limit)));
             }
         }
         asks
     }
 
-    /// Turns candidates into a plan: the batch that has least, by its weight, goes next; within it
-    /// the class that closes first, first tries and retries in turn; over the next of its numbers
-    /// that has a channel and a slot.
+    /// Turns candidates into a plan: the batch whose turn it is by weight goes next; within it the
+    /// class that closes first, first tries and retries in turn; over the next of its numbers that
+    /// has a channel and a slot, and fits its budget.
     pub fn plan(
         &mut self,
         head: &Head,
@@ -116,111 +144,179 @@ impl Dispatcher {
         candidates: &[Candidate],
         turn: &Turn,
     ) -> Plan {
-        let open = self.open_groups(head, groups, turn);
-        let mut waits = Waits::new(turn.now);
-        self.wait_for_closed(head, groups, turn, &mut waits);
-        let mut queues = queues(head, &open, candidates);
-        let mut lines = Lines::new(head, earliest(turn), latest(turn));
+        let mut waits = Waits::new(turn);
+        let mut scene = self.scene(head, groups, turn, &mut waits);
+        let mut queues = queues(&scene, candidates, &mut self.shares);
         let mut plan = Plan::default();
-        let room = room(head, turn);
-        let mut heap: BinaryHeap<_> = queues
-            .iter()
-            .map(|(id, q)| Reverse(Share { of: u64::from(q.live), weight: q.weight, id: *id }))
-            .collect();
-        while let Some(Reverse(share)) = heap.pop() {
-            if plan.intents.len() >= room as usize {
+        let room = room(head, turn) as usize;
+        let mut line = BinaryHeap::new();
+        for (id, stage) in &scene.batches {
+            let any = queues.get(id).is_some_and(|queue| !queue.is_empty());
+            match stage.pause {
+                Some(reason) if any || stage.waiting => plan.pauses.push((*id, reason)),
+                None if !stage.open.is_empty() => {
+                    let time = self.shares.enter(*id, weight(stage.account.batch));
+                    line.push(Reverse((time, *id)));
+                }
+                _ => {}
+            }
+        }
+        // Batches that their own limits hold back: they do not stand in line with the others.
+        let mut held = BTreeSet::new();
+        let mut none = Queue::default();
+        while let Some(Reverse((time, id))) = line.pop() {
+            if plan.intents.len() >= room {
                 waits.note_full(head, turn);
                 break;
             }
-            let Some(queue) = queues.get_mut(&share.id) else { continue };
-            if queue.room == 0 {
-                waits.at(Timestamp::MAX, Gate::BatchConcurrency);
-                continue;
-            }
-            let turn_of = self.rotation.entry(share.id).or_default();
-            let ready = match lines.ready(queue.numbers, *turn_of) {
-                Ok(ready) => ready,
-                Err((until, gate)) => {
-                    waits.at(until, gate);
-                    continue;
+            let Some(stage) = scene.batches.get_mut(&id) else { continue };
+            let queue = queues.get_mut(&id).unwrap_or(&mut none);
+            match self.next_of(stage, &scene.lines, queue, &mut waits) {
+                Next::Place(candidate, opening, ready) => {
+                    scene.lines.book(&ready, &mut stage.account);
+                    self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
+                    let batch = stage.account.batch;
+                    let time =
+                        self.shares.start(id, weight(batch), time, candidate.group.is_retry);
+                    self.shares.of(id).rotation = ready.next_turn;
+                    plan.intents.push(intent(batch, &candidate, &opening, &ready));
+                    line.push(Reverse((time, id)));
                 }
-            };
-            let Some((candidate, open_until)) = queue.peek() else { continue };
-            if ready.send_at.after(SLOT) > open_until {
-                waits.at(open_until, Gate::Hours);
-                continue;
+                Next::HeldByItself => {
+                    held.insert(id);
+                }
+                Next::HeldByLines | Next::Dry => {}
             }
-            lines.book(&ready);
-            *turn_of = ready.next_turn;
-            queue.pop();
-            self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
-            plan.intents.push(intent(&head.zone, &candidate, queue.max_call_s, open_until, &ready));
-            heap.push(Reverse(Share { of: share.of + 1, ..share }));
         }
-        if self.more_due(&open, asks, candidates, plan.intents.is_empty())
-            && plan.intents.len() < room as usize
-        {
-            waits.at(turn.now, Gate::TurnLimit);
+        let more = self.note_exhausted(asks, candidates, plan.intents.is_empty());
+        let contenders = scene.batches.iter().filter(|(id, stage)| {
+            let due = stage.open.iter().any(|open| !self.exhausted.contains(&open.key));
+            due && stage.pause.is_none() && !held.contains(*id)
+        });
+        let contenders: BTreeSet<BatchId> = contenders.map(|(id, _)| *id).collect();
+        if more && !contenders.is_empty() && plan.intents.len() < room {
+            waits.now(Gate::TurnLimit);
         }
-        self.rotation.retain(|id, _| batch(head, *id).is_some());
-        self.hours.retain(|(id, _), _| batch(head, *id).is_some());
-        plan.slots = lines.used_slots(turn.now);
-        plan.look_again = waits.soonest;
+        self.shares.end_turn(&contenders, |id| batch(head, id).is_some());
+        self.rulings.retain(|(id, _), _| batch(head, *id).is_some());
+        plan.slots = scene.lines.used_slots(turn.now);
+        plan.look_again = waits.soonest();
         plan
     }
 
-    /// The groups of active batches that are due and inside hours, by batch, the class that closes
-    /// first before the others.
-    fn open_groups<'a>(
+    /// Every gate that holds each group now, with the instant at which it opens
+    /// ([`Timestamp::MAX`]: when something changes). Nothing holds a group whose list is empty but
+    /// the calls before its own.
+    ///
+    /// Whether the batch is active, and whether the group is in its lane, is not asked.
+    pub fn explain(
         &mut self,
         head: &Head,
-        groups: &'a [Group],
+        groups: &[Group],
         turn: &Turn,
-    ) -> BTreeMap<BatchId, Vec<OpenGroup<'a>>> {
-        let mut open: BTreeMap<BatchId, Vec<OpenGroup<'a>>> = BTreeMap::new();
+    ) -> BTreeMap<GroupKey, Vec<Wait>> {
+        let at = earliest(turn);
+        let lines = Lines::new(head, self.days(head, at), turn);
+        let mut of_batch: BTreeMap<BatchId, Vec<Wait>> = BTreeMap::new();
+        let mut explained = BTreeMap::new();
         for group in groups {
-            if group.next_due > turn.now || self.exhausted.contains(&group.key) {
-                continue;
-            }
             let Some(batch) = batch(head, group.key.batch) else { continue };
-            if batch.lane.is_some_and(|lane| lane != group.key.lane) {
-                continue;
-            }
-            if let Allowed::Open { until } = self.allowed(batch, group, earliest(turn)) {
-                let entry = open.entry(batch.id).or_default();
-                entry.push(OpenGroup { group, open_until: until });
-            }
+            let mut waits = Vec::new();
+            let ruling = self.ruling(head, batch, group, at);
+            group_gates(batch, group, ruling, None, (turn.now, at), &mut |w| waits.push(w));
+            let shared = of_batch.entry(batch.id).or_insert_with(|| {
+                let mut all = Vec::new();
+                let mut note = |wait| all.push(wait);
+                let account = Account::new(head, batch, lines.days());
+                account.count_gates(&mut note);
+                lines.gates(&account, &mut note);
+                common_gates(head, turn, &mut note);
+                all
+            });
+            waits.extend_from_slice(shared);
+            explained.insert(group.key, waits);
         }
-        for groups in open.values_mut() {
-            groups.sort_by_key(|g| (g.open_until, g.group.next_due, g.group.key));
-        }
-        open
+        explained
     }
 
-    fn allowed(&mut self, batch: &BatchHead, group: &Group, at: Timestamp) -> Allowed {
-        let hours = &batch.settings.calling_hours;
-        let key = (batch.id, group.key.class);
-        if let Some(c) = self.hours.get(&key)
-            && c.hours == *hours
-            && (c.from..c.to).contains(&at)
-        {
-            return c.allowed;
+    /// Judges the groups; when those that are closed may open is told to `waits`.
+    fn scene<'a>(
+        &mut self,
+        head: &'a Head,
+        groups: &[Group],
+        turn: &Turn,
+        waits: &mut Waits,
+    ) -> Scene<'a> {
+        let at = earliest(turn);
+        let lines = Lines::new(head, self.days(head, at), turn);
+        let mut batches: BTreeMap<BatchId, Stage<'a>> = BTreeMap::new();
+        for group in groups {
+            let Some(batch) = batch(head, group.key.batch) else { continue };
+            if self.exhausted.contains(&group.key) || !in_lane(batch, &group.key) {
+                continue;
+            }
+            let ruling = self.ruling(head, batch, group, at);
+            let mut last: Option<Wait> = None;
+            let times = (turn.now, at);
+            let opening = group_gates(batch, group, ruling, head.attempts_24h, times, &mut |w| {
+                last = last.filter(|l| l.until >= w.until).or(Some(w));
+            });
+            let stage = batches.entry(batch.id).or_insert_with(|| {
+                let account = Account::new(head, batch, lines.days());
+                let pause = account.pause(&lines);
+                Stage { account, open: Vec::new(), waiting: false, pause }
+            });
+            match (opening, last) {
+                (Some(opening), _) => {
+                    let (key, next_due) = (group.key, group.next_due);
+                    stage.open.push(OpenGroup { key, next_due, opening });
+                }
+                (None, Some(wait)) if wait.gate == Gate::Expired => {}
+                (None, wait) => {
+                    stage.waiting = true;
+                    wait.into_iter().for_each(|wait| waits.add(wait));
+                }
+            }
         }
-        let allowed = hours.allowed(&group.zones, at);
-        let to = match allowed {
-            Allowed::Open { until } => until,
-            Allowed::Closed { opens } => opens.unwrap_or(at.after(Duration::from_secs(3600))),
+        for stage in batches.values_mut() {
+            stage.open.sort_by_key(|open| (open.opening.until, open.next_due, open.key));
+        }
+        Scene { lines, batches }
+    }
+
+    /// What the batch whose turn it is does with it.
+    fn next_of(
+        &mut self,
+        stage: &Stage<'_>,
+        lines: &Lines<'_>,
+        queue: &mut Queue,
+        waits: &mut Waits,
+    ) -> Next {
+        if !stage.account.count_gates(&mut |wait| waits.add(wait)) {
+            return Next::HeldByItself;
+        }
+        let rotation = self.shares.of(stage.account.batch.id).rotation;
+        let ready = match lines.ready(&stage.account, rotation) {
+            Ok(ready) => ready,
+            Err(wait) => {
+                waits.add(wait);
+                let own = matches!(wait.gate, Gate::Budget | Gate::NoPrice | Gate::NoNumbers);
+                return if own { Next::HeldByItself } else { Next::HeldByLines };
+            }
         };
-        self.hours.insert(key, CachedHours { hours: hours.clone(), from: at, to, allowed });
-        allowed
+        let Some((candidate, opening)) = queue.peek().copied() else { return Next::Dry };
+        if ready.send_at.after(SLOT) > opening.until {
+            waits.add(Wait { gate: opening.ends_by, until: opening.until });
+            return Next::HeldByLines;
+        }
+        queue.pop();
+        Next::Place(candidate, opening, ready)
     }
 
     /// Notes which groups gave less than asked for, all of it planned: nothing due is left in them.
-    /// True: other groups may still have something, and this turn has made headway, so the next is
-    /// worth taking now.
-    fn more_due(
+    /// True: this turn has made headway, so that the next is worth taking now.
+    fn note_exhausted(
         &mut self,
-        open: &BTreeMap<BatchId, Vec<OpenGroup<'_>>>,
         asks: &[Ask],
         candidates: &[Candidate],
         nothing_planned: bool,
@@ -246,34 +342,48 @@ impl Dispatcher {
                 headway |= self.exhausted.insert(ask.group);
             }
         }
-        headway && open.values().flatten().any(|g| !self.exhausted.contains(&g.group.key))
+        headway
     }
 
-    /// When the groups that cannot be dialed now will be.
-    fn wait_for_closed(&mut self, head: &Head, groups: &[Group], turn: &Turn, waits: &mut Waits) {
-        for group in groups {
-            let Some(batch) = batch(head, group.key.batch) else { continue };
-            if batch.lane.is_some_and(|lane| lane != group.key.lane) {
-                continue;
-            }
-            if group.next_due > turn.now {
-                waits.at(group.next_due, Gate::NotBefore);
-            } else if let Allowed::Closed { opens: Some(opens) } =
-                self.allowed(batch, group, earliest(turn))
-            {
-                waits.at(opens.before(turn.lead), Gate::Hours);
-            }
+    fn ruling(
+        &mut self,
+        head: &Head,
+        batch: &BatchHead,
+        group: &Group,
+        at: Timestamp,
+    ) -> &Ruling {
+        let (hours, rules) = (&batch.settings.calling_hours, head.rules);
+        let new = || Ruling::new(hours, rules, &group.zones, at);
+        let ruling = self.rulings.entry((batch.id, group.key.class)).or_insert_with(new);
+        if !ruling.holds(hours, rules, at) {
+            *ruling = new();
         }
+        ruling
+    }
+
+    fn days(&mut self, head: &Head, at: Timestamp) -> Days {
+        match &self.days {
+            Some(days) if days.hold(&head.zone, at) => days.clone(),
+            _ => self.days.insert(Days::new(&head.zone, at)).clone(),
+        }
+    }
+
+    fn ask_of(&self, open: &OpenGroup, limit: u32) -> Ask {
+        Ask { group: open.key, limit, after: self.cursors.get(&open.key).copied() }
     }
 }
 
-fn intent(
-    zone: &crate::zone::Zone,
-    c: &Candidate,
-    max_call_s: u32,
-    open_until: Timestamp,
-    ready: &lines::Ready,
-) -> Intent {
+enum Next {
+    Place(Candidate, Opening, Ready),
+    /// Its own limits hold it back.
+    HeldByItself,
+    /// It waits for something that others want too.
+    HeldByLines,
+    /// None of its candidates is left.
+    Dry,
+}
+
+fn intent(batch: &BatchHead, c: &Candidate, opening: &Opening, ready: &Ready) -> Intent {
     Intent {
         call: c.call,
         batch: c.group.batch,
@@ -283,41 +393,12 @@ fn intent(
         trunk: ready.trunk,
         send_at: ready.send_at,
         send_by: ready.send_at.after(SLOT),
-        open_until,
-        max_call_s,
-        day: Day::of(zone, ready.send_at),
-        reserve: Spend::of(u64::from(max_call_s), 0),
-        price: 0,
-        attempts_24h: None,
-    }
-}
-
-/// When to look again at the latest, and why.
-struct Waits {
-    now: Timestamp,
-    soonest: Option<(Timestamp, Gate)>,
-}
-
-impl Waits {
-    fn new(now: Timestamp) -> Self {
-        Self { now, soonest: None }
-    }
-
-    /// [`Timestamp::MAX`]: something must change first (a call must end); whoever runs the turns is
-    /// woken by that, and looks again after a while in any case.
-    fn at(&mut self, at: Timestamp, gate: Gate) {
-        let wait = (at.max(self.now), gate);
-        self.soonest = Some(self.soonest.map_or(wait, |s| s.min(wait)));
-    }
-
-    fn note_full(&mut self, head: &Head, turn: &Turn) {
-        if workspace_room(head) <= turn.node_free.min(turn.turn_limit) {
-            self.at(Timestamp::MAX, Gate::WorkspaceConcurrency);
-        } else if turn.node_free < turn.turn_limit {
-            self.at(Timestamp::MAX, Gate::NodeCapacity);
-        } else {
-            self.at(turn.now, Gate::TurnLimit);
-        }
+        open_until: opening.until,
+        max_call_s: batch.settings.max_call_s,
+        day: ready.day,
+        reserve: ready.reserve,
+        price: ready.price,
+        attempts_24h: opening.attempts_24h,
     }
 }
 
@@ -329,14 +410,6 @@ fn weight(batch: &BatchHead) -> u64 {
     u64::from(batch.settings.weight.max(1))
 }
 
-fn batch_room(batch: &BatchHead) -> u32 {
-    batch.settings.concurrency.map_or(u32::MAX, |most| most.saturating_sub(batch.live))
-}
-
-fn workspace_room(head: &Head) -> u32 {
-    head.concurrency.map_or(u32::MAX, |most| most.saturating_sub(head.live))
-}
-
 fn room(head: &Head, turn: &Turn) -> u32 {
     workspace_room(head).min(turn.node_free).min(turn.turn_limit)
 }
@@ -346,9 +419,14 @@ fn fair_ask(room: u32, weight: u64, weights: u64) -> u32 {
     u32::try_from(share).unwrap_or(u32::MAX).max(ASK_MIN).min(room)
 }
 
+/// How far ahead the earliest slot of a turn is put.
+fn lead(turn: &Turn) -> Duration {
+    turn.lead.min(HORIZON - SLOT)
+}
+
 /// The earliest slot of a turn.
 fn earliest(turn: &Turn) -> Timestamp {
-    turn.now.after(turn.lead.min(HORIZON - SLOT))
+    turn.now.after(lead(turn))
 }
 
 /// The latest slot of a turn.

@@ -20,13 +20,13 @@ pub struct EngineConfig {
     pub supervise_ms: u64,
     /// Groups of waiting calls are read anew at least so often, in milliseconds.
     pub groups_ms: u64,
-    /// Calls whose batch was deleted are looked for so often, in milliseconds.
+    /// Calls that are no longer wanted are looked for so often, in milliseconds.
     pub recall_ms: u64,
-    /// Batches that are done are looked for so often, in milliseconds.
+    /// Batches that are done or over their time are looked for so often, in milliseconds.
     pub close_ms: u64,
     /// Attempts of processes that are gone are looked for so often, in milliseconds.
     pub resolve_ms: u64,
-    /// Old requests are forgotten so often, in milliseconds.
+    /// Old requests, and what limits no longer count, are forgotten so often, in milliseconds.
     pub prune_ms: u64,
 }
 

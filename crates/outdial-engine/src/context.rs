@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) capacity: Arc<Semaphore>,
     pub(crate) live: LiveCalls,
     pub(crate) signals: Signals,
+    /// Somebody hinted that anything changed; `recall` listens.
+    pub(crate) changed: Notify,
     /// What must be looked up or ended although no runner does; see `housekeeping`.
     pub(crate) loose_ends: Mutex<LooseEnds>,
     trunks: Mutex<BTreeMap<TrunkId, TrunkWatch>>,
@@ -82,6 +84,7 @@ impl Context {
             capacity: Arc::new(Semaphore::new(node_calls.min(Semaphore::MAX_PERMITS))),
             live: LiveCalls::default(),
             signals: Signals::default(),
+            changed: Notify::new(),
             loose_ends: Mutex::default(),
             trunks: Mutex::default(),
             clocks: Mutex::default(),

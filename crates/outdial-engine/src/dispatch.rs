@@ -10,7 +10,7 @@ use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
 use outdial_core::id::WorkspaceId;
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::Monotonic;
-use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, StoreError};
+use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
@@ -109,7 +109,7 @@ struct Turned {
 impl Desk {
     async fn turn(&mut self) -> Result<Turned, StoreError> {
         let asked = self.ctx.clock.monotonic();
-        let head = self.ctx.store.dispatch_head(self.workspace).await?;
+        let head = self.ctx.store.dispatch_head(self.workspace, None).await?;
         let read = self.ctx.clock.monotonic();
         let base = TimeBase::new(head.clock, asked, read);
         let later = Turned { placed: 0, look_again: read.after(PERIOD) };
@@ -132,10 +132,10 @@ impl Desk {
         let turn = self.now(&base);
         let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn);
         tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
-            candidates = candidates.len(), intents = plan.intents.len(),
+            candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
         let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
-        if plan.intents.is_empty() {
+        if plan.intents.is_empty() && plan.pauses.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
         self.commit(&head, base, plan, look_again).await
@@ -190,7 +190,7 @@ impl Desk {
         let age = self.groups_read.map_or(Duration::MAX, |at| now.since(at));
         let old = age >= Duration::from_millis(self.ctx.config.groups_ms);
         if old || (self.groups_changed && age >= GROUPS_GAP) {
-            self.groups = self.ctx.store.dispatch_groups(self.workspace).await?;
+            self.groups = self.ctx.store.dispatch_groups(self.workspace, None).await?;
             self.groups_read = Some(now);
             self.groups_changed = false;
             self.dispatcher.forget_cursors();
@@ -225,14 +225,17 @@ impl Desk {
             })
             .collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let result = ctx
-            .store
-            .attempt_commit_intents(self.workspace, head.version, intents, plan.slots)
-            .await;
+        let Plan { slots, pauses, .. } = plan;
+        let new = NewPlan { intents, slots, pauses: pauses.clone() };
+        let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         let now = ctx.clock.monotonic();
         self.latency = (self.latency * 7 + now.since(began)) / 8;
         match result {
             Ok(outcome) => {
+                for (batch, reason) in &pauses {
+                    tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
+                        "a batch is paused until it is started again");
+                }
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
                 if self.is_slow() {

@@ -9,7 +9,8 @@ use outdial_core::id::AttemptId;
 use outdial_core::outcome::{CallEnd, outcome_of};
 use outdial_core::retry::{RetryPolicy, next_step};
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{FinishResult, OpenAttempt, StoreError};
+use outdial_core::{brake, budget};
+use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
 
 use crate::context::Context;
 use crate::runner::Start;
@@ -102,7 +103,12 @@ async fn finish_open(
     let policy = RetryPolicy::of(&open.settings, open.batch_deleted);
     let random = ctx.entropy.next_u64();
     let next = next_step(&open.facts, &policy, &end.outcome, end.ended_at, random);
-    Ok(match ctx.store.attempt_finish(open.attempt, end, next, pause).await? {
+    let settle = Settle {
+        used: budget::used(&end, open.reserve, open.price),
+        pulse: brake::pulse_of(&end),
+        trunk_paused_until: pause,
+    };
+    Ok(match ctx.store.attempt_finish(open.attempt, end, next, settle).await? {
         FinishResult::Applied => Finished::Applied(next),
         FinishResult::AlreadyOver => Finished::WasOver,
     })

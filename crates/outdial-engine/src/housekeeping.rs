@@ -18,7 +18,9 @@ use crate::tasks::{Activity, keep_running};
 const RESOLVE: u32 = 500;
 /// Most batches that one activation closes.
 const CLOSE: u32 = 100;
-/// Most requests that one activation forgets.
+/// Most calls that one activation expires.
+const EXPIRE: u32 = 1_000;
+/// Most rows that one activation forgets.
 const PRUNE: u32 = 1_000;
 /// A commit whose answer was lost has taken effect by then, or never will.
 const DOUBT: Duration = Duration::from_secs(30);
@@ -32,31 +34,50 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             name: "resolve_orphans",
             period: ms(config.resolve_ms),
             limit: RESOLVE,
+            hinted: false,
             run: |ctx| Box::pin(resolve_orphans(ctx)),
         },
         Activity {
             name: "tie_loose_ends",
             period: ms(config.supervise_ms),
             limit: u32::MAX,
+            hinted: false,
             run: |ctx| Box::pin(tie_loose_ends(ctx)),
         },
         Activity {
             name: "recall",
             period: ms(config.recall_ms),
             limit: u32::MAX,
+            hinted: true,
             run: |ctx| Box::pin(recall(ctx)),
+        },
+        Activity {
+            name: "expire_batches",
+            period: ms(config.close_ms),
+            limit: EXPIRE,
+            hinted: false,
+            run: |ctx| Box::pin(expire_batches(ctx)),
         },
         Activity {
             name: "close_batches",
             period: ms(config.close_ms),
             limit: CLOSE,
+            hinted: false,
             run: |ctx| Box::pin(close_batches(ctx)),
         },
         Activity {
             name: "prune_requests",
             period: ms(config.prune_ms),
             limit: PRUNE,
+            hinted: false,
             run: |ctx| Box::pin(prune_requests(ctx)),
+        },
+        Activity {
+            name: "prune_limits",
+            period: ms(config.prune_ms),
+            limit: PRUNE,
+            hinted: false,
+            run: |ctx| Box::pin(prune_limits(ctx)),
         },
     ];
     let mut loops = JoinSet::new();
@@ -151,13 +172,22 @@ async fn committed_after_all(
     Ok(None)
 }
 
-/// Takes calls back whose batch was deleted.
+/// Takes calls back that are no longer wanted.
 async fn recall(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let mut recalled = 0;
     for attempt in ctx.store.live_list_recalled().await? {
         recalled += u32::from(ctx.live.recall(attempt));
     }
     Ok(recalled)
+}
+
+/// Finishes the calls of batches whose time is over.
+async fn expire_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    let expired = ctx.store.batch_expire_due(EXPIRE).await?;
+    if expired > 0 {
+        tracing::info!(expired, "calls of batches whose time is over");
+    }
+    Ok(expired)
 }
 
 /// Closes batches that are done.
@@ -172,4 +202,9 @@ async fn close_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
 /// Forgets requests that nobody may repeat any more.
 async fn prune_requests(ctx: Arc<Context>) -> Result<u32, StoreError> {
     ctx.store.request_prune(PRUNE).await
+}
+
+/// Forgets what limits no longer count.
+async fn prune_limits(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    ctx.store.limits_prune(PRUNE).await
 }

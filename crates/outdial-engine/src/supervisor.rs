@@ -36,6 +36,7 @@ pub(crate) async fn supervise(
                 Some(ended) = desks.tasks.join_next_with_id() => desks.ended(&ctx, ended),
                 () = wake.notified() => {
                     ctx.signals.nudge_all();
+                    ctx.changed.notify_one();
                     next = next.min(began.after(GAP));
                 }
                 () = ctx.clock.sleep_until(next) => break,

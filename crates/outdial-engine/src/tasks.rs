@@ -18,6 +18,9 @@ use crate::context::{Context, locked};
 /// What broke down is started again after this.
 pub(crate) const RESTART_AFTER: Duration = Duration::from_secs(1);
 
+/// Hints do not run anything more often than this.
+const HINT_GAP: Duration = Duration::from_millis(20);
+
 /// How one kind of background work is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
@@ -118,18 +121,29 @@ pub(crate) struct Activity {
     pub(crate) period: Duration,
     /// Having dealt with so many things it may have left some: it is run again at once.
     pub(crate) limit: u32,
+    /// A hint that anything changed runs it at once.
+    pub(crate) hinted: bool,
     pub(crate) run: fn(Arc<Context>) -> Run,
 }
 
 /// Runs an activity by its period, for ever.
 pub(crate) async fn keep_running(ctx: Arc<Context>, activity: Activity) {
-    let Activity { name, period, limit, run } = activity;
+    let Activity { name, period, limit, hinted, run } = activity;
     loop {
         let result = guarded(run(Arc::clone(&ctx))).await;
         let more = matches!(result, Ok(items) if items >= limit);
         note(&ctx, name, result);
-        if !more {
-            ctx.sleep(period).await;
+        if more {
+            continue;
+        }
+        let ended = ctx.clock.monotonic();
+        tokio::select! {
+            biased;
+            () = ctx.clock.sleep_until(ended.after(period)) => {}
+            () = async {
+                ctx.changed.notified().await;
+                ctx.clock.sleep_until(ended.after(HINT_GAP)).await;
+            }, if hinted => {}
         }
     }
 }

@@ -57,7 +57,7 @@ cases! {
     batch: create_checks_its_numbers states_and_versions list_and_search deleting_a_number
         without_numbers closing;
     ingest: new_calls updates_while_pending reopens_when_finished defers_while_live
-        deferred_and_blocked blocked_records do_not_call_stays auto_start lanes_of_chunks
+        deferred_and_blocked blocked_records auto_start lanes_of_chunks
         batch_gone;
     request: with_a_key without_a_key leases chunks_are_applied_once pruning
         pruning_is_bounded;

@@ -1,28 +1,46 @@
-//! The lines of one turn: which trunk and number still have a channel and a slot.
+//! The lines of one turn: which trunk and number still have a channel and a slot, and what keeps a
+//! batch from using them.
 
-use std::collections::BTreeMap;
-
-use super::{Gate, Head, Line, LineLimits};
+use super::gates::{Account, Days, Note, Purse};
+use super::{Gate, Head, Line, LineLimits, Wait, earliest, latest};
+use crate::budget::{Day, Spend};
 use crate::id::{PhoneId, TrunkId};
 use crate::pacing::Pace;
 use crate::time::Timestamp;
 
 /// The lines of a workspace, with what a plan has taken of them so far.
-pub(super) struct Lines {
-    numbers: BTreeMap<PhoneId, (TrunkId, Usage)>,
-    trunks: BTreeMap<TrunkId, Usage>,
+pub(super) struct Lines<'a> {
+    head: &'a Head,
+    /// As in the head.
+    numbers: Vec<NumberUse>,
+    trunks: Vec<Usage>,
+    days: Days,
     /// Bounds of a turn's slots.
     earliest: Timestamp,
     latest: Timestamp,
 }
 
 /// A channel and a slot that a call can have.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
     pub(super) number: PhoneId,
     pub(super) trunk: TrunkId,
     pub(super) send_at: Timestamp,
+    pub(super) day: Day,
+    pub(super) reserve: Spend,
+    pub(super) price: u64,
     /// Where the rotation goes on.
     pub(super) next_turn: usize,
+    /// Places of number, trunk and day in the tables of this turn.
+    at: (usize, usize, usize),
+}
+
+struct NumberUse {
+    trunk: Option<usize>,
+    usage: Usage,
+    /// Attempts of both days, and most of them.
+    placed: [u32; 2],
+    per_day: u32,
 }
 
 struct Usage {
@@ -31,23 +49,20 @@ struct Usage {
     pace: Option<Pace>,
     slots: Vec<Timestamp>,
     used: bool,
-    paused_until: Timestamp,
 }
 
 impl Usage {
     /// Slots behind `latest` were taken before the clock was set back; they say nothing any more.
-    fn new(
-        limits: &LineLimits,
-        live: u32,
-        (slots, latest): (&[Timestamp], Timestamp),
-        paused: Option<Timestamp>,
-    ) -> Self {
+    fn new(limits: &LineLimits, live: u32, slots: &[Timestamp], latest: Timestamp) -> Self {
+        let pace = limits.calls_per_second.map(Pace::new);
         Self {
             free: limits.channels.map_or(u32::MAX, |most| most.saturating_sub(live)),
-            pace: limits.calls_per_second.map(Pace::new),
-            slots: slots.iter().copied().filter(|s| *s <= latest).collect(),
+            pace,
+            slots: match pace {
+                Some(_) => slots.iter().copied().filter(|s| *s <= latest).collect(),
+                None => Vec::new(),
+            },
             used: false,
-            paused_until: paused.unwrap_or(Timestamp::EPOCH),
         }
     }
 
@@ -69,95 +84,177 @@ impl Usage {
     }
 }
 
-impl Lines {
-    pub(super) fn new(head: &Head, earliest: Timestamp, latest: Timestamp) -> Self {
-        let number = |n: &super::NumberHead| {
-            (n.id, (n.trunk, Usage::new(&n.limits, n.live, (&n.slots, latest), None)))
-        };
-        let trunk = |t: &super::TrunkHead| {
-            (t.id, Usage::new(&t.limits, t.live, (&t.slots, latest), t.paused_until))
-        };
-        Self {
-            numbers: head.numbers.iter().map(number).collect(),
-            trunks: head.trunks.iter().map(trunk).collect(),
-            earliest,
-            latest,
-        }
+impl<'a> Lines<'a> {
+    pub(super) fn new(head: &'a Head, days: Days, turn: &super::Turn) -> Self {
+        let (earliest, latest) = (earliest(turn), latest(turn));
+        let numbers = head.numbers.iter().map(|n| NumberUse {
+            trunk: head.trunks.binary_search_by_key(&n.trunk, |t| t.id).ok(),
+            usage: Usage::new(&n.limits, n.live, &n.slots, latest),
+            placed: match n.limits.calls_per_day {
+                Some(_) => days.both(&n.placed_by_day),
+                None => [0; 2],
+            },
+            per_day: n.limits.calls_per_day.unwrap_or(u32::MAX),
+        });
+        let trunks = head.trunks.iter().map(|t| Usage::new(&t.limits, t.live, &t.slots, latest));
+        Self { numbers: numbers.collect(), trunks: trunks.collect(), head, days, earliest, latest }
     }
 
-    /// How many calls could go out over these numbers in this turn, at most.
-    pub(super) fn room(&self, numbers: &[PhoneId]) -> u32 {
-        numbers.iter().fold(0, |sum: u32, id| {
-            let free = self.numbers.get(id).map_or(0, |(trunk, number)| {
-                let trunk = self.trunks.get(trunk).filter(|t| t.paused_until <= self.latest);
-                let fits = number.next(self.earliest) <= self.latest;
-                trunk.map_or(0, |t| t.room().min(number.room())) * u32::from(fits)
+    pub(super) fn days(&self) -> &Days {
+        &self.days
+    }
+
+    /// How many calls of a batch could go out in this turn, at most.
+    pub(super) fn room(&self, account: &Account<'_>) -> u32 {
+        account.batch.numbers.iter().fold(0, |sum: u32, id| {
+            let room = self.look(*id, account, &mut |_| {}).map_or(0, |ready| {
+                let (number, trunk, day) = ready.at;
+                let number = &self.numbers[number];
+                let today = number.per_day - number.placed[day];
+                self.trunks[trunk].room().min(number.usage.room()).min(today)
             });
-            sum.saturating_add(free)
+            sum.saturating_add(room)
         })
     }
 
-    /// A channel and the earliest slot of the next number, from `turn` on, that has both. Else:
-    /// until when the number that is ready soonest waits ([`Timestamp::MAX`]: until something
-    /// changes), and for what.
-    pub(super) fn ready(
-        &self,
-        numbers: &[PhoneId],
-        turn: usize,
-    ) -> Result<Ready, (Timestamp, Gate)> {
-        let mut soonest = (Timestamp::MAX, Gate::NoNumbers);
+    /// A channel and the earliest slot of the next of the batch's numbers, from `turn` on, that has
+    /// both. Else what the number waits for that is ready soonest.
+    pub(super) fn ready(&self, account: &Account<'_>, turn: usize) -> Result<Ready, Wait> {
+        let numbers = &account.batch.numbers;
+        let mut soonest: Option<Wait> = None;
         for step in 0..numbers.len() {
             let index = (turn + step) % numbers.len();
-            let wait = match self.slot_of(numbers[index]) {
-                Ok((trunk, send_at)) if send_at <= self.latest => {
-                    let next_turn = (index + 1) % numbers.len();
-                    return Ok(Ready { number: numbers[index], trunk, send_at, next_turn });
+            let mut last: Option<Wait> = None;
+            let mut note = |wait: Wait| {
+                if last.is_none_or(|l| wait.until > l.until) {
+                    last = Some(wait);
                 }
-                // Look again when that slot is near enough to be committed.
-                Ok((_, send_at)) => {
-                    (send_at.before(self.latest.since(self.earliest)), Gate::Pacing)
-                }
-                Err(wait) => wait,
             };
-            soonest = if step == 0 { wait } else { soonest.min(wait) };
+            if let Some(ready) = self.look(numbers[index], account, &mut note) {
+                return Ok(Ready { next_turn: (index + 1) % numbers.len(), ..ready });
+            }
+            if let Some(wait) = last.filter(|l| soonest.is_none_or(|s| l.until < s.until)) {
+                soonest = Some(wait);
+            }
         }
-        Err(soonest)
+        Err(soonest.unwrap_or(NO_NUMBERS))
+    }
+
+    /// Every gate at the batch's numbers, each with the soonest of its instants; none if one of the
+    /// numbers is ready.
+    pub(super) fn gates(&self, account: &Account<'_>, note: Note<'_>) -> bool {
+        let mut all: Vec<Wait> = Vec::new();
+        let mut gather = |wait: Wait| match all.iter_mut().find(|w| w.gate == wait.gate) {
+            Some(known) => known.until = known.until.min(wait.until),
+            None => all.push(wait),
+        };
+        let numbers = &account.batch.numbers;
+        if numbers.iter().any(|id| self.look(*id, account, &mut gather).is_some()) {
+            return true;
+        }
+        if numbers.is_empty() {
+            all.push(NO_NUMBERS);
+        }
+        all.into_iter().for_each(note);
+        false
+    }
+
+    /// What keeps one of the batch's numbers from taking a call of it; every gate is told of.
+    pub(super) fn look(&self, id: PhoneId, account: &Account<'_>, note: Note<'_>) -> Option<Ready> {
+        let Some((number_at, trunk_at, price)) = self.usable(id, account) else {
+            note(self.unusable(id));
+            return None;
+        };
+        let (number, trunk) = (&self.numbers[number_at], &self.trunks[trunk_at]);
+        let mut open = true;
+        let mut closed = |gate, until| {
+            open = false;
+            note(Wait { gate, until });
+        };
+        if trunk.free == 0 || number.usage.free == 0 {
+            closed(Gate::Channels, Timestamp::MAX);
+        }
+        if let Some(until) = self.head.trunks[trunk_at].paused_until
+            && until > self.earliest
+        {
+            closed(Gate::TrunkPaused, until);
+        }
+        let send_at = trunk.next(self.earliest).max(number.usage.next(self.earliest));
+        if send_at > self.latest {
+            closed(Gate::Pacing, send_at);
+        }
+        // Of a slot that is too far away nothing is said about its day: it is looked at again.
+        let day = self.days.index(send_at.min(self.latest));
+        if number.placed[day] >= number.per_day {
+            closed(Gate::CallsPerDay, self.days.end(day));
+        }
+        let reserve = Spend::of(u64::from(account.batch.settings.max_call_s), price);
+        match account.purse(reserve, day, &self.days) {
+            Purse::Fits => {}
+            Purse::Until(until) => closed(Gate::Budget, until),
+            Purse::Empty => closed(Gate::Budget, Timestamp::MAX),
+        }
+        open.then(|| Ready {
+            number: id,
+            trunk: self.head.trunks[trunk_at].id,
+            send_at,
+            day: self.days.day(day),
+            reserve,
+            price,
+            next_turn: 0,
+            at: (number_at, trunk_at, day),
+        })
     }
 
     /// Takes what `ready` found.
-    pub(super) fn book(&mut self, ready: &Ready) {
-        if let Some((_, number)) = self.numbers.get_mut(&ready.number) {
-            number.take(ready.send_at);
-        }
-        if let Some(trunk) = self.trunks.get_mut(&ready.trunk) {
-            trunk.take(ready.send_at);
-        }
+    pub(super) fn book(&mut self, ready: &Ready, account: &mut Account<'_>) {
+        let (number, trunk, day) = ready.at;
+        self.numbers[number].usage.take(ready.send_at);
+        self.numbers[number].placed[day] = self.numbers[number].placed[day].saturating_add(1);
+        self.trunks[trunk].take(ready.send_at);
+        account.take(ready.reserve, day);
+    }
+
+    /// None of the batch's numbers can ever take a call within its budget, and one could but for
+    /// that.
+    pub(super) fn all_beyond_budget(&self, account: &Account<'_>) -> bool {
+        let day = self.days.index(self.earliest);
+        let mut usable = account.batch.numbers.iter().filter_map(|id| self.usable(*id, account));
+        let empty = |(_, _, price): (usize, usize, u64)| {
+            let reserve = Spend::of(u64::from(account.batch.settings.max_call_s), price);
+            account.purse(reserve, day, &self.days) == Purse::Empty
+        };
+        usable.next().is_some_and(empty) && usable.all(empty)
     }
 
     /// The slots of each paced line that was used, those that no longer matter left out.
     pub(super) fn used_slots(&self, now: Timestamp) -> Vec<(Line, Vec<Timestamp>)> {
-        let mut used = Vec::new();
-        let trunks = self.trunks.iter().map(|(id, u)| (Line::Trunk(*id), u));
-        let numbers = self.numbers.iter().map(|(id, (_, u))| (Line::Number(*id), u));
-        for (line, usage) in trunks.chain(numbers).filter(|(_, u)| u.used) {
-            if let Some(pace) = usage.pace {
-                used.push((line, pace.still_matter(&usage.slots, now)));
-            }
-        }
-        used
+        let heads = self.head.trunks.iter().map(|t| Line::Trunk(t.id));
+        let trunks = heads.zip(&self.trunks);
+        let heads = self.head.numbers.iter().map(|n| Line::Number(n.id));
+        let numbers = heads.zip(self.numbers.iter().map(|n| &n.usage));
+        let used = trunks.chain(numbers).filter(|(_, usage)| usage.used);
+        used.filter_map(|(line, u)| Some((line, u.pace?.still_matter(&u.slots, now)))).collect()
     }
 
-    /// The trunk of a number and its earliest slot; or what it waits for.
-    fn slot_of(&self, id: PhoneId) -> Result<(TrunkId, Timestamp), (Timestamp, Gate)> {
-        let none = (Timestamp::MAX, Gate::NoNumbers);
-        let (trunk_id, number) = self.numbers.get(&id).ok_or(none)?;
-        let trunk = self.trunks.get(trunk_id).ok_or(none)?;
-        if trunk.free == 0 || number.free == 0 {
-            return Err((Timestamp::MAX, Gate::Channels));
+    /// Places of the number and its trunk, and its price; none: no call can go out over it.
+    fn usable(&self, id: PhoneId, account: &Account<'_>) -> Option<(usize, usize, u64)> {
+        let number = self.head.numbers.binary_search_by_key(&id, |n| n.id).ok()?;
+        let price = match self.head.numbers[number].price {
+            Some(price) => price,
+            None if account.counts_money() => return None,
+            None => 0,
+        };
+        Some((number, self.numbers[number].trunk?, price))
+    }
+
+    fn unusable(&self, id: PhoneId) -> Wait {
+        let number = self.head.numbers.binary_search_by_key(&id, |n| n.id).ok();
+        match number.and_then(|at| self.numbers[at].trunk) {
+            Some(_) => Wait { gate: Gate::NoPrice, until: Timestamp::MAX },
+            None => NO_NUMBERS,
         }
-        if trunk.paused_until > self.earliest {
-            return Err((trunk.paused_until, Gate::TrunkPaused));
-        }
-        Ok((*trunk_id, trunk.next(self.earliest).max(number.next(self.earliest))))
     }
 }
+
+const NO_NUMBERS: Wait = Wait { gate: Gate::NoNumbers, until: Timestamp::MAX };

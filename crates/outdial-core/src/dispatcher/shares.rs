@@ -1,94 +1,147 @@
 //! Fair shares: which batch goes next, and which of its candidates.
+//!
+//! Batches share by calls *started*, not by calls they have: under a limit of calls per second a
+//! batch whose calls fail at once always has the fewest, and would take everything. It is
+//! start-time fair queueing: every batch has a virtual time that each start moves on by the inverse
+//! of its weight, and the earliest goes next.
+//!
+//! Among batches that always have something to place, each gets in any run of starts its weighted
+//! share but for at most 1 + n·w/W calls (n batches, its weight w, W that of all).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Candidate, GroupKey, Head, OpenGroup, batch, batch_room, weight};
-use crate::id::{BatchId, PhoneId};
-use crate::time::Timestamp;
+use super::gates::Opening;
+use super::{Candidate, Scene};
+use crate::id::BatchId;
 
-/// A batch's place in the order of fairness: calls it has, by its weight.
-#[derive(PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) of: u64,
-    pub(super) weight: u64,
-    pub(super) id: BatchId,
+/// What one start moves the virtual time of a batch of weight 1.
+const STEP: u128 = 1 << 64;
+/// A batch that could not take its share (its candidates were not read in time, or only lines that
+/// it cannot use were free) may catch up so many calls, and no more: what it could not use it has
+/// not saved up against the others.
+const CATCH_UP: u128 = 16;
+
+/// What is remembered of one batch between turns.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Whose turn it is among its numbers.
+    pub(super) rotation: usize,
+    /// The last one out was a first try, so a retry's turn has come: they get up to half.
+    retry_turn: bool,
+    /// Its virtual time.
+    time: u128,
+    /// It had something to place that only the others, or the lines, kept waiting.
+    contends: bool,
 }
 
-impl Ord for Share {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let (a, b) = (self.of * other.weight, other.of * self.weight);
-        a.cmp(&b).then_with(|| self.id.cmp(&other.id))
+/// The virtual time of a workspace, and what is remembered of its batches.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    now: u128,
+    batches: BTreeMap<BatchId, Memory>,
+}
+
+impl Shares {
+    /// The virtual time at which a batch stands in line. One that comes anew, or back from having
+    /// had nothing to place, begins now: it is owed nothing, and owes nothing.
+    pub(super) fn enter(&mut self, id: BatchId, weight: u64) -> u128 {
+        let now = self.now;
+        let memory = self.of(id);
+        let owed = if memory.contends { CATCH_UP * step(weight) } else { 0 };
+        memory.time = memory.time.max(now.saturating_sub(owed));
+        memory.time
+    }
+
+    /// A call of the batch that stood in line at `time` goes out, and whether it was a retry; where
+    /// it stands then.
+    pub(super) fn start(&mut self, id: BatchId, weight: u64, time: u128, retry: bool) -> u128 {
+        self.now = self.now.max(time);
+        let memory = self.of(id);
+        memory.time = time + step(weight);
+        memory.retry_turn = !retry;
+        memory.time
+    }
+
+    pub(super) fn of(&mut self, id: BatchId) -> &mut Memory {
+        self.batches.entry(id).or_default()
+    }
+
+    /// `contenders` still had something to place when the turn ended, and only the others, or the
+    /// lines, kept them waiting. What is not to be kept is forgotten.
+    pub(super) fn end_turn(
+        &mut self,
+        contenders: &BTreeSet<BatchId>,
+        keep: impl Fn(BatchId) -> bool,
+    ) {
+        self.batches.retain(|id, memory| {
+            memory.contends = contenders.contains(id);
+            keep(*id)
+        });
     }
 }
-impl PartialOrd for Share {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
+
+fn step(weight: u64) -> u128 {
+    STEP / u128::from(weight.max(1))
 }
 
 /// The candidates of one batch in the order in which they go out.
-pub(super) struct Queue<'a> {
-    first: VecDeque<(Candidate, Timestamp)>,
-    retries: VecDeque<(Candidate, Timestamp)>,
-    /// The last one out was a first try, so a retry's turn has come: they get up to half.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    first: VecDeque<(Candidate, Opening)>,
+    retries: VecDeque<(Candidate, Opening)>,
     retry_turn: bool,
-    pub(super) numbers: &'a [PhoneId],
-    pub(super) live: u32,
-    pub(super) room: u32,
-    pub(super) weight: u64,
-    pub(super) max_call_s: u32,
 }
 
-impl Queue<'_> {
-    fn takes_retry(&self) -> bool {
-        !self.retries.is_empty() && (self.retry_turn || self.first.is_empty())
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.retries.is_empty()
     }
 
-    /// The next one, and when its hours end.
-    pub(super) fn peek(&self) -> Option<(Candidate, Timestamp)> {
-        let from = if self.takes_retry() { &self.retries } else { &self.first };
-        from.front().copied()
+    /// The next one.
+    pub(super) fn peek(&self) -> Option<&(Candidate, Opening)> {
+        if self.takes_retry() { self.retries.front() } else { self.first.front() }
     }
 
     /// Takes the next one.
     pub(super) fn pop(&mut self) {
-        self.room -= 1;
         self.retry_turn = match self.takes_retry() {
             true => self.retries.pop_front().is_none(),
             false => self.first.pop_front().is_some(),
         };
     }
+
+    fn takes_retry(&self) -> bool {
+        !self.retries.is_empty() && (self.retry_turn || self.first.is_empty())
+    }
 }
 
-/// The candidates of each batch that has groups open.
-pub(super) fn queues<'a>(
-    head: &'a Head,
-    open: &BTreeMap<BatchId, Vec<OpenGroup<'_>>>,
+/// Puts the candidates of each batch in order: the groups as they stand in the scene, the class
+/// that closes first before the others.
+pub(super) fn queues(
+    scene: &Scene<'_>,
     candidates: &[Candidate],
-) -> BTreeMap<BatchId, Queue<'a>> {
-    let mut by_group: BTreeMap<GroupKey, Vec<Candidate>> = BTreeMap::new();
-    for c in candidates {
-        by_group.entry(c.group).or_default().push(*c);
-    }
-    let mut queues = BTreeMap::new();
-    for (id, groups) in open {
-        let Some(batch) = batch(head, *id) else { continue };
-        let mut queue = Queue {
-            first: VecDeque::new(),
-            retries: VecDeque::new(),
-            retry_turn: false,
-            numbers: &batch.numbers,
-            live: batch.live,
-            room: batch_room(batch),
-            weight: weight(batch),
-            max_call_s: batch.settings.max_call_s,
-        };
-        for open in groups {
-            let into = if open.group.key.is_retry { &mut queue.retries } else { &mut queue.first };
-            let found = by_group.remove(&open.group.key).unwrap_or_default();
-            into.extend(found.into_iter().map(|c| (c, open.open_until)));
-        }
-        queues.insert(*id, queue);
+    shares: &mut Shares,
+) -> BTreeMap<BatchId, Queue> {
+    let mut places = BTreeMap::new();
+    let groups = scene.batches.values().flat_map(|b| &b.open);
+    let openings: Vec<Opening> = groups
+        .enumerate()
+        .map(|(place, open)| {
+            places.insert(open.key, place);
+            open.opening
+        })
+        .collect();
+    let mut order: Vec<(usize, &Candidate)> =
+        candidates.iter().filter_map(|c| Some((*places.get(&c.group)?, c))).collect();
+    order.sort_by_key(|(place, _)| *place);
+    let mut queues: BTreeMap<BatchId, Queue> = BTreeMap::new();
+    for (place, candidate) in order {
+        let queue = queues.entry(candidate.group.batch).or_insert_with_key(|id| Queue {
+            retry_turn: shares.of(*id).retry_turn,
+            ..Queue::default()
+        });
+        let into = if candidate.group.is_retry { &mut queue.retries } else { &mut queue.first };
+        into.push_back((*candidate, openings[place]));
     }
     queues
 }

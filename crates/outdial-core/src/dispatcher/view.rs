@@ -284,7 +284,7 @@ impl Gate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotBefore => "not_before",
-            Self::Hours => "calling_hours",
+            Self::Hours => "outside_calling_hours",
             Self::Pacing => "calls_per_second",
             Self::Channels => "channels",
             Self::TrunkPaused => "trunk_paused",

@@ -161,8 +161,10 @@ async fn everything_away_for_a_while() {
         "attempt_finish",
         "attempt_list_orphaned",
         "live_list_recalled",
+        "batch_expire_due",
         "batch_close_due",
         "request_prune",
+        "limits_prune",
     ];
     for operation in all {
         world.store.fail(operation, Fault::Unavailable, u32::MAX);
@@ -175,7 +177,7 @@ async fn everything_away_for_a_while() {
     world.sleep(secs(60)).await;
     let healed = engine.board.list();
     let well = healed.iter().all(|t| matches!(t.last_result, TaskResult::Done { .. }));
-    assert!(well && healed.len() >= 7, "{healed:#?}");
+    assert!(well && healed.len() >= 9, "{healed:#?}");
     engine.stop().await;
     assert_eq!(world.carrier.count(), 40);
 }

@@ -8,19 +8,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
-use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
-use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
-    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
-    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
-    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
+    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
+    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
+    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_store::SqliteInline;
 
@@ -138,6 +139,9 @@ forward! {
     batch_start(ws: WorkspaceId, id: BatchId, start: BatchStart) -> BatchRecord, BatchStartError;
     batch_stop(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
     batch_delete(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
+    batch_update(ws: WorkspaceId, id: BatchId, patch: BatchPatch)
+        -> BatchRecord, BatchUpdateError;
+    batch_expire_due(limit: u32) -> u32, StoreError;
     batch_close_due(limit: u32) -> Vec<BatchId>, StoreError;
     request_lookup(r: &RequestBegin) -> RequestLookup, StoreError;
     request_begin(r: &RequestBegin) -> RequestLookup, StoreError;
@@ -148,17 +152,22 @@ forward! {
     call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
     call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
     dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-    dispatch_head(ws: WorkspaceId) -> Head, StoreError;
-    dispatch_groups(ws: WorkspaceId) -> Vec<Group>, StoreError;
+    call_cancel(ws: WorkspaceId, id: CallId) -> Option<CallCanceled>, StoreError;
+    dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
+    dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
+    dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
+    dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
+    dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
+    dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
     dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
-    attempt_commit_intents(
-        ws: WorkspaceId, version: u64, intents: Vec<NewIntent>, slots: Vec<(Line, Vec<Timestamp>)>
-    ) -> CommitOutcome, CommitError;
+    attempt_commit_intents(ws: WorkspaceId, version: u64, plan: NewPlan)
+        -> CommitOutcome, CommitError;
     attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
     attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
     attempt_finish(
-        attempt: AttemptId, end: AttemptEnd, next: CallNext, paused_until: Option<Timestamp>
+        attempt: AttemptId, end: AttemptEnd, next: CallNext, settle: Settle
     ) -> FinishResult, StoreError;
     attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
     live_list_recalled() -> Vec<AttemptId>, StoreError;
+    limits_prune(limit: u32) -> u32, StoreError;
 }

@@ -123,10 +123,13 @@ pub(super) async fn phones(f: &dyn Factory) {
         agent: Some(Some(w.agent)),
         calls_per_second: Some(Some(0.5)),
         channels: Some(Some(3)),
+        calls_per_day: Some(Some(40)),
+        price: Some(Some(12_000)),
     };
     let changed = w.store.phone_update(w.ws, second.id, patch.clone()).await.unwrap();
     assert_eq!((changed.agent, changed.limits.channels), (Some(w.agent), Some(3)));
     assert_eq!(changed.limits.calls_per_second, Some(0.5));
+    assert_eq!((changed.limits.calls_per_day, changed.price), (Some(40), Some(12_000)));
     assert_eq!(w.store.phone_list(w.ws).await.unwrap()[1], changed);
     assert_eq!(w.version().await, before + 1);
     let same = w.store.phone_update(w.ws, second.id, PhonePatch::default()).await.unwrap();

@@ -7,7 +7,7 @@ use outdial_core::batch::{BatchSettings, BatchTotals};
 use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
-use outdial_ports::store::{BatchStart, CommitError, DropReason, FinishResult};
+use outdial_ports::store::{BatchStart, CommitError, DropReason, FinishResult, NewPlan, Settle};
 
 use super::Factory;
 use super::world::{World, completed, no_answer, workspace};
@@ -64,8 +64,9 @@ pub(super) async fn versions_are_the_gate(f: &dyn Factory) {
     assert_eq!(w.commit(intents.clone()).await.dropped.len(), 1);
     w.store.batch_start(w.ws, batch, BatchStart::default()).await.unwrap();
     // Nor does another workspace place this one's calls.
-    let theirs = w.store.dispatch_head(other).await.unwrap().version;
-    let out = w.store.attempt_commit_intents(other, theirs, intents.clone(), vec![]).await.unwrap();
+    let theirs = w.store.dispatch_head(other, None).await.unwrap().version;
+    let plan = NewPlan { intents: intents.clone(), ..NewPlan::default() };
+    let out = w.store.attempt_commit_intents(other, theirs, plan).await.unwrap();
     assert_eq!((out.committed.len(), out.dropped.len()), (0, 1));
     // A call that was re-opened meanwhile is not the one that the plan saw.
     let live = w.commit(intents.clone()).await.committed;
@@ -103,7 +104,7 @@ pub(super) async fn one_live_call_per_number(f: &dyn Factory) {
 
     // Another workspace has its own numbers.
     let other = workspace(&*w.store, "other", 2).await.workspace;
-    assert_eq!(w.store.dispatch_head(other).await.unwrap().live, 0);
+    assert_eq!(w.store.dispatch_head(other, None).await.unwrap().live, 0);
 }
 
 pub(super) async fn progress_only_goes_forward(f: &dyn Factory) {
@@ -183,7 +184,7 @@ pub(super) async fn finishing_counts(f: &dyn Factory) {
     end.sip_status = Some(480);
     end.sent_at = Some(w.now());
     let next = CallNext::Finished(Disposition::NoAnswer);
-    w.store.attempt_finish(live[0].attempt, end, next, None).await.unwrap();
+    w.store.attempt_finish(live[0].attempt, end, next, Settle::default()).await.unwrap();
     let totals = w.totals(batch).await;
     assert_eq!((totals.finished, totals.picked, totals.completed), (1, 1, 0));
     let call = w.call(id).await;
@@ -198,7 +199,7 @@ pub(super) async fn finishing_counts(f: &dyn Factory) {
     assert_eq!((log.sip_status, log.charged), (Some(480), true));
     assert_eq!((log.sent_at, log.ended_at), (Some(w.now()), Some(w.now())));
     assert!(!call.attempts[1].charged);
-    assert_eq!(w.store.dispatch_head(w.ws).await.unwrap().live, 0);
+    assert_eq!(w.store.dispatch_head(w.ws, None).await.unwrap().live, 0);
 }
 
 pub(super) async fn finishing_twice(f: &dyn Factory) {
@@ -212,17 +213,25 @@ pub(super) async fn finishing_twice(f: &dyn Factory) {
     // The late result of the first must not touch the second, nor release its number.
     let end = w.end(AttemptState::Ended, completed());
     let next = CallNext::Finished(Disposition::Completed);
-    let late = w.store.attempt_finish(first[0].attempt, end.clone(), next, None).await.unwrap();
+    let late = w
+        .store
+        .attempt_finish(first[0].attempt, end.clone(), next, Settle::default())
+        .await
+        .unwrap();
     assert_eq!(late, FinishResult::AlreadyOver);
     assert_eq!(w.call(id).await.state, CallState::Live);
-    assert_eq!(w.store.dispatch_head(w.ws).await.unwrap().live, 1);
+    assert_eq!(w.store.dispatch_head(w.ws, None).await.unwrap().live, 1);
     w.complete(&second[0]).await;
     let totals = w.totals(batch).await;
-    let again = w.store.attempt_finish(second[0].attempt, end.clone(), next, None).await.unwrap();
+    let again = w
+        .store
+        .attempt_finish(second[0].attempt, end.clone(), next, Settle::default())
+        .await
+        .unwrap();
     assert_eq!(again, FinishResult::AlreadyOver);
     assert_eq!(w.totals(batch).await, totals);
     let nobody = AttemptId::from_parts(1, 1);
-    assert!(w.store.attempt_finish(nobody, end, next, None).await.is_err());
+    assert!(w.store.attempt_finish(nobody, end, next, Settle::default()).await.is_err());
 }
 
 pub(super) async fn not_sent_counts_nothing(f: &dyn Factory) {
@@ -240,7 +249,7 @@ pub(super) async fn not_sent_counts_nothing(f: &dyn Factory) {
     };
     let end = w.end(AttemptState::NotSent, outcome);
     let next = CallNext::Pending { not_before: w.now(), reason: WaitReason::Due, is_retry: false };
-    w.store.attempt_finish(live[0].attempt, end, next, None).await.unwrap();
+    w.store.attempt_finish(live[0].attempt, end, next, Settle::default()).await.unwrap();
     let call = w.call(id).await;
     assert_eq!(call.facts, CallFacts { round: 1, charged: 0, uncharged: 0, attempts: 1 });
     assert_eq!(call.attempts[0].state, AttemptState::NotSent);
@@ -250,7 +259,7 @@ pub(super) async fn not_sent_counts_nothing(f: &dyn Factory) {
     let unknown = Outcome { disposition: Disposition::Unknown, charged: true, ..outcome };
     let end = w.end(AttemptState::Unknown, unknown);
     let done = CallNext::Finished(Disposition::Unknown);
-    w.store.attempt_finish(next[0].attempt, end, done, None).await.unwrap();
+    w.store.attempt_finish(next[0].attempt, end, done, Settle::default()).await.unwrap();
     let call = w.call(id).await;
     assert_eq!((call.facts.charged, call.facts.uncharged), (1, 0));
     assert_eq!(call.attempts[1].state, AttemptState::Unknown);
@@ -275,9 +284,9 @@ pub(super) async fn recalled_when_deleted(f: &dyn Factory) {
     let end = w.end(AttemptState::Ended, no_answer());
     let next = CallNext::Pending { not_before: w.now(), reason: WaitReason::Due, is_retry: true };
     for attempt in recalled {
-        w.store.attempt_finish(attempt, end.clone(), next, None).await.unwrap();
+        w.store.attempt_finish(attempt, end.clone(), next, Settle::default()).await.unwrap();
     }
     assert!(w.store.live_list_recalled().await.unwrap().is_empty());
     assert!(w.due().await.is_empty());
-    assert_eq!(w.store.dispatch_head(w.ws).await.unwrap().live, 1);
+    assert_eq!(w.store.dispatch_head(w.ws, None).await.unwrap().live, 1);
 }

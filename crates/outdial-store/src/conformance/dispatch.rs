@@ -5,7 +5,7 @@ use std::time::Duration;
 use outdial_core::batch::BatchSettings;
 use outdial_core::dispatcher::{Ask, Line};
 use outdial_core::phone::PhoneNumber;
-use outdial_ports::store::{BatchStart, ChunkAdd, ChunkLane, PhonePatch};
+use outdial_ports::store::{BatchStart, ChunkAdd, ChunkLane, NewPlan, PhonePatch, Settle};
 
 use super::Factory;
 use super::world::{BERLIN, NEW_YORK, World, completed, no_answer, phone, record, record_with};
@@ -23,7 +23,7 @@ pub(super) async fn head(f: &dyn Factory) {
     w.store.call_add_chunk(chunk).await.unwrap();
     w.dial_all().await;
 
-    let head = w.store.dispatch_head(w.ws).await.unwrap();
+    let head = w.store.dispatch_head(w.ws, None).await.unwrap();
     assert_eq!((head.workspace, head.clock, head.concurrency), (w.ws, w.now(), Some(7)));
     assert_eq!(head.live, 2);
     assert_eq!(head.batches.len(), 1, "only active ones: {idle} is not");
@@ -126,8 +126,9 @@ pub(super) async fn slots_and_pauses(f: &dyn Factory) {
         |n: u64| (0..n).map(|i| w.now().after(Duration::from_millis(i))).collect::<Vec<_>>();
     let set = async |lines: Vec<_>| {
         let version = w.version().await;
-        w.store.attempt_commit_intents(w.ws, version, Vec::new(), lines).await.unwrap();
-        w.store.dispatch_head(w.ws).await.unwrap()
+        let plan = NewPlan { slots: lines, ..NewPlan::default() };
+        w.store.attempt_commit_intents(w.ws, version, plan).await.unwrap();
+        w.store.dispatch_head(w.ws, None).await.unwrap()
     };
     let (trunk, number) = (Line::Trunk(w.trunk), Line::Number(w.phone));
     let head = set(vec![(trunk, slots(3)), (number, slots(1))]).await;
@@ -145,10 +146,11 @@ pub(super) async fn slots_and_pauses(f: &dyn Factory) {
     let pause = async |seconds: u64, c: &outdial_ports::store::Committed| {
         let end = w.end(outdial_core::attempt::AttemptState::Ended, completed());
         let until = w.now().after(Duration::from_secs(seconds));
+        let settle = Settle { trunk_paused_until: Some(until), ..Settle::default() };
         let before = w.version().await;
-        w.store.attempt_finish(c.attempt, end, again, Some(until)).await.unwrap();
+        w.store.attempt_finish(c.attempt, end, again, settle).await.unwrap();
         assert_eq!(w.version().await, before + 1);
-        w.store.dispatch_head(w.ws).await.unwrap().trunks[0].paused_until
+        w.store.dispatch_head(w.ws, None).await.unwrap().trunks[0].paused_until
     };
     let later = Some(w.now().after(Duration::from_secs(9)));
     assert_eq!(pause(9, &live[0]).await, later);

@@ -169,21 +169,6 @@ pub(super) async fn blocked_records(f: &dyn Factory) {
     assert_eq!(w.call(stored.calls[0]).await.disposition, Some(Disposition::Skipped));
 }
 
-pub(super) async fn do_not_call_stays(f: &dyn Factory) {
-    let w = World::new(f).await;
-    let batch = w.batch().await;
-    let listed =
-        ChunkRecord { blocked: Some((Disposition::Skipped, "do_not_call")), ..record(49_301) };
-    let id = w.add(batch, vec![listed]).await.calls[0];
-    let again = w.add(batch, vec![record_with(49_301, r#"{"a":1}"#, BERLIN)]).await;
-    assert_eq!((again.calls.as_slice(), again.updated), (&[id][..], 1));
-    let call = w.call(id).await;
-    assert_eq!((call.state, call.facts.round), (CallState::Finished, 1));
-    assert_eq!(call.disposition_reason.as_deref(), Some("do_not_call"));
-    assert_eq!(call.fields, r#"{"a":1}"#);
-    assert!(w.due().await.is_empty());
-}
-
 pub(super) async fn auto_start(f: &dyn Factory) {
     let w = World::new(f).await;
     let batch = w.batch().await;

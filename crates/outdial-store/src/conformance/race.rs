@@ -32,7 +32,7 @@ pub(super) async fn claimers_at_once(f: &dyn Factory) {
     assert_eq!(distinct.len(), 200);
     let (ta, tb) = (w.totals(a).await, w.totals(b).await);
     assert_eq!((ta.live + tb.live, ta.pending + tb.pending), (200, 50));
-    assert_eq!(w.store.dispatch_head(w.ws).await.unwrap().live, 200);
+    assert_eq!(w.store.dispatch_head(w.ws, None).await.unwrap().live, 200);
 }
 
 async fn claim(w: Arc<World>) -> (Vec<u64>, usize) {

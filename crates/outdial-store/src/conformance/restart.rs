@@ -3,7 +3,7 @@
 use outdial_core::attempt::{AttemptProgress, AttemptState};
 use outdial_core::call::CallNext;
 use outdial_core::outcome::Disposition;
-use outdial_ports::store::{FinishResult, RequestBegin, RequestLookup};
+use outdial_ports::store::{FinishResult, RequestBegin, RequestLookup, Settle};
 
 use super::Factory;
 use super::world::{World, bytes, completed, record};
@@ -38,16 +38,17 @@ pub(super) async fn orphans_and_leases(f: &dyn Factory) {
     // The old process is not as dead as it seems: whoever ends the attempt first, ends it.
     let end = w.end(AttemptState::Ended, completed());
     let next = CallNext::Finished(Disposition::Completed);
-    let first = old.attempt_finish(ids[0], end.clone(), next, None).await.unwrap();
+    let first = old.attempt_finish(ids[0], end.clone(), next, Settle::default()).await.unwrap();
     assert_eq!(first, FinishResult::Applied);
     let unknown = w.end(AttemptState::Unknown, completed());
     let done = CallNext::Finished(Disposition::Unknown);
-    let second = w.store.attempt_finish(ids[0], unknown.clone(), done, None).await.unwrap();
+    let second =
+        w.store.attempt_finish(ids[0], unknown.clone(), done, Settle::default()).await.unwrap();
     assert_eq!(second, FinishResult::AlreadyOver);
-    w.store.attempt_finish(ids[1], unknown, done, None).await.unwrap();
+    w.store.attempt_finish(ids[1], unknown, done, Settle::default()).await.unwrap();
     assert!(w.store.attempt_list_orphaned(10).await.unwrap().is_empty());
     assert_eq!(w.totals(batch).await.finished, 3);
-    assert_eq!(w.store.dispatch_head(w.ws).await.unwrap().live, 0);
+    assert_eq!(w.store.dispatch_head(w.ws, None).await.unwrap().live, 0);
 }
 
 pub(super) async fn acknowledged_is_there(f: &dyn Factory) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::{BatchSettings, BatchTotals};
+use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallNext, WaitReason};
 use outdial_core::dispatcher::{Ask, Candidate, Group, Intent};
 use outdial_core::id::{AgentId, BatchId, CallId, PhoneId, RequestId, TrunkId, WorkspaceId};
@@ -15,16 +16,21 @@ use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_core::variables::{Variable, VariableType};
+use outdial_core::zone::Zone;
 use outdial_ports::store::{
     AgentSpec, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord, CommitError,
     CommitOutcome, Committed, FinishResult, Integration, NewBatch, NewIntent, NewKey, NewPhone,
-    NewWorkspace, PhoneRecord, RequestBegin, RequestLookup, Scope, StoredChunk, WorkspaceCreated,
+    NewPlan, NewWorkspace, PhoneRecord, RequestBegin, RequestLookup, Scope, Settle, StoredChunk,
+    WorkspaceCreated,
 };
 use outdial_ports::{Clock, Store};
 
 use super::{Database, Factory, TestClock};
 
 pub(super) const BERLIN: &str = "Europe/Berlin";
+/// What a minute costs, and what an intent of a world reserves: 600 s of it.
+pub(super) const PRICE: u64 = 30_000;
+pub(super) const RESERVE: Spend = Spend { seconds: 600, micros: 300_000 };
 pub(super) const NEW_YORK: &str = "America/New_York";
 
 pub(super) struct World {
@@ -137,7 +143,7 @@ impl World {
     }
 
     pub(super) async fn groups(&self) -> Vec<Group> {
-        self.store.dispatch_groups(self.ws).await.unwrap()
+        self.store.dispatch_groups(self.ws, None).await.unwrap()
     }
 
     /// Every call of the workspace that is due.
@@ -163,12 +169,21 @@ impl World {
             send_by: self.now().after(Duration::from_millis(100)),
             open_until: Timestamp::MAX,
             max_call_s: 600,
+            day: self.today(),
+            reserve: RESERVE,
+            price: PRICE,
+            attempts_24h: None,
         };
         NewIntent { intent, token: bytes(self.next()) }
     }
 
+    /// The day of the clock, in the workspace's zone.
+    pub(super) fn today(&self) -> Day {
+        Day::of(&Zone::utc(), self.now())
+    }
+
     pub(super) async fn version(&self) -> u64 {
-        self.store.dispatch_head(self.ws).await.unwrap().version
+        self.store.dispatch_head(self.ws, None).await.unwrap().version
     }
 
     /// Commits these intents on the version that stands.
@@ -182,7 +197,8 @@ impl World {
         version: u64,
         intents: Vec<NewIntent>,
     ) -> Result<CommitOutcome, CommitError> {
-        self.store.attempt_commit_intents(self.ws, version, intents, Vec::new()).await
+        let plan = NewPlan { intents, ..NewPlan::default() };
+        self.store.attempt_commit_intents(self.ws, version, plan).await
     }
 
     /// Makes every due call live.
@@ -194,7 +210,8 @@ impl World {
     /// Ends an attempt.
     pub(super) async fn finish(&self, c: &Committed, outcome: Outcome, next: CallNext) {
         let end = self.end(AttemptState::Ended, outcome);
-        let done = self.store.attempt_finish(c.attempt, end, next, None).await.unwrap();
+        let done =
+            self.store.attempt_finish(c.attempt, end, next, Settle::default()).await.unwrap();
         assert_eq!(done, FinishResult::Applied);
         self.totals(c.intent.intent.batch).await;
     }

@@ -28,7 +28,10 @@ impl SqliteDb {
     ) -> Result<WorkspaceCreated, StoreError> {
         let now = self.now().as_millis();
         let settings = to_json(&new.settings)?;
-        let ws = self.insert(sql!("workspace/insert"), params![now, new.name, settings])?;
+        let ws = self.insert(
+            sql!("workspace/insert"),
+            params![now, new.name, settings, new.settings.do_not_call],
+        )?;
         let user = self.insert(sql!("workspace/insert_user"), params![now, ws])?;
         self.exec(sql!("dispatch/init"), [ws])?;
         let workspace = WorkspaceId::of(ws, now);
@@ -55,8 +58,8 @@ impl SqliteDb {
         ws: WorkspaceId,
         settings: &WorkspaceSettings,
     ) -> Result<(), StoreError> {
-        let settings = to_json(settings)?;
-        let key = params![ws.seq64(), ws.secs(), settings];
+        let json = to_json(settings)?;
+        let key = params![ws.seq64(), ws.secs(), json, settings.do_not_call];
         if self.exec(sql!("workspace/set_settings"), key)? == 0 {
             return Err(no_workspace(ws));
         }

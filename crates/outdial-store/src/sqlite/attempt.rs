@@ -1,15 +1,19 @@
 //! Attempts between their commit and their end, and what the end makes of their call.
 
 use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
+use outdial_core::budget::Spend;
 use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{FinishResult, OpenAttempt, StoreError};
+use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
 
 use super::call::{attempt_state, attempt_state_number};
 use super::db::SqliteDb;
+use super::dnc::DO_NOT_CALL;
+use super::edit::{CANCEL_REQUESTED, EXPIRES_AT};
+use super::limits::spend;
 use super::rows::{Id, RowExt};
 use super::sql;
 use super::totals::Delta;
@@ -18,12 +22,19 @@ use super::totals::Delta;
 struct Ending {
     state: AttemptState,
     trunk: i64,
+    caller: i64,
     call: i64,
     phone: i64,
     picked: bool,
     batch: i64,
     workspace: i64,
     batch_deleted: bool,
+    expires_at: Option<Timestamp>,
+    /// Its number is to be looked up in the do-not-call list.
+    dnc_checked: bool,
+    /// The day on whose account it went.
+    day: i64,
+    cancel_requested: bool,
 }
 
 /// What was added for a call while it was on the phone.
@@ -74,7 +85,7 @@ impl SqliteDb {
         attempt: AttemptId,
         end: &AttemptEnd,
         next: CallNext,
-        trunk_paused_until: Option<Timestamp>,
+        settle: &Settle,
     ) -> Result<FinishResult, StoreError> {
         if !end.state.is_over() {
             return Err(StoreError::Internal(format!("{:?} is no end", end.state)));
@@ -90,7 +101,14 @@ impl SqliteDb {
         let number = params![ending.workspace, ending.phone, attempt.seq64()];
         self.exec(sql!("attempt/release_number"), number)?;
         self.call_after(&ending, end, next)?;
-        if let Some(until) = trunk_paused_until {
+        self.settle(ending.batch, ending.day, end.ended_at, settle)?;
+        if !end.outcome.charged {
+            self.person_forget(attempt.seq64())?;
+        }
+        if end.state == AttemptState::NotSent {
+            self.number_give_back(ending.caller, ending.day)?;
+        }
+        if let Some(until) = settle.trunk_paused_until {
             self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
             self.dispatch_bump(ending.workspace)?;
         }
@@ -132,7 +150,7 @@ impl SqliteDb {
         let uncharged = i64::from(!outcome.charged && end.state != AttemptState::NotSent);
         let picked = i64::from(outcome.picked && !ending.picked);
         let mut delta = Delta { live: -1, picked, ..Delta::default() };
-        let next = if ending.batch_deleted { without_retry(end, next) } else { next };
+        let (next, why) = self.next_after(ending, end, next)?;
         let call = ending.call;
         match next {
             CallNext::Pending { not_before, reason, is_retry } => {
@@ -153,7 +171,7 @@ impl SqliteDb {
             CallNext::Finished(disposition) => {
                 delta.finished += 1;
                 delta.completed += i64::from(disposition == Disposition::Completed);
-                let row = params![call, disposition.as_str(), charged, uncharged, picked, now];
+                let row = params![call, disposition.as_str(), why, charged, uncharged, picked, now];
                 self.exec(sql!("attempt/call_finished"), row)?;
             }
         }
@@ -163,6 +181,33 @@ impl SqliteDb {
             delta.finished += 1;
         }
         self.totals_add(ending.batch, delta)
+    }
+
+    /// What becomes of the call, and why, where its attempts do not say so. One that would be
+    /// pending again may have been taken back by a person meanwhile.
+    fn next_after(
+        &self,
+        ending: &Ending,
+        end: &AttemptEnd,
+        next: CallNext,
+    ) -> Result<(CallNext, Option<&'static str>), StoreError> {
+        if matches!(next, CallNext::Finished(_)) {
+            return Ok((next, None));
+        }
+        if ending.batch_deleted {
+            return Ok((without_retry(end, next), None));
+        }
+        let done = |disposition, why| Ok((CallNext::Finished(disposition), Some(why)));
+        if ending.dnc_checked && self.dnc_is_listed(ending.workspace, ending.phone)? {
+            return done(Disposition::Skipped, DO_NOT_CALL);
+        }
+        if ending.cancel_requested {
+            return done(Disposition::Canceled, CANCEL_REQUESTED);
+        }
+        if ending.expires_at.is_some_and(|at| at <= self.now()) {
+            return done(Disposition::Expired, EXPIRES_AT);
+        }
+        Ok((next, None))
     }
 
     /// Gives the call what was added for it meanwhile. True: that finished a pending call.
@@ -204,12 +249,17 @@ fn ending(r: &Row<'_>) -> rusqlite::Result<Ending> {
     Ok(Ending {
         state: attempt_state(r, 0)?,
         trunk: r.get(1)?,
-        call: r.get(2)?,
-        phone: r.get(3)?,
-        picked: r.get(4)?,
-        batch: r.get(5)?,
-        workspace: r.get(6)?,
-        batch_deleted: r.get(7)?,
+        caller: r.get(2)?,
+        call: r.get(3)?,
+        phone: r.get(4)?,
+        picked: r.get(5)?,
+        batch: r.get(6)?,
+        workspace: r.get(7)?,
+        batch_deleted: r.get(8)?,
+        expires_at: r.time_opt(9)?,
+        dnc_checked: r.get(10)?,
+        day: r.get::<_, Option<i64>>(11)?.unwrap_or(0),
+        cancel_requested: r.get::<_, Option<bool>>(12)?.unwrap_or(false),
     })
 }
 
@@ -229,6 +279,11 @@ fn deferred(r: &Row<'_>) -> rusqlite::Result<Deferred> {
 
 fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
     let number: u32 = r.int(14)?;
+    // It is live, so it has its row; were it missing, nothing would be reserved.
+    let (reserve, price) = match r.get::<_, Option<i64>>(20)? {
+        Some(_) => (spend(r, 20)?, r.int(22)?),
+        None => (Spend::NONE, 0),
+    };
     Ok(OpenAttempt {
         attempt: r.id(0)?,
         call: r.id(2)?,
@@ -248,5 +303,7 @@ fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
         ringing_at: r.time_opt(17)?,
         answered_at: r.time_opt(18)?,
         token: r.get(19)?,
+        reserve,
+        price,
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use outdial_core::batch::{BatchState, PauseReason};
 use outdial_core::id::{BatchId, PhoneId, WorkspaceId};
+use outdial_core::time::Timestamp;
 use outdial_ports::store::{
     AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchRecord, BatchStart,
     BatchStartError, IngestContext, NewBatch, PhoneRecord, StoreError,
@@ -34,7 +35,14 @@ impl SqliteDb {
         let settings = to_json(&new.settings)?;
         let seq = self.insert(
             sql!("batch/insert"),
-            params![now, new.workspace.seq64(), new.name, settings],
+            params![
+                now,
+                new.workspace.seq64(),
+                new.name,
+                settings,
+                new.settings.enable_dnc,
+                new.settings.expires_at.map(Timestamp::as_millis),
+            ],
         )?;
         self.exec(sql!("batch/insert_total"), [seq])?;
         self.batch_set_numbers(seq, &new.numbers)?;
@@ -112,6 +120,7 @@ impl SqliteDb {
             }
             self.batch_set_numbers(seq, numbers)?;
         }
+        self.batch_release_brake(&batch)?;
         let now = self.now().as_millis();
         self.exec(sql!("batch/set_started"), params![seq, now, start.call_data_lane])?;
         self.dispatch_bump(ws.seq64())?;
@@ -121,6 +130,7 @@ impl SqliteDb {
     pub(super) fn batch_stop(&mut self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
         let Some(batch) = self.batch_own(ws, id)? else { return Ok(false) };
         if batch.state != BatchState::Stopped {
+            self.batch_release_brake(&batch)?;
             self.batch_set_state(id.seq64(), BatchState::Stopped, None)?;
             self.dispatch_bump(ws.seq64())?;
         }
@@ -142,10 +152,14 @@ impl SqliteDb {
 
     pub(super) fn batch_close_due(&mut self, limit: u32) -> Result<Vec<BatchId>, StoreError> {
         let due = self.all(sql!("batch/closable"), [limit], |r| {
-            Ok((r.id::<BatchId>(0)?, r.get::<_, i64>(2)?, r.get::<_, bool>(3)?))
+            let reason = r.word_opt(3, PauseReason::parse)?;
+            Ok((r.id::<BatchId>(0)?, r.get::<_, i64>(2)?, reason, r.get::<_, bool>(4)?))
         })?;
         let mut closed = Vec::with_capacity(due.len());
-        for (batch, ws, held) in due {
+        for (batch, ws, was, held) in due {
+            if is_brake(was) {
+                self.pulse_clear(batch.seq64())?;
+            }
             let (state, reason) = if held {
                 (BatchState::Paused, Some(PauseReason::CallsHeld))
             } else {
@@ -158,8 +172,13 @@ impl SqliteDb {
         Ok(closed)
     }
 
+    /// One that leaves the pause of a brake or a budget is not judged by what was before.
+    fn batch_release_brake(&self, batch: &BatchRecord) -> Result<(), StoreError> {
+        if is_brake(batch.pause_reason) { self.pulse_clear(batch.id.seq64()) } else { Ok(()) }
+    }
+
     /// A batch that this workspace may see.
-    fn batch_own(
+    pub(super) fn batch_own(
         &mut self,
         ws: WorkspaceId,
         id: BatchId,
@@ -179,7 +198,11 @@ impl SqliteDb {
         self.all(sql!("batch/numbers"), [batch], |r| r.id(0))
     }
 
-    fn batch_set_numbers(&self, batch: i64, numbers: &[PhoneId]) -> Result<(), StoreError> {
+    pub(super) fn batch_set_numbers(
+        &self,
+        batch: i64,
+        numbers: &[PhoneId],
+    ) -> Result<(), StoreError> {
         self.exec(sql!("batch/delete_numbers"), [batch])?;
         for (pos, id) in (0_i64..).zip(numbers) {
             self.exec(sql!("batch/insert_number"), params![batch, pos, id.seq64()])?;
@@ -205,8 +228,21 @@ pub(super) fn offset(page: u32, limit: u32) -> i64 {
     i64::from(page.saturating_sub(1)) * i64::from(limit)
 }
 
+/// The pause is that of a brake or a budget, from which a start begins anew.
+fn is_brake(reason: Option<PauseReason>) -> bool {
+    match reason {
+        None | Some(PauseReason::NoNumbers | PauseReason::CallsHeld) => false,
+        Some(
+            PauseReason::Budget
+            | PauseReason::Failures
+            | PauseReason::ShortCalls
+            | PauseReason::Voicemail,
+        ) => true,
+    }
+}
+
 /// A number without an agent leads nowhere, and differs from none.
-fn agents_differ(phones: &[PhoneRecord]) -> bool {
+pub(super) fn agents_differ(phones: &[PhoneRecord]) -> bool {
     phones.iter().filter_map(|p| p.agent).collect::<BTreeSet<_>>().len() > 1
 }
 

@@ -2,6 +2,7 @@
 
 use outdial_core::attempt::AttemptState;
 use outdial_core::call::{CallFacts, CallState, WaitReason};
+use outdial_core::dispatcher::GroupKey;
 use outdial_core::id::{BatchId, CallId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_ports::store::{
@@ -170,6 +171,15 @@ fn call_view(r: &Row<'_>) -> rusqlite::Result<CallView> {
     } else {
         None
     };
+    let group = match state {
+        CallState::Pending => Some(GroupKey {
+            batch: r.id(2)?,
+            lane: r.int(18)?,
+            class: r.int(19)?,
+            is_retry: r.get(20)?,
+        }),
+        CallState::Live | CallState::Finished => None,
+    };
     Ok(CallView {
         id: r.id(0)?,
         batch: r.id(2)?,
@@ -177,6 +187,7 @@ fn call_view(r: &Row<'_>) -> rusqlite::Result<CallView> {
         fields: r.get(5)?,
         class: r.get(6)?,
         state,
+        group,
         held: state == CallState::Pending && r.get(8)?,
         facts: CallFacts {
             round: r.int(9)?,

@@ -15,13 +15,11 @@ use rusqlite::params;
 
 use super::call::call_state;
 use super::db::SqliteDb;
+use super::dnc::{DO_NOT_CALL, Watch};
 use super::error::corrupt;
 use super::rows::{Id, RowExt, digits};
 use super::sql;
 use super::totals::Delta;
-
-/// A disposition reason that adding does not lift.
-const DO_NOT_CALL: &str = "do_not_call";
 
 /// What the records of a chunk have in common.
 struct Chunk {
@@ -33,6 +31,8 @@ struct Chunk {
     agent: i64,
     agent_version: u32,
     now: i64,
+    watch: Watch,
+    enable_dnc: bool,
 }
 
 /// A call that was there before.
@@ -41,7 +41,8 @@ struct Existing {
     id: CallId,
     state: CallState,
     was_completed: bool,
-    do_not_call: bool,
+    /// Skipped because its number was listed.
+    was_listed: bool,
     picked: bool,
 }
 
@@ -51,6 +52,7 @@ struct Done {
     calls: Vec<CallId>,
     updated: u32,
     deferred: u32,
+    do_not_call: u32,
     /// A pending call may be in another class now.
     moved: bool,
     delta: Delta,
@@ -63,11 +65,12 @@ impl SqliteDb {
         if let Some(stored) = self.chunk_fetch(add.request, add.chunk_num)? {
             return Ok(stored);
         }
-        let (workspace, state, reason, current_lane) = self
+        let (workspace, state, reason, current_lane, enable_dnc) = self
             .one(sql!("batch/lock"), params![add.batch.seq64(), add.batch.secs()], |r| {
-                let lane: Option<u32> = r.get(4)?;
-                let state = r.word(2, BatchState::parse)?;
-                Ok((r.get::<_, i64>(1)?, state, r.word_opt(3, PauseReason::parse)?, lane))
+                let lane: Option<u32> = r.get(3)?;
+                let state = r.word(1, BatchState::parse)?;
+                let reason = r.word_opt(2, PauseReason::parse)?;
+                Ok((r.get::<_, i64>(0)?, state, reason, lane, r.get::<_, bool>(4)?))
             })?
             .filter(|(_, state, ..)| *state != BatchState::Deleted)
             .ok_or(ChunkError::BatchGone)?;
@@ -82,6 +85,8 @@ impl SqliteDb {
             agent: add.agent.0.seq64(),
             agent_version: add.agent.1,
             now: self.now().as_millis(),
+            watch: self.dnc_watch(workspace)?,
+            enable_dnc,
         };
         let done = self.chunk_apply(&chunk, &add.records)?;
         self.totals_add(chunk.batch, done.delta)?;
@@ -105,6 +110,7 @@ impl SqliteDb {
             calls: done.calls,
             updated: done.updated,
             deferred: done.deferred,
+            do_not_call: done.do_not_call,
             batch_state: after,
             pause_reason: reason,
         };
@@ -145,14 +151,16 @@ impl SqliteDb {
                 chunk.agent,
                 chunk.agent_version
             ];
+            let listed = self.dnc_blocks(chunk.watch, chunk.enable_dnc, record.phone)?;
+            done.do_not_call += u32::from(listed);
             if insert.execute(row).map_err(|e| self.fail(&e))? == 0 {
-                self.chunk_existing(chunk, record, class, &mut done)?;
+                self.chunk_existing(chunk, record, (class, listed), &mut done)?;
                 continue;
             }
             let seq = self.conn.last_insert_rowid();
             insert_fields.execute(params![seq, record.fields]).map_err(|e| self.fail(&e))?;
             done.added(seq, chunk.now);
-            if let Some((disposition, reason)) = record.blocked {
+            if let Some((disposition, reason)) = blocked(record, listed) {
                 self.exec(sql!("call/finish_blocked"), params![seq, disposition.as_str(), reason])?;
                 done.delta.pending -= 1;
                 done.delta.finished += 1;
@@ -181,7 +189,7 @@ impl SqliteDb {
         &self,
         chunk: &Chunk,
         record: &ChunkRecord,
-        class: i64,
+        (class, listed): (i64, bool),
         done: &mut Done,
     ) -> Result<(), StoreError> {
         let old = self.chunk_find(chunk.batch, record)?;
@@ -192,7 +200,7 @@ impl SqliteDb {
             return self.chunk_defer(chunk, record, class, old.seq);
         }
         self.exec(sql!("call/set_fields"), params![old.seq, record.fields])?;
-        if old.do_not_call {
+        if listed && old.was_listed {
             self.exec(sql!("call/touch"), params![old.seq, chunk.now])?;
             return Ok(());
         }
@@ -209,7 +217,7 @@ impl SqliteDb {
             done.delta.picked -= i64::from(old.picked);
             done.delta.completed -= i64::from(old.was_completed);
         }
-        if let Some((disposition, reason)) = record.blocked {
+        if let Some((disposition, reason)) = blocked(record, listed) {
             let row = params![old.seq, disposition.as_str(), reason];
             self.exec(sql!("call/finish_blocked"), row)?;
             done.delta.pending -= 1;
@@ -219,7 +227,8 @@ impl SqliteDb {
         Ok(())
     }
 
-    /// It is on the phone: the new fields wait until that is over.
+    /// It is on the phone: the new fields wait until that is over. Whether its number is listed is
+    /// looked up then.
     fn chunk_defer(
         &self,
         chunk: &Chunk,
@@ -254,7 +263,7 @@ impl SqliteDb {
                 id: r.id(0)?,
                 state,
                 was_completed: finished && disposition == Some(Disposition::Completed),
-                do_not_call: finished && reason == Some(DO_NOT_CALL),
+                was_listed: finished && reason == Some(DO_NOT_CALL),
                 picked: r.get(5)?,
             })
         })?
@@ -283,6 +292,11 @@ impl SqliteDb {
         }
         Ok(())
     }
+}
+
+/// Why a record is finished at once instead of waiting to be called.
+fn blocked(record: &ChunkRecord, listed: bool) -> Option<(Disposition, &'static str)> {
+    if listed { Some((Disposition::Skipped, DO_NOT_CALL)) } else { record.blocked }
 }
 
 impl Done {

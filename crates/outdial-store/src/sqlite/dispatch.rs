@@ -2,29 +2,40 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use outdial_core::call::CallFacts;
+use outdial_core::brake::Pulse;
+use outdial_core::budget::{Day, Spend};
+use outdial_core::call::{CallFacts, WaitReason};
 use outdial_core::dispatcher::{
-    Ask, BatchHead, Candidate, Group, GroupKey, Head, Line, NumberHead, TrunkHead,
+    Ask, BatchHead, Bucket, Candidate, Group, GroupKey, Head, Line, NumberHead, TrunkHead,
 };
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
+use outdial_core::zone::Zone;
 use outdial_ports::store::StoreError;
 use rusqlite::{Row, params};
 
 use super::db::SqliteDb;
 use super::error::corrupt;
-use super::phone::limits;
+use super::limits::{add_pulse, first_day_told, minute_of, pulse, spend};
+use super::phone::{limits, number_limits, price};
 use super::rows::{Id, RowExt};
 use super::sql;
 
-/// Live calls of one (batch, calling number, trunk).
-struct Live {
-    batch: i64,
-    caller: i64,
-    trunk: i64,
-    count: u32,
+/// Of which batches: the workspace's active ones, and one besides.
+#[derive(Clone, Copy)]
+struct Asked {
+    workspace: i64,
+    also: Option<BatchId>,
+}
+
+impl Asked {
+    /// The first three parameters of the statements that ask.
+    fn columns(self) -> (i64, Option<i64>, Option<i64>) {
+        (self.workspace, self.also.map(|b| b.seq64()), self.also.map(|b| b.secs()))
+    }
 }
 
 /// A line's kind and `seq`.
@@ -41,50 +52,46 @@ impl SqliteDb {
         self.all(sql!("dispatch/workspaces"), [], |r| r.id(0))
     }
 
-    pub(super) fn dispatch_head(&mut self, ws: WorkspaceId) -> Result<Head, StoreError> {
+    pub(super) fn dispatch_head(
+        &mut self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Head, StoreError> {
         let clock = self.now();
         let seq = ws.seq64();
         let (version, settings): (i64, WorkspaceSettings) = self
             .one(sql!("dispatch/head"), params![seq, ws.secs()], |r| Ok((r.get(0)?, r.json(1)?)))?
             .ok_or_else(|| StoreError::Internal(format!("no workspace {ws}")))?;
-        let live = self.all(sql!("dispatch/live"), [seq], |r| {
-            Ok(Live { batch: r.get(0)?, caller: r.get(1)?, trunk: r.get(2)?, count: r.int(3)? })
-        })?;
-        let count = |of: &dyn Fn(&Live) -> bool| {
-            live.iter().filter(|l| of(l)).map(|l| l.count).sum::<u32>()
-        };
-        let slots: BTreeMap<LineKey, Vec<Timestamp>> = self
-            .all(sql!("dispatch/slots"), [seq], |r| {
-                Ok(((r.get(0)?, r.get(1)?), unpack(r.get_ref(2)?.as_blob()?)))
-            })?
-            .into_iter()
-            .collect();
-        let slots_of = |key: LineKey| slots.get(&key).cloned().unwrap_or_default();
-        let mut head = self.dispatch_lines(seq, &slots_of)?;
-        for batch in head.batches.values_mut() {
-            batch.live = count(&|l| l.batch == batch.id.seq64());
-        }
-        for number in head.numbers.values_mut() {
-            number.live = count(&|l| l.caller == number.id.seq64());
-        }
-        for trunk in head.trunks.values_mut() {
-            trunk.live = count(&|l| l.trunk == trunk.id.seq64());
-        }
+        let zone: Zone = settings.timezone.parse().map_err(|_| corrupt("time zone"))?;
+        let asked = Asked { workspace: seq, also };
+        let mut lines = self.dispatch_lines(asked)?;
+        let since = clock.before(Duration::from_secs(u64::from(settings.brakes.window_s)));
+        self.dispatch_pulses(asked, since, &mut lines)?;
+        let live = self.dispatch_use(asked, clock, &mut lines)?;
         Ok(Head {
             workspace: ws,
             version: version.unsigned_abs(),
             clock,
             concurrency: settings.concurrency,
-            live: count(&|_| true),
-            batches: by_id(head.batches.into_values(), |b| b.id),
-            numbers: by_id(head.numbers.into_values(), |n| n.id),
-            trunks: by_id(head.trunks.into_values(), |t| t.id),
+            live,
+            rules: settings.calling_rules,
+            zone,
+            attempts_24h: settings.attempts_24h,
+            brakes: settings.brakes,
+            batches: by_id(lines.batches.into_values(), |b| b.id),
+            numbers: by_id(lines.numbers.into_values(), |n| n.id),
+            trunks: by_id(lines.trunks.into_values(), |t| t.id),
         })
     }
 
-    pub(super) fn dispatch_groups(&mut self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError> {
-        let batches = self.all(sql!("dispatch/batches"), [ws.seq64()], |r| {
-            Ok((r.id::<BatchId>(0)?, r.get::<_, Option<i64>>(3)?))
+    pub(super) fn dispatch_groups(
+        &mut self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Vec<Group>, StoreError> {
+        let (also, secs) = (also.map(|b| b.seq64()), also.map(|b| b.secs()));
+        let batches = self.all(sql!("dispatch/lanes"), params![ws.seq64(), also, secs], |r| {
+            Ok((r.id::<BatchId>(0)?, r.get::<_, Option<i64>>(2)?))
         })?;
         let mut found = Vec::new();
         for (batch, lane) in batches {
@@ -113,7 +120,40 @@ impl SqliteDb {
             };
             groups.push(Group { key, zones, next_due });
         }
+        // The statement makes no promise about the order of its two parts.
+        groups.sort_by_key(|g| g.key);
         Ok(groups)
+    }
+
+    pub(super) fn dispatch_waiting(
+        &mut self,
+        batches: &[BatchId],
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let now = self.now().as_millis();
+        let mut buckets = Vec::new();
+        for &batch in batches {
+            let rows = self.all(sql!("dispatch/waiting"), params![batch.seq64(), now], |r| {
+                let class: i64 = r.get(1)?;
+                let group =
+                    GroupKey { batch, lane: r.int(0)?, class: r.int(1)?, is_retry: r.get(2)? };
+                let reason = r.word_opt(5, WaitReason::parse)?.unwrap_or(WaitReason::Due);
+                let (charged, uncharged) = (r.int(3)?, r.int(4)?);
+                Ok((class, group, charged, uncharged, reason, r.time(6)?, r.int(7)?))
+            })?;
+            for (class, group, charged, uncharged, reason, not_before, count) in rows {
+                let zones = self.class_zones(class)?;
+                buckets.push(Bucket {
+                    group,
+                    zones,
+                    charged,
+                    uncharged,
+                    reason,
+                    not_before,
+                    count,
+                });
+            }
+        }
+        Ok(buckets)
     }
 
     pub(super) fn dispatch_candidates(
@@ -157,38 +197,26 @@ impl SqliteDb {
         Ok(())
     }
 
-    /// Batches, numbers and trunks of the workspace's active batches, without their live calls.
-    fn dispatch_lines(
-        &self,
-        ws: i64,
-        slots_of: &dyn Fn(LineKey) -> Vec<Timestamp>,
-    ) -> Result<Lines, StoreError> {
+    /// The batches that are asked for, their numbers and trunks, without what is live or was used.
+    fn dispatch_lines(&self, asked: Asked) -> Result<Lines, StoreError> {
+        let (workspace, also, secs) = asked.columns();
+        let slots: BTreeMap<LineKey, Vec<Timestamp>> = self
+            .all(sql!("dispatch/slots"), [workspace], |r| {
+                Ok(((r.get(0)?, r.get(1)?), unpack(r.get_ref(2)?.as_blob()?)))
+            })?
+            .into_iter()
+            .collect();
+        let slots_of = |key: LineKey| slots.get(&key).cloned().unwrap_or_default();
         let mut lines = Lines::default();
-        let batches = self.all(sql!("dispatch/batches"), [ws], |r| {
-            let lane: Option<u32> = r.get(3)?;
-            let settings = Arc::new(r.json(2)?);
-            Ok(BatchHead { id: r.id(0)?, settings, numbers: Vec::new(), lane, live: 0 })
-        })?;
+        let key = params![workspace, also, secs];
+        let batches = self.all(sql!("dispatch/batches"), key, batch_head)?;
         lines.batches = batches.into_iter().map(|b| (b.id.seq64(), b)).collect();
-        let rows = self.all(sql!("dispatch/numbers"), [ws], |r| {
-            let trunk = TrunkHead {
-                id: r.id(6)?,
-                limits: limits(r, 8)?,
-                live: 0,
-                slots: Vec::new(),
-                paused_until: r.time_opt(10)?,
-            };
-            let number = NumberHead {
-                id: r.id(1)?,
-                number: r.phone(3)?,
-                trunk: trunk.id,
-                limits: limits(r, 4)?,
-                live: 0,
-                slots: Vec::new(),
-            };
-            Ok((r.get::<_, i64>(0)?, number, trunk))
+        let mut rows = self.all(sql!("dispatch/numbers"), key, |r| {
+            Ok(((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?), number_head(r)?))
         })?;
-        for (batch, mut number, mut trunk) in rows {
+        // In the order of rotation.
+        rows.sort_by_key(|(place, _)| *place);
+        for ((batch, _), (mut number, mut trunk)) in rows {
             let batch = lines.batches.get_mut(&batch).ok_or_else(|| corrupt("batch"))?;
             batch.numbers.push(number.id);
             number.slots = slots_of((NUMBER, number.id.seq64()));
@@ -197,6 +225,80 @@ impl SqliteDb {
             lines.trunks.insert(trunk.id.seq64(), trunk);
         }
         Ok(lines)
+    }
+
+    /// What is live, reserved and used. How many calls are live in the workspace.
+    fn dispatch_use(
+        &self,
+        asked: Asked,
+        clock: Timestamp,
+        lines: &mut Lines,
+    ) -> Result<u32, StoreError> {
+        let (workspace, also, secs) = asked.columns();
+        let first_day = first_day_told(clock);
+        let mut by_day = BTreeMap::<i64, BTreeMap<Day, Spend>>::new();
+        let used = params![workspace, also, secs, first_day];
+        let used = self.all(sql!("dispatch/used"), used, |r| {
+            Ok((r.get::<_, i64>(0)?, Day(r.int(1)?), spend(r, 2)?))
+        })?;
+        for (batch, day, used) in used {
+            by_day.entry(batch).or_default().insert(day, used);
+        }
+        let live = self.all(sql!("dispatch/live"), [workspace], |r| {
+            let line: (i64, i64, i64) = (r.get(0)?, r.get(1)?, r.get(2)?);
+            Ok((line, Day(r.int(3)?), r.int::<u32>(4)?, spend(r, 5)?))
+        })?;
+        let mut total = 0;
+        for ((batch, caller, trunk), day, count, reserved) in live {
+            total += count;
+            if let Some(batch) = lines.batches.get_mut(&batch) {
+                batch.live += count;
+                batch.spent = batch.spent.plus(reserved);
+                if i64::from(day.0) >= first_day {
+                    let spent = by_day.entry(batch.id.seq64()).or_default().entry(day).or_default();
+                    *spent = spent.plus(reserved);
+                }
+            }
+            if let Some(number) = lines.numbers.get_mut(&caller) {
+                number.live += count;
+            }
+            if let Some(trunk) = lines.trunks.get_mut(&trunk) {
+                trunk.live += count;
+            }
+        }
+        for (batch, days) in by_day {
+            if let Some(batch) = lines.batches.get_mut(&batch) {
+                batch.spent_by_day = days.into_iter().collect();
+            }
+        }
+        let placed = self.all(sql!("dispatch/placed"), params![workspace, first_day], |r| {
+            Ok((r.get::<_, i64>(0)?, Day(r.int(1)?), r.int(2)?))
+        })?;
+        for (number, day, placed) in placed {
+            if let Some(number) = lines.numbers.get_mut(&number) {
+                number.placed_by_day.push((day, placed));
+            }
+        }
+        Ok(total)
+    }
+
+    /// How the batches' attempts ended since then.
+    fn dispatch_pulses(
+        &self,
+        asked: Asked,
+        since: Timestamp,
+        lines: &mut Lines,
+    ) -> Result<(), StoreError> {
+        let (workspace, also, secs) = asked.columns();
+        let key = params![workspace, also, secs, minute_of(since)];
+        let rows =
+            self.all(sql!("dispatch/pulses"), key, |r| Ok((r.get::<_, i64>(0)?, pulse(r, 1)?)))?;
+        for (batch, pulse) in rows {
+            if let Some(batch) = lines.batches.get_mut(&batch) {
+                add_pulse(&mut batch.pulse, &pulse);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -217,6 +319,48 @@ fn by_id<T, K: Ord>(rows: impl Iterator<Item = T>, id: impl Fn(&T) -> K) -> Vec<
     let mut rows: Vec<T> = rows.collect();
     rows.sort_by_key(id);
     rows
+}
+
+fn batch_head(r: &Row<'_>) -> rusqlite::Result<BatchHead> {
+    let lane: Option<u32> = r.get(3)?;
+    // Nothing has ended of one that has no row.
+    let (spent, pulse_ever) = match r.get::<_, Option<i64>>(4)? {
+        Some(_) => (spend(r, 4)?, pulse(r, 6)?),
+        None => (Spend::NONE, Pulse::default()),
+    };
+    Ok(BatchHead {
+        id: r.id(0)?,
+        settings: Arc::new(r.json(2)?),
+        numbers: Vec::new(),
+        lane,
+        live: 0,
+        spent,
+        spent_by_day: Vec::new(),
+        pulse: Pulse::default(),
+        pulse_ever,
+    })
+}
+
+/// A number and its trunk, from the columns behind (batch, place).
+fn number_head(r: &Row<'_>) -> rusqlite::Result<(NumberHead, TrunkHead)> {
+    let trunk = TrunkHead {
+        id: r.id(9)?,
+        limits: limits(r, 11)?,
+        live: 0,
+        slots: Vec::new(),
+        paused_until: r.time_opt(13)?,
+    };
+    let number = NumberHead {
+        id: r.id(2)?,
+        number: r.phone(4)?,
+        trunk: trunk.id,
+        limits: number_limits(r, 5)?,
+        live: 0,
+        slots: Vec::new(),
+        price: price(r, 8)?,
+        placed_by_day: Vec::new(),
+    };
+    Ok((number, trunk))
 }
 
 fn narrow(value: i64) -> Result<u32, StoreError> {

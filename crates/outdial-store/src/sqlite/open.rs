@@ -23,7 +23,7 @@ mod migrations {
 /// How long a statement waits for another process's transaction (a tool beside `serve`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; there are about as many.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 256;
 /// Page cache of the writer, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of a reader, in KiB.

@@ -8,6 +8,7 @@ use outdial_ports::store::{
 use rusqlite::{Row, params};
 
 use super::db::SqliteDb;
+use super::limits::whole;
 use super::rows::{Id, RowExt, digits};
 use super::sql;
 
@@ -40,6 +41,7 @@ impl SqliteDb {
             trunk,
             agent: new.agent,
             limits: LineLimits::default(),
+            price: None,
             created_at: now,
         })
     }
@@ -70,11 +72,24 @@ impl SqliteDb {
         if let Some(channels) = patch.channels {
             phone.limits.channels = channels;
         }
+        if let Some(calls_per_day) = patch.calls_per_day {
+            phone.limits.calls_per_day = calls_per_day;
+        }
+        if let Some(price) = patch.price {
+            phone.price = price;
+        }
         let agent = phone.agent.map(|a| a.seq64());
         let limits = phone.limits;
         self.exec(
             sql!("phone/update"),
-            params![id.seq64(), agent, limits.calls_per_second, limits.channels],
+            params![
+                id.seq64(),
+                agent,
+                limits.calls_per_second,
+                limits.channels,
+                limits.calls_per_day,
+                phone.price.map(whole)
+            ],
         )?;
         self.dispatch_bump(ws.seq64())?;
         Ok(phone)
@@ -130,8 +145,21 @@ fn phone_record(r: &Row<'_>) -> rusqlite::Result<PhoneRecord> {
         integration: r.word(5, Integration::parse)?,
         trunk: r.id(6)?,
         agent: r.id_opt(8)?,
-        limits: limits(r, 10)?,
+        limits: number_limits(r, 10)?,
+        price: price(r, 13)?,
     })
+}
+
+/// From three columns beginning with `i`.
+pub(super) fn number_limits(r: &Row<'_>, i: usize) -> rusqlite::Result<LineLimits> {
+    let calls_per_day: Option<u32> = r.get(i + 2)?;
+    Ok(LineLimits { calls_per_day, ..limits(r, i)? })
+}
+
+/// What a minute costs.
+pub(super) fn price(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<u64>> {
+    let price: Option<i64> = r.get(i)?;
+    Ok(price.map(i64::unsigned_abs))
 }
 
 /// From two columns beginning with `i`.
@@ -140,5 +168,6 @@ pub(super) fn limits(r: &Row<'_>, i: usize) -> rusqlite::Result<LineLimits> {
     Ok(LineLimits {
         calls_per_second: r.get(i)?,
         channels: channels.map(|c| u32::try_from(c).unwrap_or(u32::MAX)),
+        calls_per_day: None,
     })
 }

@@ -183,6 +183,7 @@ impl SqliteDb {
                 chunk_num,
                 chunk.updated,
                 chunk.deferred,
+                chunk.do_not_call,
                 chunk.batch_state.as_str(),
                 chunk.pause_reason.map(PauseReason::as_str),
                 pack(&chunk.calls),
@@ -222,9 +223,10 @@ fn stored_chunk(r: &Row<'_>) -> rusqlite::Result<(u32, StoredChunk)> {
     let chunk = StoredChunk {
         updated: r.int(1)?,
         deferred: r.int(2)?,
-        batch_state: r.word(3, BatchState::parse)?,
-        pause_reason: r.word_opt(4, PauseReason::parse)?,
-        calls: unpack(r.get_ref(5)?.as_blob()?),
+        do_not_call: r.int(3)?,
+        batch_state: r.word(4, BatchState::parse)?,
+        pause_reason: r.word_opt(5, PauseReason::parse)?,
+        calls: unpack(r.get_ref(6)?.as_blob()?),
     };
     Ok((r.int(0)?, chunk))
 }

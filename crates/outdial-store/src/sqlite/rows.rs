@@ -1,7 +1,8 @@
 //! Between columns and the types of the core.
 
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, TrunkId, UserId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, UserId,
+    WorkspaceId,
 };
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -34,7 +35,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId AttemptId BatchId CallId KeyId PhoneId RequestId TrunkId UserId WorkspaceId);
+ids!(AgentId AttemptId BatchId CallId DncId KeyId PhoneId RequestId TrunkId UserId WorkspaceId);
 
 /// Reads of a row in terms of the core.
 pub(super) trait RowExt {

@@ -5,19 +5,20 @@ use std::future::Future;
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
-use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
-use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
-    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
-    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
-    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
+    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
+    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
+    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    WorkspaceCreated, WorkspaceRecord,
 };
 
 use super::call::is_read_off;
@@ -125,6 +126,9 @@ operations! {
         -> BatchRecord, BatchStartError;
     Write batch_stop(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
     Write batch_delete(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
+    Write batch_update(ws: WorkspaceId => ws, id: BatchId => id, patch: BatchPatch => &patch)
+        -> BatchRecord, BatchUpdateError;
+    Write batch_expire_due(limit: u32 => limit) -> u32, StoreError;
     Write batch_close_due(limit: u32 => limit) -> Vec<BatchId>, StoreError;
 
     Read request_lookup(r: &RequestBegin = r.clone() => &r) -> RequestLookup, StoreError;
@@ -140,17 +144,23 @@ operations! {
     call_list(batch: BatchId => batch, query: CallQuery => &query) -> CallList, StoreError;
     Read call_fetch(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<(BatchRecord, CallView)>, StoreError;
+    Write call_cancel(ws: WorkspaceId => ws, id: CallId => id)
+        -> Option<CallCanceled>, StoreError;
+
+    Write dnc_add(ws: WorkspaceId => ws, new: NewDnc => &new) -> DncRecord, DncAddError;
+    Read dnc_list(ws: WorkspaceId => ws, query: DncListQuery => &query) -> DncList, StoreError;
+    Write dnc_delete(ws: WorkspaceId => ws, id: DncId => id) -> (), DncDeleteError;
 
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-    EngineRead dispatch_head(ws: WorkspaceId => ws) -> Head, StoreError;
-    EngineRead dispatch_groups(ws: WorkspaceId => ws) -> Vec<Group>, StoreError;
+    EngineRead dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
+        -> Head, StoreError;
+    EngineRead dispatch_groups(ws: WorkspaceId => ws, also: Option<BatchId> => also)
+        -> Vec<Group>, StoreError;
+    SlowRead dispatch_waiting(batches: Vec<BatchId> => &batches) -> Vec<Bucket>, StoreError;
     EngineRead dispatch_candidates(asks: &[Ask] = asks.to_vec() => &asks)
         -> Vec<Candidate>, StoreError;
     Write attempt_commit_intents(
-        ws: WorkspaceId => ws,
-        version: u64 => version,
-        intents: Vec<NewIntent> => &intents,
-        slots: Vec<(Line, Vec<Timestamp>)> => &slots
+        ws: WorkspaceId => ws, version: u64 => version, plan: NewPlan => &plan
     ) -> CommitOutcome, CommitError;
     Write attempt_record(attempt: AttemptId => attempt, progress: AttemptProgress => progress)
         -> bool, StoreError;
@@ -159,8 +169,9 @@ operations! {
         attempt: AttemptId => attempt,
         end: AttemptEnd => &end,
         next: CallNext => next,
-        trunk_paused_until: Option<Timestamp> => trunk_paused_until
+        settle: Settle => &settle
     ) -> FinishResult, StoreError;
     EngineRead attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
     EngineRead live_list_recalled() -> Vec<AttemptId>, StoreError;
+    Write limits_prune(limit: u32 => limit) -> u32, StoreError;
 }

@@ -363,7 +363,7 @@ async fn furnish_fails(store: &dyn Store) -> StoreError {
 async fn steps(store: &SqliteInline, ws: WorkspaceId, batch: BatchId) -> [i32; 3] {
     let reset = |db: &mut SqliteDb| statuses(db);
     on_writer(store, reset).await.unwrap();
-    let group = store.dispatch_groups(ws).await.unwrap()[0].key;
+    let group = store.dispatch_groups(ws, None).await.unwrap()[0].key;
     let due = store.dispatch_candidates(&[Ask { group, limit: 50, after: None }]).await.unwrap();
     assert_eq!(due.len(), 50);
     let query = CallQuery { page: 15, ..first_page() };

@@ -13,7 +13,7 @@ use rusqlite::{Connection, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Registers `contains`, `field_text` and `call_matches` on a connection.
+/// Registers `contains`, `uuid_text`, `field_text` and `call_matches` on a connection.
 pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
@@ -26,6 +26,9 @@ pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
         let needle = ctx.get_or_create_aux(1, lower_text)?;
         Ok(Some(contains(ctx.get_raw(0).as_str().map_err(user)?, &needle)))
     })?;
+    conn.create_scalar_function("uuid_text", 1, flags, |ctx| {
+        Ok(uuid_text(ctx.get_raw(0).as_blob().map_err(user)?))
+    })?;
     conn.create_scalar_function("field_text", 2, flags, |ctx| {
         let fields = ctx.get_raw(1).as_str().map_err(user)?;
         let key = ctx.get_raw(0).as_str().map_err(user)?;
@@ -35,6 +38,18 @@ pub(super) fn register(conn: &Connection) -> rusqlite::Result<()> {
         })
     })?;
     conn.create_scalar_function("call_matches", 4, flags, call_matches)
+}
+
+/// An attempt's name as the API shows it: a UUID in lower case.
+fn uuid_text(token: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (i, byte) in token.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
 }
 
 /// The filter and search of a [`CallQuery`], as the first argument of `call_matches`.

@@ -1,2 +1,2 @@
-SELECT seq FROM batch
+SELECT enable_dnc FROM batch
 WHERE seq = ?1 AND created_at / 1000 = ?2 AND workspace = ?3 AND state = 'active'

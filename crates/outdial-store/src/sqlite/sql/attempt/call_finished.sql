@@ -1,3 +1,3 @@
-UPDATE call SET state = 2, disposition = ?2, disposition_reason = NULL, wait_reason = NULL,
-  charged = charged + ?3, uncharged = uncharged + ?4, picked = max(picked, ?5), updated_at = ?6
+UPDATE call SET state = 2, disposition = ?2, disposition_reason = ?3, wait_reason = NULL,
+  charged = charged + ?4, uncharged = uncharged + ?5, picked = max(picked, ?6), updated_at = ?7
 WHERE seq = ?1

@@ -1,4 +1,12 @@
-SELECT seq, created_at, settings, lane
-FROM batch
-WHERE workspace = ?1 AND state = 'active'
-ORDER BY seq
+-- The active batches, and one that is asked for besides (?2 and ?3; NULL: none).
+WITH asked (seq) AS (
+  SELECT seq FROM batch WHERE workspace = ?1 AND state = 'active'
+  UNION ALL
+  SELECT seq FROM batch
+  WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
+)
+SELECT b.seq, b.created_at, b.settings, b.lane, e.seconds, e.micros, e.ended, e.failed, e.answered,
+  e.short, e.voicemail, e.talk_ms
+FROM asked q
+CROSS JOIN batch b ON b.seq = q.seq
+LEFT JOIN batch_ever e ON e.batch = b.seq

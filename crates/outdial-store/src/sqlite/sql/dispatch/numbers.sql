@@ -1,8 +1,13 @@
-SELECT b.seq, p.seq, p.created_at, p.number, p.calls_per_second, p.channels,
-  t.seq, t.created_at, t.calls_per_second, t.channels, t.paused_until
-FROM batch b
-JOIN batch_number n ON n.batch = b.seq
+-- Of the batches of dispatch/batches.
+WITH asked (seq) AS (
+  SELECT seq FROM batch WHERE workspace = ?1 AND state = 'active'
+  UNION ALL
+  SELECT seq FROM batch
+  WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
+)
+SELECT n.batch, n.pos, p.seq, p.created_at, p.number, p.calls_per_second, p.channels,
+  p.calls_per_day, p.price, t.seq, t.created_at, t.calls_per_second, t.channels, t.paused_until
+FROM asked q
+CROSS JOIN batch_number n ON n.batch = q.seq
 JOIN phone p ON p.seq = n.phone
 JOIN trunk t ON t.seq = p.trunk
-WHERE b.workspace = ?1 AND b.state = 'active'
-ORDER BY b.seq, n.pos

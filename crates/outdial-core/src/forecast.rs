@@ -1,0 +1,251 @@
+//! Forecasts: the dispatcher, the retry arithmetic, the budgets and the brakes, run on virtual time
+//! in a world made of what waits and of assumptions about who answers.
+//!
+//! Pure: no clock, no chance; the same question has the same answer. What is forecast is what the
+//! real dispatcher would do, because it is the real dispatcher. Of a person only the calls of this
+//! forecast are known: somebody who waits in two batches counts as two, and attempts from before
+//! are not in their 24 h.
+
+mod assume;
+mod tally;
+mod waiting;
+mod world;
+
+use std::time::Duration;
+
+pub use assume::{Assumptions, OBSERVED_MIN, Source};
+pub use tally::{Hour, Never};
+
+use crate::batch::PauseReason;
+use crate::budget::{Day, Spend};
+use crate::dispatcher::{Bucket, Dispatcher, Gate, GroupKey, Head, Turn};
+use crate::hours::Allowed;
+use crate::id::BatchId;
+use crate::rules::verdict;
+use crate::time::Timestamp;
+use crate::zone::Class;
+use world::World;
+
+/// Between two turns, as the engine has it.
+const GAP: Duration = Duration::from_millis(10);
+/// Between a plan and its first slot, as of a database at ease.
+const LEAD: Duration = Duration::from_millis(10);
+/// Most intents of a turn, as the engine has it.
+const TURN_LIMIT: u32 = 500;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The workspace: active batches, and the one asked about. Time begins at its `clock`.
+    pub head: Head,
+    /// The pending calls of those batches.
+    pub waiting: Vec<Bucket>,
+    /// The batch asked about.
+    pub batch: BatchId,
+    /// It is not active: what if a person started it now, without `callData`?
+    pub assumes_start: bool,
+    /// What becomes of attempts.
+    pub assume: Assumptions,
+    /// End of the window.
+    pub until: Timestamp,
+    /// Most turns of the dispatcher.
+    pub turns_max: u64,
+}
+
+/// An attempt of the forecast, for those who look on.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The call: its index among those of the input.
+    pub call: u32,
+    /// Its batch.
+    pub batch: BatchId,
+    /// Where the person may be.
+    pub class: &'a Class,
+    /// When it leaves.
+    pub at: Timestamp,
+    /// Its number within the call, from 1.
+    pub number: u32,
+}
+
+/// How a forecast ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The batch is done.
+    Done,
+    /// The batch pauses, or its other calls are held.
+    Paused(PauseReason),
+    /// The window is over.
+    Horizon,
+    /// So much was to be worked through that this is only the beginning.
+    TurnsMax,
+    /// Nothing goes on unless somebody changes something.
+    Stuck,
+}
+
+/// What is going to happen to a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// When it began.
+    pub from: Timestamp,
+    /// How far it reaches: the last instant that was looked at.
+    pub to: Timestamp,
+    /// How it ends.
+    pub ending: Ending,
+    /// When the last call is over; none: not in this forecast.
+    pub done_at: Option<Timestamp>,
+    /// When the first call goes out.
+    pub first_attempt_at: Option<Timestamp>,
+    /// Calls of the batch that wait or are live at the start: reached and never reached.
+    pub calls: u64,
+    /// Attempts of the batch.
+    pub attempts: u64,
+    /// Attempts that a person answers.
+    pub answered: u64,
+    /// Calls that a person answers.
+    pub reached: u64,
+    /// The others, by the reason.
+    pub never: Vec<(Never, u64)>,
+    /// Hours in which it places calls.
+    pub hours: Vec<Hour>,
+    /// Most live calls of the batch at once.
+    pub peak_batch: u32,
+    /// Most live calls of the workspace at once.
+    pub peak_workspace: u32,
+    /// What was assumed.
+    pub assumed: Assumptions,
+    /// As asked.
+    pub assumes_start: bool,
+    /// Turns that the dispatcher took.
+    pub turns: u64,
+}
+
+/// Runs it.
+#[must_use]
+pub fn run(input: Input) -> Forecast {
+    run_watched(input, &mut |_| {})
+}
+
+/// Runs it, and shows every attempt of every batch to `on_attempt`.
+#[must_use]
+pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Forecast {
+    let (from, until, turns_max) = (input.head.clock, input.until, input.turns_max);
+    let (assumed, assumes_start) = (input.assume, input.assumes_start);
+    let mut world = World::new(input, on_attempt);
+    let mut dispatcher = Dispatcher::new();
+    let (mut groups, mut candidates) = (Vec::new(), Vec::new());
+    let (mut now, mut turns, mut waits_for) = (from, 0, Gate::Turn);
+    let ending = loop {
+        world.pass(now);
+        if world.is_over() {
+            break world.paused().map_or(Ending::Done, Ending::Paused);
+        }
+        if turns >= turns_max {
+            break Ending::TurnsMax;
+        }
+        turns += 1;
+        world.waiting.groups(now, &mut groups);
+        let turn = Turn { now, lead: LEAD, node_free: u32::MAX, turn_limit: TURN_LIMIT };
+        // Groups are read at every turn, and what was taken is gone from them.
+        dispatcher.forget_cursors();
+        let asks = dispatcher.ask(&world.head, &groups, &turn);
+        world.waiting.candidates(&asks, &mut candidates);
+        let plan = dispatcher.plan(&world.head, &groups, &asks, &candidates, &turn);
+        let look_again = plan.look_again.filter(|(at, _)| *at < Timestamp::MAX);
+        if let Some((_, gate)) = plan.look_again {
+            waits_for = gate;
+        }
+        let look_at = match !plan.pauses.is_empty() | world.commit(plan) {
+            true => Some(now),
+            false => look_again.map(|(at, _)| at),
+        };
+        let look_at = look_at.map(|at| at.max(now.after(GAP)));
+        let Some(next) = look_at.into_iter().chain(world.next_event()).min() else {
+            break Ending::Stuck;
+        };
+        if next >= until {
+            now = until;
+            break Ending::Horizon;
+        }
+        now = next.max(now);
+    };
+    world.count_left(|head, key, class, is_due| match ending {
+        Ending::Paused(reason) => Never::Paused(reason),
+        _ => why_left(head, key, class, (now, is_due), waits_for),
+    });
+    let tally = &mut world.tally;
+    tally.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    let held = tally.never.iter().any(|(why, _)| *why == Never::Held);
+    let is_done = ending == Ending::Done && !held;
+    Forecast {
+        from,
+        to: tally.last_end.filter(|_| is_done).unwrap_or(now),
+        ending: match ending {
+            Ending::Done if held => Ending::Paused(PauseReason::CallsHeld),
+            other => other,
+        },
+        done_at: is_done.then(|| tally.last_end.unwrap_or(from)),
+        first_attempt_at: tally.first_attempt_at,
+        calls: tally.calls,
+        attempts: tally.attempts,
+        answered: tally.answered,
+        reached: tally.reached,
+        never: std::mem::take(&mut tally.never),
+        hours: tally.hours(),
+        peak_batch: tally.peak_batch,
+        peak_workspace: tally.peak_workspace,
+        assumed,
+        assumes_start,
+        turns,
+    }
+}
+
+/// What a group of calls that is left over waits for at `now`.
+fn why_left(
+    head: &Head,
+    key: &GroupKey,
+    class: &Class,
+    (now, is_due): (Timestamp, bool),
+    otherwise: Gate,
+) -> Never {
+    let found = head.batches.iter().find(|b| b.id == key.batch);
+    // Gone from the head: nothing of its lane is left, so this is of another.
+    let Some(batch) = found.filter(|b| b.lane.is_none_or(|lane| lane == key.lane)) else {
+        return Never::Held;
+    };
+    let said = verdict(&batch.settings.calling_hours, head.rules, class, now);
+    if let Allowed::Closed { opens } = said.allowed {
+        let by_rules = matches!(said.hours, Allowed::Open { .. });
+        return match opens {
+            None => Never::NoCommonHours,
+            Some(_) if by_rules => Never::OutOfTime(Gate::Rules),
+            Some(_) => Never::OutOfTime(Gate::Hours),
+        };
+    }
+    if !is_due {
+        return Never::OutOfTime(Gate::NotBefore);
+    }
+    let numbers: Vec<_> = head.numbers.iter().filter(|n| batch.numbers.contains(&n.id)).collect();
+    let today = Day::of(&head.zone, now);
+    let placed = |days: &[(Day, u32)]| days.iter().find(|(d, _)| *d == today).map_or(0, |d| d.1);
+    let used_up = |n: &&crate::dispatcher::NumberHead| {
+        n.limits.calls_per_day.is_some_and(|most| placed(&n.placed_by_day) >= most)
+    };
+    if numbers.is_empty() {
+        return Never::OutOfTime(Gate::NoNumbers);
+    }
+    if numbers.iter().all(used_up) {
+        return Never::OutOfTime(Gate::CallsPerDay);
+    }
+    if let Some(budget) = batch.settings.budget {
+        let today = batch.spent_by_day.iter().find(|(d, _)| *d == today);
+        let spent = if budget.per_day { today.map_or(Spend::NONE, |d| d.1) } else { batch.spent };
+        let price = numbers.iter().filter_map(|n| n.price).min().unwrap_or(0);
+        if !budget.fits(spent, Spend::of(batch.settings.max_call_s.into(), price)) {
+            return Never::OutOfTime(Gate::Budget);
+        }
+    }
+    Never::OutOfTime(otherwise)
+}
+
+#[cfg(test)]
+mod tests;

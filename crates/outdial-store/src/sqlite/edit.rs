@@ -1,0 +1,137 @@
+//! Live edits: a batch changed while it runs, one whose time is over, a call taken back.
+
+use std::collections::BTreeMap;
+
+use outdial_core::call::CallState;
+use outdial_core::id::{BatchId, CallId, PhoneId, WorkspaceId};
+use outdial_core::outcome::Disposition;
+use outdial_ports::store::{
+    BatchPatch, BatchRecord, BatchUpdateError, CallCanceled, PhoneRecord, StoreError,
+};
+use rusqlite::params;
+
+use super::account::to_json;
+use super::batch::agents_differ;
+use super::call::call_state;
+use super::db::SqliteDb;
+use super::rows::Id;
+use super::sql;
+use super::totals::Delta;
+
+/// Why a call was canceled, where no attempt says so.
+pub(super) const CANCEL_REQUESTED: &str = "cancel_requested";
+/// Why a call expired.
+pub(super) const EXPIRES_AT: &str = "expires_at";
+
+impl SqliteDb {
+    pub(super) fn batch_update(
+        &mut self,
+        ws: WorkspaceId,
+        id: BatchId,
+        patch: &BatchPatch,
+    ) -> Result<BatchRecord, BatchUpdateError> {
+        let batch = self.batch_own(ws, id)?.ok_or(BatchUpdateError::NotFound)?;
+        let seq = id.seq64();
+        if let Some(numbers) = &patch.numbers {
+            let phones = self.phones_of(ws, numbers)?;
+            if agents_differ(&phones) {
+                return Err(BatchUpdateError::AgentsDiffer);
+            }
+            self.batch_set_numbers(seq, numbers)?;
+            self.exec(sql!("batch/got_numbers"), [seq])?;
+        }
+        let name = patch.name.as_ref().unwrap_or(&batch.name);
+        let settings = patch.settings.as_ref().unwrap_or(&batch.settings);
+        let row = params![
+            seq,
+            self.now().as_millis(),
+            name,
+            to_json(settings)?,
+            settings.enable_dnc,
+            settings.expires_at.map(outdial_core::time::Timestamp::as_millis),
+        ];
+        self.exec(sql!("batch/set_settings"), row)?;
+        self.dispatch_bump(ws.seq64())?;
+        self.batch_fetch(id)?.ok_or(BatchUpdateError::NotFound)
+    }
+
+    fn phones_of(
+        &self,
+        ws: WorkspaceId,
+        numbers: &[PhoneId],
+    ) -> Result<Vec<PhoneRecord>, BatchUpdateError> {
+        if numbers.is_empty() {
+            let why = "a batch is not left without numbers by a patch".to_owned();
+            return Err(StoreError::Internal(why).into());
+        }
+        let mut phones = Vec::with_capacity(numbers.len());
+        for &id in numbers {
+            let phone = self.phone_fetch(id)?.filter(|p| p.workspace == ws);
+            phones.push(phone.ok_or(BatchUpdateError::UnknownNumber(id))?);
+        }
+        Ok(phones)
+    }
+
+    pub(super) fn batch_expire_due(&mut self, limit: u32) -> Result<u32, StoreError> {
+        let now = self.now().as_millis();
+        let batches: Vec<(i64, i64)> =
+            self.all(sql!("batch/expiring"), params![now, limit], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let mut left = limit;
+        let mut deltas = BTreeMap::<i64, Delta>::new();
+        for (batch, workspace) in batches {
+            let mut calls: Vec<(i64, i64)> =
+                self.all(sql!("batch/some_pending"), params![batch, left], |r| {
+                    Ok((r.get(1)?, r.get(0)?))
+                })?;
+            if calls.is_empty() {
+                break;
+            }
+            // In the order of phone numbers, like everybody who writes several.
+            calls.sort_unstable();
+            let delta = deltas.entry(batch).or_default();
+            for (_, call) in &calls {
+                self.call_finish_pending(*call, Disposition::Expired, EXPIRES_AT, delta)?;
+            }
+            left = left.saturating_sub(u32::try_from(calls.len()).unwrap_or(u32::MAX));
+            self.dispatch_bump(workspace)?;
+        }
+        self.totals_add_all(&deltas)?;
+        Ok(limit - left)
+    }
+
+    pub(super) fn call_cancel(
+        &mut self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<CallCanceled>, StoreError> {
+        let (workspace, call) = (ws.seq64(), id.seq64());
+        let key = params![call, id.secs(), workspace];
+        if self.one(sql!("call/owner"), key, |_| Ok(()))?.is_none() {
+            return Ok(None);
+        }
+        let found = self.one(sql!("call/state"), [call], |r| {
+            Ok((call_state(r, 0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?))
+        })?;
+        let Some((state, phone, batch)) = found else { return Ok(None) };
+        let canceled = match state {
+            CallState::Pending => {
+                let mut delta = Delta::default();
+                self.call_finish_pending(
+                    call,
+                    Disposition::Canceled,
+                    CANCEL_REQUESTED,
+                    &mut delta,
+                )?;
+                self.totals_add(batch, delta)?;
+                CallCanceled::Canceled
+            }
+            CallState::Live => {
+                self.exec(sql!("attempt/cancel"), params![workspace, phone])?;
+                CallCanceled::Recalled
+            }
+            CallState::Finished => return Ok(Some(CallCanceled::WasFinished)),
+        };
+        self.dispatch_bump(workspace)?;
+        Ok(Some(canceled))
+    }
+}

@@ -1,0 +1,1 @@
+SELECT 1 FROM live WHERE workspace = ?1 AND phone = ?2

@@ -1,0 +1,4 @@
+-- A call that will not be placed, whatever its attempts said.
+UPDATE call SET state = 2, disposition = ?2, disposition_reason = ?3, wait_reason = NULL,
+  updated_at = ?4
+WHERE seq = ?1 AND state = 0

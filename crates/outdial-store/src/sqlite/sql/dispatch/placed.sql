@@ -1,0 +1,5 @@
+-- Of all the workspace's numbers that are not deleted.
+SELECT d.phone, d.day, d.placed
+FROM phone p INDEXED BY phone_number
+CROSS JOIN number_day d ON d.phone = p.seq
+WHERE p.workspace = ?1 AND p.deleted_at IS NULL AND d.day >= ?2

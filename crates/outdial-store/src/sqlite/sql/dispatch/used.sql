@@ -1,0 +1,11 @@
+-- Of the batches of dispatch/batches.
+WITH asked (seq) AS (
+  SELECT seq FROM batch WHERE workspace = ?1 AND state = 'active'
+  UNION ALL
+  SELECT seq FROM batch
+  WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
+)
+SELECT u.batch, u.day, u.seconds, u.micros
+FROM asked q
+CROSS JOIN batch_use u ON u.batch = q.seq
+WHERE u.day >= ?4

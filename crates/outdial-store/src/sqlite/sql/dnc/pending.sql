@@ -1,0 +1,7 @@
+-- Checked pending calls to a number: one look-up per batch.
+SELECT c.seq, c.batch
+FROM batch b
+JOIN workspace w ON w.seq = b.workspace
+CROSS JOIN call c ON c.batch = b.seq AND c.phone = ?2
+WHERE b.workspace = ?1 AND b.state <> 'deleted' AND c.state = 0 AND (w.do_not_call OR b.enable_dnc)
+ORDER BY c.seq

@@ -1,0 +1,1 @@
+DELETE FROM person_attempt WHERE attempt = ?1

@@ -1,0 +1,1 @@
+INSERT INTO person_attempt (attempt, workspace, phone, at) VALUES (?1, ?2, ?3, ?4)

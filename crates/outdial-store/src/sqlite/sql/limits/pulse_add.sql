@@ -1,0 +1,6 @@
+INSERT INTO batch_pulse (batch, minute, ended, failed, answered, short, voicemail, talk_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (batch, minute) DO UPDATE SET ended = ended + excluded.ended,
+  failed = failed + excluded.failed, answered = answered + excluded.answered,
+  short = short + excluded.short, voicemail = voicemail + excluded.voicemail,
+  talk_ms = talk_ms + excluded.talk_ms
