@@ -10,9 +10,10 @@ use outdial_core::outcome::Outcome;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::TrunkHealth;
-use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store};
+use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::Ports;
 use crate::clock_guard::{ClockGuard, Trust};
 use crate::config::EngineConfig;
 use crate::live::LiveCalls;
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) carrier: Arc<dyn Carrier>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) watermark: Arc<dyn Watermark>,
     pub(crate) board: Arc<TaskBoard>,
     /// Nothing new leaves any more.
     pub(crate) draining: Flag,
@@ -65,13 +67,8 @@ pub(crate) struct Unconfirmed {
 }
 
 impl Context {
-    pub(crate) fn new(
-        config: EngineConfig,
-        store: Arc<dyn Store>,
-        carrier: Arc<dyn Carrier>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub(crate) fn new(config: EngineConfig, ports: Ports) -> Self {
+        let Ports { store, carrier, clock, entropy, watermark } = ports;
         let node_calls = usize::try_from(config.node_calls).unwrap_or(usize::MAX);
         Self {
             config,
@@ -79,6 +76,7 @@ impl Context {
             carrier,
             clock,
             entropy,
+            watermark,
             board: Arc::default(),
             draining: Flag::default(),
             capacity: Arc::new(Semaphore::new(node_calls.min(Semaphore::MAX_PERMITS))),

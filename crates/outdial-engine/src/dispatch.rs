@@ -9,7 +9,7 @@ use std::time::Duration;
 use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
 use outdial_core::id::WorkspaceId;
 use outdial_core::phone::PhoneNumber;
-use outdial_ports::Monotonic;
+use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -113,7 +113,7 @@ impl Desk {
         let read = self.ctx.clock.monotonic();
         let base = TimeBase::new(head.clock, asked, read);
         let later = Turned { placed: 0, look_again: read.after(PERIOD) };
-        if !self.may_dial(&base, read) {
+        if !self.may_dial(&base, read) || self.is_older_copy(head.version, read).await? {
             return Ok(later);
         }
         if head.batches.is_empty() {
@@ -166,6 +166,23 @@ impl Desk {
             return false;
         }
         true
+    }
+
+    /// The database does not know of calls that this node has placed: it was put back to an older
+    /// state, and would have people called again.
+    async fn is_older_copy(&mut self, version: u64, now: Monotonic) -> Result<bool, StoreError> {
+        let workspace = self.workspace;
+        match self.ctx.watermark.compare(workspace, version).await.map_err(not_kept)? {
+            Standing::Current => Ok(false),
+            Standing::Older { seen } => {
+                if self.warned.is_due(now) {
+                    tracing::error!(%workspace, version, seen,
+                        "not dialing: the database is older than what was dialed; see \
+                         `outdial doctor`");
+                }
+                Ok(true)
+            }
+        }
     }
 
     fn now(&self, base: &TimeBase) -> Turn {
@@ -227,6 +244,7 @@ impl Desk {
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
         let Plan { slots, pauses, .. } = plan;
         let new = NewPlan { intents, slots, pauses: pauses.clone() };
+        failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         let now = ctx.clock.monotonic();
         self.latency = (self.latency * 7 + now.since(began)) / 8;
@@ -236,6 +254,12 @@ impl Desk {
                     tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
                         "a batch is paused until it is started again");
                 }
+                failpoint("engine.committed");
+                if !outcome.committed.is_empty() {
+                    // Before anything leaves. What cannot be noted is given back as a loose end.
+                    ctx.watermark.note(self.workspace, outcome.version).await.map_err(not_kept)?;
+                }
+                failpoint("engine.noted");
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
                 if self.is_slow() {
@@ -300,6 +324,11 @@ impl Desk {
             latency = ?self.latency, "committed");
         placed
     }
+}
+
+/// Nothing may leave that could not be noted.
+fn not_kept(error: WatermarkError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 fn caller_id(head: &Head, intent: &outdial_core::dispatcher::Intent) -> PhoneNumber {

@@ -19,15 +19,17 @@ mod runner;
 mod supervisor;
 mod tasks;
 mod timebase;
+mod watermark;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store};
+use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
+pub use watermark::MemoryWatermark;
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
 
 use context::Context;
@@ -36,6 +38,21 @@ use context::Context;
 pub struct Engine {
     ctx: Arc<Context>,
     wake: Arc<Notify>,
+}
+
+/// What an engine stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Who places the calls.
+    pub carrier: Arc<dyn Carrier>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// What is remembered outside the database.
+    pub watermark: Arc<dyn Watermark>,
 }
 
 /// How a run ended.
@@ -49,15 +66,8 @@ pub struct Drained {
 impl Engine {
     /// An engine on these ports. `wake` is a hint that something was added, started or changed
     /// (`notify_one`); without it, the engine finds out within a second.
-    pub fn new(
-        config: EngineConfig,
-        store: Arc<dyn Store>,
-        carrier: Arc<dyn Carrier>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        wake: Arc<Notify>,
-    ) -> Self {
-        let ctx = Context::new(config, store, carrier, clock, entropy);
+    pub fn new(config: EngineConfig, ports: Ports, wake: Arc<Notify>) -> Self {
+        let ctx = Context::new(config, ports);
         Self { ctx: Arc::new(ctx), wake }
     }
 

@@ -9,7 +9,7 @@ use outdial_core::id::WorkspaceId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::Committed;
-use outdial_ports::{CallOrder, PlacedCall};
+use outdial_ports::{CallOrder, PlacedCall, failpoint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
@@ -70,11 +70,17 @@ impl Runner {
             let now = self.start.base.now(self.ctx.clock.monotonic());
             for command in self.machine.handle(now, event) {
                 match command {
-                    AttemptCommand::Place => self.place(),
+                    AttemptCommand::Place => {
+                        failpoint("engine.placing");
+                        self.place();
+                        failpoint("engine.placed");
+                    }
                     AttemptCommand::Cancel => self.hang_up(),
                     AttemptCommand::Record(progress) => self.record(progress),
                     AttemptCommand::Finish(end) => {
+                        failpoint("engine.over");
                         finish::finish(&self.ctx, self.start, end).await;
+                        failpoint("engine.recorded");
                         return;
                     }
                 }

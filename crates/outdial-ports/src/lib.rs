@@ -6,10 +6,12 @@
 
 mod carrier;
 mod clock;
+mod failpoint;
 pub mod store;
 mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
+pub use failpoint::{FAILPOINTS, failpoint};
 pub use store::Store;
 pub use watermark::{Standing, Watermark, WatermarkError};

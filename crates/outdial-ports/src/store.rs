@@ -249,6 +249,8 @@ pub trait Store: Send + Sync {
 
     /// Workspaces with an active batch, by id.
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
+    /// The dispatch version of every workspace, by id.
+    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError>;
     /// What a turn rests on. Batches without pending calls may be missing. `also` is included
     /// whatever its state, for those who explain and forecast.
     async fn dispatch_head(

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use outdial_engine::{Engine, EngineConfig, TaskBoard, TaskResult};
+use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard, TaskResult};
 use outdial_ports::Store;
 use outdial_store::SqliteInline;
 use tokio::sync::{Notify, oneshot};
@@ -26,6 +26,8 @@ pub(crate) struct Parts {
     pub latency: Latency,
     /// Settings of the engine.
     pub config: EngineConfig,
+    /// What outlives every process beside the database.
+    pub watermark: Arc<MemoryWatermark>,
 }
 
 /// A running process.
@@ -66,14 +68,14 @@ impl Process {
             rng.fork(),
         ));
         let wake = Arc::new(Notify::new());
-        let engine = Engine::new(
-            parts.config.clone(),
-            Arc::clone(&store),
-            Arc::clone(&carrier) as _,
+        let ports = Ports {
+            store: Arc::clone(&store),
+            carrier: Arc::clone(&carrier) as _,
             clock,
             entropy,
-            Arc::clone(&wake),
-        );
+            watermark: Arc::clone(&parts.watermark) as _,
+        };
+        let engine = Engine::new(parts.config.clone(), ports, Arc::clone(&wake));
         let board = engine.board();
         let (stop, stopped) = oneshot::channel::<()>();
         watch.note("world", &format!("process {number} starts"));

@@ -78,6 +78,7 @@ impl World {
                 drain_limit_ms: *rng.pick(&[1_000, 20_000]),
                 ..EngineConfig::default()
             },
+            watermark: Arc::default(),
         };
         let (latency, config) = (parts.latency, &parts.config);
         watch.note("world", &format!("seed {seed}, {start}, {latency:?}, {config:?}"));

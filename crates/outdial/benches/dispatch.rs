@@ -29,7 +29,7 @@ use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_engine::{Engine, EngineConfig};
+use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
 use outdial_ports::store::{
     AgentRecord, AgentSpec, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey,
     NewPhone, NewWorkspace, RequestBegin, RequestLookup, Scope,
@@ -89,7 +89,9 @@ async fn measure(waiting: u64, largest: u64) -> (f64, f64) {
     let (clock, entropy) = (clock.clone(), Arc::new(Weyl::default()));
     let config = EngineConfig::default();
     let wake = Arc::new(Notify::new());
-    let engine = Engine::new(config, store, carrier.clone(), clock, entropy, wake);
+    let watermark = Arc::new(MemoryWatermark::default());
+    let ports = Ports { store, carrier: carrier.clone(), clock, entropy, watermark };
+    let engine = Engine::new(config, ports, wake);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(engine.run(async {
         let _dropped = stopped.await;

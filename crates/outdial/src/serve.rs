@@ -15,9 +15,9 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
-use outdial_engine::{Drained, Engine};
+use outdial_engine::{Drained, Engine, Ports};
 use outdial_http::{App, HttpConfig};
-use outdial_ports::{Clock, Entropy, Store};
+use outdial_ports::{Clock, Entropy, Standing, Store, Watermark};
 use outdial_store::SqliteStore;
 use outdial_telephony::simulated::{SimulatedCarrier, SimulatedConfig};
 use tokio::net::TcpListener;
@@ -107,6 +107,8 @@ impl Server {
             .with_context(|| format!("{listen} cannot be listened on (--listen takes another)"))?;
         let address = listener.local_addr()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let watermark: Arc<dyn Watermark> = Arc::new(database::watermark(config, &*store).await?);
+        warn_of_older_copy(&*store, &*watermark).await?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let wake = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
@@ -114,10 +116,14 @@ impl Server {
         if config.server.role.dials() {
             let carrier =
                 SimulatedCarrier::new(carrier_config(config), clock.clone(), entropy.clone())?;
-            let ports = (store.clone(), Arc::new(carrier), clock.clone(), entropy.clone());
-            let (store, carrier, clock, entropy) = ports;
-            let engine =
-                Engine::new(config.engine.clone(), store, carrier, clock, entropy, wake.clone());
+            let ports = Ports {
+                store: store.clone(),
+                carrier: Arc::new(carrier),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                watermark: watermark.clone(),
+            };
+            let engine = Engine::new(config.engine.clone(), ports, wake.clone());
             let stop = asked_to_stop(stopped.clone());
             parts.spawn(async { Part::Engine(engine.run(stop).await) });
         }
@@ -175,6 +181,21 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Compares every workspace before anybody can change one: an older copy must not grow, change by
+/// change, until it looks like the database that it was copied from.
+async fn warn_of_older_copy(store: &dyn Store, watermark: &dyn Watermark) -> Result<()> {
+    for (workspace, version) in store.dispatch_versions().await? {
+        if let Standing::Older { seen } = watermark.compare(workspace, version).await? {
+            hint(format_args!(
+                "outdial: the database is an older copy: workspace {workspace} stands at {version}, \
+                 and this node has dialed up to {seen}. Nobody is dialed there until `outdial \
+                 doctor --accept-restore`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Serves HTTP until it is asked to stop; requests under way may take at most `limit` then.

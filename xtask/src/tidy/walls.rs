@@ -38,7 +38,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: PORTS,
         inner: &[CORE],
-        outer: Outer::Only(&["async-trait", "bytes", "futures-core", "thiserror"]),
+        outer: Outer::Only(&["async-trait", "bytes", "fail", "futures-core", "thiserror"]),
     },
     Room {
         name: "outdial-ingest",

@@ -12,7 +12,7 @@ use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_engine::{Drained, Engine, EngineConfig, TaskBoard};
+use outdial_engine::{Drained, Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard};
 use outdial_ports::store::{
     AgentSpec, BatchRecord, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord,
     Integration, NewBatch, NewKey, NewPhone, NewWorkspace, RequestBegin, RequestLookup,
@@ -74,6 +74,7 @@ pub(crate) struct World {
     pub(crate) inline: SqliteInline,
     pub(crate) store: Arc<Faulty>,
     pub(crate) carrier: Arc<TestCarrier>,
+    pub(crate) watermark: Arc<MemoryWatermark>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) workspace: WorkspaceId,
     pub(crate) phone: PhoneId,
@@ -136,6 +137,7 @@ impl World {
         Self {
             store: Arc::new(Faulty::new(inline.clone())),
             carrier: Arc::new(TestCarrier::new(Arc::clone(&clock), Arc::clone(&entropy) as _)),
+            watermark: Arc::default(),
             wake: Arc::new(Notify::new()),
             requests: Mutex::new(0),
             clock,
@@ -208,14 +210,14 @@ impl World {
     /// Starts an engine on another handle of the store.
     pub(crate) fn engine_on(&self, store: Arc<Faulty>, config: EngineConfig) -> Running {
         let (stop, stopped) = oneshot::channel();
-        let engine = Engine::new(
-            config,
+        let ports = Ports {
             store,
-            Arc::clone(&self.carrier) as _,
-            Arc::clone(&self.clock) as _,
-            Arc::clone(&self.entropy) as _,
-            Arc::clone(&self.wake),
-        );
+            carrier: Arc::clone(&self.carrier) as _,
+            clock: Arc::clone(&self.clock) as _,
+            entropy: Arc::clone(&self.entropy) as _,
+            watermark: Arc::clone(&self.watermark) as _,
+        };
+        let engine = Engine::new(config, ports, Arc::clone(&self.wake));
         let board = engine.board();
         let shutdown = async {
             let _ = stopped.await;

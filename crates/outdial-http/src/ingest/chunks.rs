@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outdial_ports::failpoint;
 use outdial_ports::store::{ChunkAdd, ChunkError, RequestProgress, StoreError, StoredChunk};
 use tokio::task::JoinSet;
 
@@ -84,6 +85,7 @@ impl Flight {
         self.bytes -= bytes;
         match result {
             Ok(chunk) => {
+                failpoint("http.chunk_stored");
                 self.failures = 0;
                 stored.failed.remove(&n);
                 stored.committed.insert(n, chunk);

@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use outdial_core::id::{BatchId, PhoneId, RequestId, WorkspaceId};
 use outdial_ingest::{Body, BodyError};
+use outdial_ports::failpoint;
 use outdial_ports::store::{BatchStart, BatchStartError, RequestProgress, StoredAnswer};
 
 use crate::app::App;
@@ -168,11 +169,13 @@ impl Work {
         progress: RequestProgress,
     ) -> ApiResult<Response> {
         let request = self.request;
+        failpoint("http.request_begun");
         let remarks = std::mem::take(&mut judged.remarks);
         let lane = terms.lane;
         let outgoing = Outgoing { judged, terms, request, batch: self.batch };
         let source: Arc<dyn chunks::Source> = Arc::new(outgoing);
         let stored = chunks::store(&self.app, &source, progress).await;
+        failpoint("http.chunks_stored");
         // The records are not needed any more, and there is an answer to be made.
         drop(source);
         if stored.batch_gone && stored.committed.is_empty() {
@@ -208,6 +211,7 @@ impl Work {
             // The chunks say what happened; a repeat composes the same answer from them.
             tracing::error!(%request, error = %e, "the answer to a request was not kept");
         }
+        failpoint("http.answer_kept");
         Ok(self.known.answer(&self.app, request, answer))
     }
 

@@ -6,6 +6,7 @@ use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
+use outdial_ports::failpoint;
 use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
 
@@ -112,6 +113,7 @@ impl SqliteDb {
             self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
             self.dispatch_bump(ending.workspace)?;
         }
+        failpoint("store.end_applied");
         Ok(FinishResult::Applied)
     }
 

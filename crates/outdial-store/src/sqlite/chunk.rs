@@ -10,6 +10,7 @@ use outdial_core::batch::{BatchState, PauseReason};
 use outdial_core::call::CallState;
 use outdial_core::id::CallId;
 use outdial_core::outcome::Disposition;
+use outdial_ports::failpoint;
 use outdial_ports::store::{ChunkAdd, ChunkError, ChunkLane, ChunkRecord, StoreError, StoredChunk};
 use rusqlite::params;
 
@@ -115,6 +116,7 @@ impl SqliteDb {
             pause_reason: reason,
         };
         self.chunk_store(add.request, add.chunk_num, &stored)?;
+        failpoint("store.chunk_applied");
         Ok(stored)
     }
 

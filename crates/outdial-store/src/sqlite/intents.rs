@@ -13,6 +13,7 @@ use outdial_core::call::WaitReason;
 use outdial_core::id::{AttemptId, BatchId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
+use outdial_ports::failpoint;
 use outdial_ports::store::{
     CommitError, CommitOutcome, Committed, DropReason, Dropped, NewIntent, NewPlan, StoreError,
 };
@@ -78,6 +79,7 @@ impl SqliteDb {
         self.dispatch_set_slots(workspace, &plan.slots)?;
         self.batches_pause(workspace, &plan.pauses)?;
 
+        failpoint("store.intents_applied");
         let mut outcome = CommitOutcome { version: version + 1, ..CommitOutcome::default() };
         for (new, result) in plan.intents.iter().zip(results.into_values()) {
             match result {

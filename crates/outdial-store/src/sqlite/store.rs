@@ -152,6 +152,7 @@ operations! {
     Write dnc_delete(ws: WorkspaceId => ws, id: DncId => id) -> (), DncDeleteError;
 
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+    Read dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
     EngineRead dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
         -> Head, StoreError;
     EngineRead dispatch_groups(ws: WorkspaceId => ws, also: Option<BatchId> => also)

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use outdial_ports::failpoint;
 use outdial_ports::store::StoreError;
 use outdial_ports::{Clock, Entropy};
 use tokio::sync::oneshot;
@@ -282,6 +283,7 @@ fn write_group(
         done.push(job);
     }
     let outcome = begun.and_then(|()| db.commit());
+    failpoint("store.committed");
     if outcome.is_err() {
         db.rollback();
     }
