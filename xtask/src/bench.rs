@@ -9,6 +9,7 @@ use crate::process;
 const BENCHES: &[(&str, &str)] = &[
     ("ingest", "records per second over HTTP, beside the bare database loop"),
     ("dispatch", "attempts per second, and the cost of one as more calls wait"),
+    ("forecast", "a year of 100,000 contacts on virtual time, every attempt checked"),
 ];
 
 #[derive(Args)]

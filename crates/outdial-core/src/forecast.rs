@@ -16,13 +16,14 @@ use std::time::Duration;
 pub use assume::{Assumptions, OBSERVED_MIN, Source};
 pub use tally::{Hour, Never};
 
-use crate::batch::PauseReason;
-use crate::budget::{Day, Spend};
-use crate::dispatcher::{Bucket, Dispatcher, Gate, GroupKey, Head, Turn};
+use crate::batch::{BatchState, PauseReason};
+use crate::call::WaitReason;
+use crate::dispatcher::{Bucket, Dispatcher, GroupKey, Head, Turn, Wait};
 use crate::hours::Allowed;
 use crate::id::BatchId;
 use crate::rules::verdict;
 use crate::time::Timestamp;
+use crate::why::{self, Standing};
 use crate::zone::Class;
 use world::World;
 
@@ -133,7 +134,7 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
     let mut world = World::new(input, on_attempt);
     let mut dispatcher = Dispatcher::new();
     let (mut groups, mut candidates) = (Vec::new(), Vec::new());
-    let (mut now, mut turns, mut waits_for) = (from, 0, Gate::Turn);
+    let (mut now, mut turns) = (from, 0);
     let ending = loop {
         world.pass(now);
         if world.is_over() {
@@ -144,16 +145,13 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
         }
         turns += 1;
         world.waiting.groups(now, &mut groups);
-        let turn = Turn { now, lead: LEAD, node_free: u32::MAX, turn_limit: TURN_LIMIT };
+        let turn = turn_at(now);
         // Groups are read at every turn, and what was taken is gone from them.
         dispatcher.forget_cursors();
         let asks = dispatcher.ask(&world.head, &groups, &turn);
         world.waiting.candidates(&asks, &mut candidates);
         let plan = dispatcher.plan(&world.head, &groups, &asks, &candidates, &turn);
         let look_again = plan.look_again.filter(|(at, _)| *at < Timestamp::MAX);
-        if let Some((_, gate)) = plan.look_again {
-            waits_for = gate;
-        }
         let look_at = match !plan.pauses.is_empty() | world.commit(plan) {
             true => Some(now),
             false => look_again.map(|(at, _)| at),
@@ -168,9 +166,11 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
         }
         now = next.max(now);
     };
-    world.count_left(|head, key, class, is_due| match ending {
+    world.waiting.groups(now, &mut groups);
+    let gates = dispatcher.explain(&world.head, &groups, &turn_at(now));
+    world.count_left(|head, key, class, wait| match ending {
         Ending::Paused(reason) => Never::Paused(reason),
-        _ => why_left(head, key, class, (now, is_due), waits_for),
+        _ => why_left(head, key, class, (now, wait), gates.get(key).map_or(&[], Vec::as_slice)),
     });
     let tally = &mut world.tally;
     tally.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
@@ -199,52 +199,36 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
     }
 }
 
-/// What a group of calls that is left over waits for at `now`.
+/// A turn of a node that has room.
+fn turn_at(now: Timestamp) -> Turn {
+    Turn { now, lead: LEAD, node_free: u32::MAX, turn_limit: TURN_LIMIT }
+}
+
+/// What a call that is left over waits for at `now`; `gates` are those of its group.
 fn why_left(
     head: &Head,
     key: &GroupKey,
     class: &Class,
-    (now, is_due): (Timestamp, bool),
-    otherwise: Gate,
+    (now, waiting): (Timestamp, (Timestamp, WaitReason)),
+    gates: &[Wait],
 ) -> Never {
     let found = head.batches.iter().find(|b| b.id == key.batch);
     // Gone from the head: nothing of its lane is left, so this is of another.
     let Some(batch) = found.filter(|b| b.lane.is_none_or(|lane| lane == key.lane)) else {
         return Never::Held;
     };
-    let said = verdict(&batch.settings.calling_hours, head.rules, class, now);
-    if let Allowed::Closed { opens } = said.allowed {
-        let by_rules = matches!(said.hours, Allowed::Open { .. });
-        return match opens {
-            None => Never::NoCommonHours,
-            Some(_) if by_rules => Never::OutOfTime(Gate::Rules),
-            Some(_) => Never::OutOfTime(Gate::Hours),
-        };
+    let hours = &batch.settings.calling_hours;
+    if verdict(hours, head.rules, class, now).allowed == (Allowed::Closed { opens: None }) {
+        return Never::NoCommonHours;
     }
-    if !is_due {
-        return Never::OutOfTime(Gate::NotBefore);
-    }
-    let numbers: Vec<_> = head.numbers.iter().filter(|n| batch.numbers.contains(&n.id)).collect();
-    let today = Day::of(&head.zone, now);
-    let placed = |days: &[(Day, u32)]| days.iter().find(|(d, _)| *d == today).map_or(0, |d| d.1);
-    let used_up = |n: &&crate::dispatcher::NumberHead| {
-        n.limits.calls_per_day.is_some_and(|most| placed(&n.placed_by_day) >= most)
+    let standing = Standing {
+        state: BatchState::Active,
+        pause: None,
+        held: false,
+        waiting: Some(waiting),
+        gates,
     };
-    if numbers.is_empty() {
-        return Never::OutOfTime(Gate::NoNumbers);
-    }
-    if numbers.iter().all(used_up) {
-        return Never::OutOfTime(Gate::CallsPerDay);
-    }
-    if let Some(budget) = batch.settings.budget {
-        let today = batch.spent_by_day.iter().find(|(d, _)| *d == today);
-        let spent = if budget.per_day { today.map_or(Spend::NONE, |d| d.1) } else { batch.spent };
-        let price = numbers.iter().filter_map(|n| n.price).min().unwrap_or(0);
-        if !budget.fits(spent, Spend::of(batch.settings.max_call_s.into(), price)) {
-            return Never::OutOfTime(Gate::Budget);
-        }
-    }
-    Never::OutOfTime(otherwise)
+    Never::OutOfTime(why::dominant(&standing, now).word)
 }
 
 #[cfg(test)]

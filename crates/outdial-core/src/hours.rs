@@ -126,71 +126,110 @@ impl CallingHours {
         if self.is_always() {
             return Allowed::Open { until: Timestamp::MAX };
         }
-        let horizon = now.after(std::time::Duration::from_secs(86_400 * HORIZON_DAYS as u64));
-        let mut at = now;
-        while at <= horizon {
-            let mut until = Timestamp::MAX;
-            let mut opens = at;
-            for zone in class.zones() {
-                match self.span_at(zone, at) {
-                    Some((open, close)) => {
-                        opens = opens.max(open);
-                        until = until.min(close);
-                    }
-                    None => return Allowed::Closed { opens: None },
-                }
-            }
-            if opens == at {
-                return match at == now {
-                    true => Allowed::Open { until },
-                    false => Allowed::Closed { opens: Some(at) },
-                };
-            }
-            at = opens;
-        }
-        Allowed::Closed { opens: None }
+        common(&self.gates(class), now)
     }
 
-    /// The span of allowed instants that holds `at`, or else the next one; windows that touch are
-    /// one span.
-    fn span_at(&self, zone: &Zone, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let today = zone.tz().to_datetime(at.to_jiff()).date();
-        let mut span: Option<(Timestamp, Timestamp)> = None;
-        // From two days back: where a day is skipped, yesterday's window is that of the day before.
-        for offset in -2..=HORIZON_DAYS + 1 {
-            let Ok(date) = today.checked_add(jiff::Span::new().days(offset)) else { continue };
-            let Some((open, close)) = self.window_of(zone.tz(), date) else { continue };
-            match &mut span {
-                None if close > at => span = Some((open, close)),
-                Some((_, end)) if open <= *end => *end = close.max(*end),
-                Some(_) => break,
-                None => {}
-            }
+    /// These hours in every zone of the class; none where nothing is restricted.
+    pub(crate) fn gates<'a>(&'a self, class: &'a Class) -> Vec<Gate<'a>> {
+        if self.is_always() {
+            return Vec::new();
         }
-        span
+        let gate = |zone: &'a Zone| Gate {
+            tz: zone.tz(),
+            windows: Box::new(move |date| self.window_of(zone.tz(), date).into_iter().collect()),
+        };
+        class.zones().iter().map(gate).collect()
     }
 
     /// The window that starts on `date`, if that day is allowed and the window is not empty.
-    fn window_of(&self, tz: &TimeZone, date: Date) -> Option<(Timestamp, Timestamp)> {
+    fn window_of(&self, tz: &TimeZone, date: Date) -> Option<Span> {
         let day = date.weekday().to_sunday_zero_offset();
         if self.days >> day & 1 == 0 {
             return None;
         }
-        let next = date.tomorrow().ok()?;
-        let (open, close) = match self.window {
-            None => {
-                (edge(tz, midnight(date), Fold::Earlier)?, edge(tz, midnight(next), Fold::Earlier)?)
-            }
+        match self.window {
+            None => whole_day(tz, date),
             Some((start, end)) => {
-                let end_date = if end <= start { next } else { date };
-                (
-                    edge(tz, start.on(date)?, Fold::Later)?,
-                    edge(tz, end.on(end_date)?, Fold::Earlier)?,
-                )
+                let end_date = if end <= start { date.tomorrow().ok()? } else { date };
+                span(tz, start.on(date)?, end.on(end_date)?)
             }
-        };
-        (open < close).then_some((open, close))
+        }
     }
+}
+
+/// Instants from the first until before the second.
+pub(crate) type Span = (Timestamp, Timestamp);
+
+/// Something that allows calls at some hours of the days of one zone.
+pub(crate) struct Gate<'a> {
+    /// The zone.
+    pub(crate) tz: &'a TimeZone,
+    /// The windows that start on a date, in order, apart, none of them empty.
+    pub(crate) windows: Box<dyn Fn(Date) -> Vec<Span> + 'a>,
+}
+
+impl Gate<'_> {
+    /// The span of allowed instants that holds `at`, or else the next one; windows that touch are
+    /// one span.
+    fn span_at(&self, at: Timestamp) -> Option<Span> {
+        let today = self.tz.to_datetime(at.to_jiff()).date();
+        let mut span: Option<Span> = None;
+        // From two days back: where a day is skipped, yesterday's window is that of the day before.
+        for offset in -2..=HORIZON_DAYS + 1 {
+            let Ok(date) = today.checked_add(jiff::Span::new().days(offset)) else { continue };
+            for (open, close) in (self.windows)(date) {
+                match &mut span {
+                    None if close > at => span = Some((open, close)),
+                    Some((_, end)) if open <= *end => *end = close.max(*end),
+                    Some(_) => return span,
+                    None => {}
+                }
+            }
+        }
+        span
+    }
+}
+
+/// What all gates together say at `now`; without any, everything is allowed.
+pub(crate) fn common(gates: &[Gate<'_>], now: Timestamp) -> Allowed {
+    let horizon = now.after(std::time::Duration::from_secs(86_400 * HORIZON_DAYS as u64));
+    let mut at = now;
+    while at <= horizon {
+        let mut until = Timestamp::MAX;
+        let mut opens = at;
+        for gate in gates {
+            match gate.span_at(at) {
+                Some((open, close)) => {
+                    opens = opens.max(open);
+                    until = until.min(close);
+                }
+                None => return Allowed::Closed { opens: None },
+            }
+        }
+        if opens == at {
+            return match at == now {
+                true => Allowed::Open { until },
+                false => Allowed::Closed { opens: Some(at) },
+            };
+        }
+        at = opens;
+    }
+    Allowed::Closed { opens: None }
+}
+
+/// The window between two local times, if it is not empty: the later instant of a start that comes
+/// twice, the earlier of an end.
+pub(crate) fn span(tz: &TimeZone, start: DateTime, end: DateTime) -> Option<Span> {
+    let (open, close) = (edge(tz, start, Fold::Later)?, edge(tz, end, Fold::Earlier)?);
+    (open < close).then_some((open, close))
+}
+
+/// Every instant that bears a date; none where the day was skipped.
+pub(crate) fn whole_day(tz: &TimeZone, date: Date) -> Option<Span> {
+    let next = date.tomorrow().ok()?;
+    let (open, close) =
+        (edge(tz, midnight(date), Fold::Earlier)?, edge(tz, midnight(next), Fold::Earlier)?);
+    (open < close).then_some((open, close))
 }
 
 #[derive(Clone, Copy)]
@@ -243,7 +282,7 @@ impl ClockTime {
     }
 
     /// This time on a date; `24:00` is the next day's midnight.
-    fn on(self, date: Date) -> Option<DateTime> {
+    pub(crate) fn on(self, date: Date) -> Option<DateTime> {
         if self.0 == MINUTES_OF_DAY {
             return date.tomorrow().ok().map(midnight);
         }

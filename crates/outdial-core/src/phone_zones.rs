@@ -12,11 +12,17 @@ use crate::zone::Class;
 /// The zones of all numbers under some prefix; each distinct list exists once in the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneZones {
+    id: u16,
     class: Class,
     text: Arc<str>,
 }
 
 impl PhoneZones {
+    /// Which of the lists this is; no two lists have the same.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
     /// The zones as a class.
     pub fn class(&self) -> &Class {
         &self.class
@@ -106,7 +112,7 @@ impl Table {
                 return Err(fault("its zones are not sorted, or not under their own names"));
             }
             let list = u16::try_from(table.lists.len()).map_err(|_| fault("one list too many"))?;
-            table.lists.push(PhoneZones { class, text: text.into() });
+            table.lists.push(PhoneZones { id: list, class, text: text.into() });
             for prefix in words {
                 table.insert(prefix, list).map_err(fault)?;
             }

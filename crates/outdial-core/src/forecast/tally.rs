@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::batch::PauseReason;
-use crate::dispatcher::Gate;
 use crate::outcome::Disposition;
 use crate::time::Timestamp;
 
@@ -22,8 +21,8 @@ pub enum Never {
     Held,
     /// The batch pauses before.
     Paused(PauseReason),
-    /// The window ends before; this is what it waits for then.
-    OutOfTime(Gate),
+    /// The window ends before; this is what it waits for then, in the words of `crate::why`.
+    OutOfTime(&'static str),
     /// The window ends while it is on the phone.
     OnThePhone,
 }
@@ -73,9 +72,15 @@ impl Tally {
         self.last_end = Some(self.last_end.map_or(at, |last| last.max(at)));
         match disposition {
             Disposition::Completed => self.reached += 1,
-            Disposition::Expired => self.never(Never::Expired, 1),
+            Disposition::Expired => self.expire(at, 1),
             other => self.never(Never::GivenUp(other), 1),
         }
+    }
+
+    /// So many calls are finished because their batch has expired.
+    pub(super) fn expire(&mut self, at: Timestamp, calls: u64) {
+        self.last_end = Some(self.last_end.map_or(at, |last| last.max(at)));
+        self.never(Never::Expired, calls);
     }
 
     pub(super) fn never(&mut self, why: Never, calls: u64) {

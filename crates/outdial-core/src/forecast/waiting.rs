@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::CallFacts;
+use crate::call::{CallFacts, WaitReason};
 use crate::dispatcher::{Ask, Bucket, Candidate, Group, GroupKey};
 use crate::id::{BatchId, CallId};
-use crate::outcome::Disposition;
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::zone::Class;
@@ -31,8 +30,8 @@ pub(super) struct Call {
     uncharged: u8,
     is_retry: bool,
     is_live: bool,
-    /// What came of its latest attempt here.
-    pub(super) last: Option<Disposition>,
+    /// Why it is not due yet.
+    waits_for: WaitReason,
 }
 
 /// The calls of one group.
@@ -75,7 +74,7 @@ impl Waiting {
             uncharged: small(bucket.uncharged),
             is_retry: bucket.group.is_retry,
             is_live: false,
-            last: None,
+            waits_for: bucket.reason,
         };
         for _ in 0..bucket.count {
             let Ok(index) = u32::try_from(self.calls.len()) else { return };
@@ -100,7 +99,7 @@ impl Waiting {
             uncharged: 0,
             is_retry: key.is_retry,
             is_live: true,
-            last: None,
+            waits_for: WaitReason::Due,
         });
         index
     }
@@ -176,9 +175,15 @@ impl Waiting {
     }
 
     /// A call that was taken waits again.
-    pub(super) fn put_back(&mut self, call: u32, not_before: Timestamp, is_retry: bool) {
+    pub(super) fn put_back(
+        &mut self,
+        call: u32,
+        (not_before, waits_for): (Timestamp, WaitReason),
+        is_retry: bool,
+    ) {
         let c = &mut self.calls[call as usize];
-        (c.is_live, c.is_retry, c.not_before) = (false, is_retry, not_before);
+        (c.is_live, c.is_retry) = (false, is_retry);
+        (c.not_before, c.waits_for) = (not_before, waits_for);
         let queue = &mut self.queues[queue_index(c.base, is_retry)];
         queue.later.push(Reverse((not_before, call)));
     }
@@ -189,16 +194,9 @@ impl Waiting {
     }
 
     /// Notes the end of an attempt that left at `sent_at`. `counts`: among those in 24 h.
-    pub(super) fn note(
-        &mut self,
-        call: u32,
-        sent_at: Timestamp,
-        (disposition, charged): (Disposition, bool),
-        counts: bool,
-    ) {
+    pub(super) fn note(&mut self, call: u32, sent_at: Timestamp, charged: bool, counts: bool) {
         let c = &mut self.calls[call as usize];
         c.attempts = c.attempts.saturating_add(1);
-        c.last = Some(disposition);
         if charged {
             c.charged = c.charged.saturating_add(1);
         } else {
@@ -219,24 +217,35 @@ impl Waiting {
         self.recent.forget(now.before(DAY));
     }
 
-    /// Removes every call of a batch that waits, and hands each on with its group.
-    pub(super) fn drain(&mut self, batch: BatchId, mut each: impl FnMut(GroupKey, &Call)) {
+    /// Removes every call of a batch that waits; how many.
+    pub(super) fn drain(&mut self, batch: BatchId) -> u64 {
+        let mut count = 0;
         for queue in self.queues.iter_mut().filter(|q| q.key.batch == batch) {
-            let later = queue.later.drain().map(|Reverse((_, call))| call);
-            for call in queue.due.drain(..).chain(later) {
-                each(queue.key, &self.calls[call as usize]);
-            }
+            count += queue.len() as u64;
+            queue.due.clear();
+            queue.later.clear();
         }
+        count
     }
 
-    /// Groups of a batch with the number of their calls that are due, and that are not.
+    /// The first group of a batch in which a call waits.
+    pub(super) fn first_group(&self, batch: BatchId) -> Option<(GroupKey, Arc<Class>)> {
+        let first = self.queues.iter().find(|q| q.key.batch == batch && q.len() > 0);
+        first.map(|q| (q.key, q.zones.clone()))
+    }
+
+    /// The calls of a batch that wait: their group, and until when each, and for what.
     pub(super) fn left(
         &self,
         batch: BatchId,
-    ) -> impl Iterator<Item = (GroupKey, &Arc<Class>, u64, u64)> {
-        let of = move |q: &&Queue| q.key.batch == batch && q.len() > 0;
-        let parts = |q: &'_ Queue| (q.due.len() as u64, q.later.len() as u64);
-        self.queues.iter().filter(of).map(move |q| (q.key, &q.zones, parts(q).0, parts(q).1))
+    ) -> impl Iterator<Item = (GroupKey, &Arc<Class>, Timestamp, WaitReason)> {
+        self.queues.iter().filter(move |q| q.key.batch == batch).flat_map(|q| {
+            let later = q.later.iter().map(|Reverse((_, call))| call);
+            q.due.iter().chain(later).map(|&call| {
+                let c = &self.calls[call as usize];
+                (q.key, &q.zones, c.not_before, c.waits_for)
+            })
+        })
     }
 
     fn base(&mut self, key: GroupKey, zones: &Arc<Class>) -> u32 {

@@ -16,7 +16,7 @@ use crate::attempt::{AttemptEnd, AttemptState};
 use crate::batch::PauseReason;
 use crate::brake::{Pulse, pulse_of};
 use crate::budget::{Day, Spend, used};
-use crate::call::CallNext;
+use crate::call::{CallNext, WaitReason};
 use crate::dispatcher::{BatchHead, GroupKey, Head, Intent, Line, Plan};
 use crate::id::{BatchId, PhoneId, TrunkId};
 use crate::outcome::{CallEnd, Disposition, outcome_of};
@@ -188,7 +188,8 @@ impl<'a> World<'a> {
                 None => self.place(intent, call),
                 Some(until) => {
                     dropped = true;
-                    self.waiting.put_back(call, until, self.waiting.is_retry(call));
+                    let wait = (until, WaitReason::AttemptsPerDay);
+                    self.waiting.put_back(call, wait, self.waiting.is_retry(call));
                 }
             }
         }
@@ -300,12 +301,11 @@ impl<'a> World<'a> {
         let used = used(&end, live.reserve, live.price);
         if let Some(batch) = batch_of(&mut self.head, id) {
             book(batch, live.day, |spent| *spent = less(*spent, live.reserve).plus(used));
-            batch.pulse_ever = plus(batch.pulse_ever, pulse_of(&end));
+            batch.pulse_ever = batch.pulse_ever.plus(pulse_of(&end));
         }
         let facts = self.waiting.facts(call);
         let outcome = end.outcome;
-        let told = (outcome.disposition, outcome.charged);
-        self.waiting.note(call, live.sent_at, told, live.counts);
+        self.waiting.note(call, live.sent_at, outcome.charged, live.counts);
         let Some(batch) = self.batches.get_mut(&id) else { return };
         batch.window.add(live.ends_at, pulse_of(&end));
         let random = mix(u64::from(call) << 32 | u64::from(facts.attempts));
@@ -315,9 +315,9 @@ impl<'a> World<'a> {
             next = CallNext::Finished(Disposition::Expired);
         }
         match next {
-            CallNext::Pending { not_before, is_retry, .. } => {
+            CallNext::Pending { not_before, reason, is_retry } => {
                 batch.pending += 1;
-                self.waiting.put_back(call, not_before, is_retry);
+                self.waiting.put_back(call, (not_before, reason), is_retry);
             }
             CallNext::Finished(disposition) if id == self.asked => {
                 self.tally.finish(live.ends_at, disposition);
@@ -336,12 +336,10 @@ impl<'a> World<'a> {
                 continue;
             };
             batch.pending = 0;
-            let (asked, tally) = (*id == self.asked, &mut self.tally);
-            self.waiting.drain(*id, |_, _| {
-                if asked {
-                    tally.finish(at, Disposition::Expired);
-                }
-            });
+            let expired = self.waiting.drain(*id);
+            if *id == self.asked {
+                self.tally.expire(at, expired);
+            }
         }
     }
 
@@ -406,8 +404,7 @@ impl<'a> World<'a> {
     /// A call of a batch that is on the phone at the start: of the batch's first group, as nobody
     /// says which.
     fn live_call(&mut self, batch: BatchId, fallback: &Arc<Class>) -> u32 {
-        let first = self.waiting.left(batch).next().map(|(key, zones, ..)| (key, zones.clone()));
-        let (key, zones) = first.unwrap_or_else(|| {
+        let (key, zones) = self.waiting.first_group(batch).unwrap_or_else(|| {
             let lane = self.batches.get(&batch).and_then(|b| b.lane).unwrap_or(0);
             (GroupKey { batch, lane, class: u32::MAX, is_retry: false }, fallback.clone())
         });
@@ -415,10 +412,12 @@ impl<'a> World<'a> {
     }
 
     /// Counts the calls of the batch that was asked about and still wait; `why` says what for.
-    pub(super) fn count_left(&mut self, why: impl Fn(&Head, &GroupKey, &Class, bool) -> Never) {
-        for (key, zones, due, later) in self.waiting.left(self.asked) {
-            self.tally.never(why(&self.head, &key, zones, true), due);
-            self.tally.never(why(&self.head, &key, zones, false), later);
+    pub(super) fn count_left(
+        &mut self,
+        mut why: impl FnMut(&Head, &GroupKey, &Class, (Timestamp, WaitReason)) -> Never,
+    ) {
+        for (key, zones, not_before, reason) in self.waiting.left(self.asked) {
+            self.tally.never(why(&self.head, &key, zones, (not_before, reason)), 1);
         }
         let live = self.batches.get(&self.asked).map_or(0, |b| b.live);
         self.tally.never(Never::OnThePhone, live.into());
@@ -441,9 +440,9 @@ impl Batch {
 
 impl Window {
     fn add(&mut self, at: Timestamp, pulse: Pulse) {
-        self.sum = plus(self.sum, pulse);
+        self.sum = self.sum.plus(pulse);
         match self.parts.back_mut() {
-            Some((since, sum)) if at.since(*since) < self.part => *sum = plus(*sum, pulse),
+            Some((since, sum)) if at.since(*since) < self.part => *sum = sum.plus(pulse),
             _ => self.parts.push_back((at, pulse)),
         }
     }
@@ -486,17 +485,6 @@ fn less(a: Spend, b: Spend) -> Spend {
     Spend {
         seconds: a.seconds.saturating_sub(b.seconds),
         micros: a.micros.saturating_sub(b.micros),
-    }
-}
-
-fn plus(a: Pulse, b: Pulse) -> Pulse {
-    Pulse {
-        ended: a.ended + b.ended,
-        failed: a.failed + b.failed,
-        answered: a.answered + b.answered,
-        short: a.short + b.short,
-        voicemail: a.voicemail + b.voicemail,
-        talk_ms: a.talk_ms + b.talk_ms,
     }
 }
 
