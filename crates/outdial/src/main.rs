@@ -11,6 +11,8 @@ mod contacts;
 mod database;
 mod demo;
 mod entropy;
+#[cfg(feature = "failpoints")]
+mod killpoint;
 mod logging;
 mod serve;
 mod state;
@@ -83,6 +85,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     let config = settings(cli)?;
     logging::start(&config.log)?;
+    #[cfg(feature = "failpoints")]
+    killpoint::arm()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match &cli.command {

@@ -157,10 +157,16 @@ impl Home {
 
     /// As `serve`; also everything that it said before.
     pub(crate) fn serve_and_listen(&self) -> (Server<'_>, Vec<String>) {
+        self.serve_with(&[])
+    }
+
+    /// As `serve_and_listen`, with more in the environment of this one life.
+    pub(crate) fn serve_with(&self, more: &[(&str, &str)]) -> (Server<'_>, Vec<String>) {
         let log = std::fs::File::options().create(true).append(true).open(self.path("server.log"));
         let mut child = self
             .outdial()
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.unwrap())
@@ -209,6 +215,11 @@ impl Server<'_> {
     pub(crate) fn kill9(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// It has ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// SIGTERM.

@@ -6,6 +6,10 @@ mod cli;
 mod contract;
 mod demo;
 mod drain;
+mod evidence;
 mod harness;
 mod kill;
+#[cfg(feature = "failpoints")]
+mod kill_points;
 mod memory;
+mod restore;
