@@ -334,7 +334,10 @@ fn sip_status(end: &CallEnd) -> Option<u16> {
         CallEnd::Refused { status, .. } => Some(*status),
         CallEnd::RingTimeout | CallEnd::Canceled => Some(487),
         CallEnd::TalkOver | CallEnd::MachineOver | CallEnd::AnsweredThenDropped => Some(200),
-        CallEnd::Silence | CallEnd::NotSent { .. } | CallEnd::Lost => None,
+        CallEnd::Silence
+        | CallEnd::NotSent { .. }
+        | CallEnd::Lost
+        | CallEnd::CarrierCode { .. } => None,
     }
 }
 

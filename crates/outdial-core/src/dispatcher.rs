@@ -30,9 +30,7 @@ use crate::batch::PauseReason;
 use crate::id::{BatchId, CallId};
 use crate::pacing::SLOT;
 use crate::time::Timestamp;
-use gates::{
-    Account, Days, Opening, Ruling, common_gates, group_gates, in_lane, workspace_room,
-};
+use gates::{Account, Days, Opening, Ruling, common_gates, group_gates, in_lane, workspace_room};
 use lines::{Lines, Ready};
 use shares::{Queue, Shares, queues};
 use waits::Waits;
@@ -176,8 +174,7 @@ impl Dispatcher {
                     scene.lines.book(&ready, &mut stage.account);
                     self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
                     let batch = stage.account.batch;
-                    let time =
-                        self.shares.start(id, weight(batch), time, candidate.group.is_retry);
+                    let time = self.shares.start(id, weight(batch), time, candidate.group.is_retry);
                     self.shares.of(id).rotation = ready.next_turn;
                     plan.intents.push(intent(batch, &candidate, &opening, &ready));
                     line.push(Reverse((time, id)));
@@ -345,13 +342,7 @@ impl Dispatcher {
         headway
     }
 
-    fn ruling(
-        &mut self,
-        head: &Head,
-        batch: &BatchHead,
-        group: &Group,
-        at: Timestamp,
-    ) -> &Ruling {
+    fn ruling(&mut self, head: &Head, batch: &BatchHead, group: &Group, at: Timestamp) -> &Ruling {
         let (hours, rules) = (&batch.settings.calling_hours, head.rules);
         let new = || Ruling::new(hours, rules, &group.zones, at);
         let ruling = self.rulings.entry((batch.id, group.key.class)).or_insert_with(new);

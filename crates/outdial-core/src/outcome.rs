@@ -1,7 +1,11 @@
 //! What came of an attempt: the one table from what the carrier said to a disposition, whose fault
 //! it was, and whether to try again.
 
+mod carrier_codes;
+
 use std::time::Duration;
+
+pub use carrier_codes::{CarrierApi, CarrierCode};
 
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +175,13 @@ pub enum CallEnd {
     },
     /// We lost sight of it (a crash, a broken connection after the send): ambiguous.
     Lost,
+    /// A carrier's API says so by a code of its own.
+    CarrierCode {
+        /// Whose code.
+        carrier: CarrierApi,
+        /// Which.
+        code: CarrierCode,
+    },
 }
 
 /// The verdict on how an attempt ended. Pure, total, and the only place that maps a carrier's words
@@ -178,7 +189,8 @@ pub enum CallEnd {
 ///
 /// Statuses by RFC 3261 section 21 and RFC 8197 (607); causes by ITU-T Q.850. A cause, where there
 /// is one, comes from nearer to the callee than the status, so for the statuses that a gateway
-/// uses for several causes (480, 500, 502, 503, 504, 603) the cause decides.
+/// uses for several causes (480, 500, 502, 503, 504, 603) the cause decides. Codes of carriers'
+/// APIs have tables of their own in `carrier_codes`.
 pub fn outcome_of(end: &CallEnd) -> Outcome {
     use Disposition as D;
     use RetryClass as R;
@@ -196,6 +208,7 @@ pub fn outcome_of(end: &CallEnd) -> Outcome {
         CallEnd::Silence => charged(D::Unknown, Fault::Carrier, R::IfUnknown, "timer_b"),
         CallEnd::Lost => charged(D::Unknown, Fault::Local, R::IfUnknown, "lost"),
         CallEnd::NotSent { reason } => uncharged(D::Failed, Fault::Local, R::AtOnce, reason),
+        CallEnd::CarrierCode { carrier, code } => carrier_codes::outcome_of_code(carrier, code),
     }
 }
 

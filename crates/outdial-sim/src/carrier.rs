@@ -107,7 +107,7 @@ impl Line {
             let events = tokio::select! {
                 biased;
                 () = self.hang_up.notified() => {
-                    self.watch.count("hung up by us");
+                    self.watch.hung_up(self.attempt);
                     let now = self.clock.monotonic().since(self.placed_at);
                     self.call.handle(now, SimulatedInput::Cancel)
                 }
@@ -118,8 +118,10 @@ impl Line {
             for event in events {
                 let what = format!("attempt {} {event:?}", self.attempt.seq());
                 self.watch.note("carrier", &what);
-                if let CallEvent::Ended(end) = &event {
-                    self.watch.over(self.attempt, Some(end));
+                match &event {
+                    CallEvent::Ringing => {}
+                    CallEvent::Answered => self.watch.answered(self.attempt),
+                    CallEvent::Ended(end) => self.watch.over(self.attempt, Some(end)),
                 }
                 let _ = self.tell.send(event);
             }

@@ -2,11 +2,16 @@
 //! a promise of `semantics.md` section 8 is broken. They know nothing of how the product keeps its
 //! promises, and must not use its code to judge it.
 
+mod brakes;
 mod hours;
+mod laws;
+mod often;
 mod once;
 mod pace;
+mod spending;
 mod stop;
 mod totals;
+mod wishes;
 
 use std::fmt;
 
@@ -14,11 +19,15 @@ use outdial_core::id::{AttemptId, BatchId, CallId, PhoneId, TrunkId, WorkspaceId
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 
+pub use brakes::{Brakes, End, Rules};
 pub use hours::Hours;
+pub use often::{Often, Try};
 pub use once::Once;
 pub use pace::{Cap, Pace};
+pub use spending::{Most, Spending, Sum};
 pub use stop::Stops;
 pub use totals::recount;
+pub use wishes::{Recalls, Wishes};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +96,16 @@ pub struct Checkers {
     pub hours: Hours,
     /// I4, stop and delete.
     pub stops: Stops,
+    /// I4, do-not-call and calls that are taken back.
+    pub wishes: Wishes,
+    /// I4, what rings then.
+    pub recalls: Recalls,
+    /// Budgets.
+    pub spending: Spending,
+    /// Daily caps, and the cap of 24 h.
+    pub often: Often,
+    /// Brakes and canaries.
+    pub brakes: Brakes,
     /// I5.
     pub pace: Pace,
 }
@@ -96,12 +115,15 @@ impl Checkers {
     pub fn placed(&mut self, call: &Placed) -> Result<(), Violation> {
         self.once.placed(call)?;
         self.stops.placed(call)?;
+        self.wishes.placed(call)?;
+        self.recalls.placed(call, self.wishes.listed_since(call));
         self.pace.placed(call)
     }
 
     /// It is over.
     pub fn over(&mut self, call: Over) {
         self.once.over(call);
+        self.recalls.settled(call.attempt);
         self.pace.over(call.attempt);
     }
 }

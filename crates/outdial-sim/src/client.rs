@@ -1,19 +1,27 @@
 //! What users do: batches of all sorts, numbers added and added again, stops, starts, deletes,
-//! limits turned up and down. All drawn from the seed.
+//! limits turned up and down, wishes not to be called. All drawn from the seed.
+
+/// The store must take it.
+macro_rules! must {
+    ($what:literal, $answer:expr) => {
+        $answer.map_err(|e| $crate::client::refused($what)(&e))?
+    };
+}
 
 mod draw;
+mod edits;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use outdial_core::batch::BatchState;
+use outdial_core::batch::{BatchSettings, BatchState};
 use outdial_core::dispatcher::Line;
-use outdial_core::id::{AgentId, BatchId, PhoneId, WorkspaceId};
+use outdial_core::id::{AgentId, BatchId, DncId, PhoneId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_ports::store::{
-    AgentSpec, BatchStart, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey,
-    NewPhone, NewWorkspace, PhonePatch, RequestBegin, RequestLookup, Scope, StoredAnswer,
+    AgentSpec, BatchPatch, BatchStart, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch,
+    NewKey, NewPhone, NewWorkspace, PhonePatch, RequestBegin, RequestLookup, Scope, StoredAnswer,
 };
 use outdial_ports::{Clock, Store};
 
@@ -44,17 +52,14 @@ struct Tenant {
     /// Whom its users call.
     people: Vec<PhoneNumber>,
     batches: Vec<BatchId>,
+    settings: WorkspaceSettings,
+    /// Whom its users have listed.
+    listed: Vec<(DncId, PhoneNumber)>,
 }
 
 /// The store refused what it has to take.
 fn refused(what: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Violation + '_ {
     move |error| Violation::new("store", format!("{what}: {error}"))
-}
-
-macro_rules! must {
-    ($what:literal, $answer:expr) => {
-        $answer.map_err(|e| refused($what)(&e))?
-    };
 }
 
 impl Client {
@@ -85,9 +90,17 @@ impl Client {
             name: String::new(),
             scopes: Scope::ALL.to_vec(),
         };
-        let settings = WorkspaceSettings::default();
-        let new = NewWorkspace { name: format!("tenant {n}"), key, settings };
+        let settings = draw::tenant(&mut self.rng, parts.clock.now());
+        parts.watch.note("client", &format!("tenant {n}: {settings:?}"));
+        let new = NewWorkspace { name: format!("tenant {n}"), key, settings: settings.clone() };
         let id = must!("workspace_create", store.workspace_create(new).await).workspace;
+        parts.watch.look(|seen, now| {
+            if settings.do_not_call {
+                seen.checkers.wishes.switched_on(id, now);
+            }
+            seen.settings_changed(id, settings.clone(), now);
+            Ok(())
+        });
         let spec = AgentSpec {
             name: "agent".to_owned(),
             languages: vec!["en-US".to_owned()],
@@ -105,6 +118,7 @@ impl Client {
             parts.watch.look(|seen, now| {
                 let mut limits = phone.limits;
                 seen.checkers.pace.set_line(Line::Number(phone.id), now, limits);
+                seen.model.phones.insert(phone.id, (limits, phone.price));
                 limits.channels = Some(TRUNK_CHANNELS);
                 seen.checkers.pace.set_line(Line::Trunk(phone.trunk), now, limits);
                 let caller = Caller { workspace: id, phone: phone.id, trunk: phone.trunk };
@@ -114,7 +128,8 @@ impl Client {
         }
         let count = self.rng.range(20..=80);
         let people = (0..count).map(|i| draw::person(&mut self.rng, i)).collect();
-        Ok(Tenant { id, agent, phones, people, batches: Vec::new() })
+        let (batches, listed) = (Vec::new(), Vec::new());
+        Ok(Tenant { id, agent, phones, people, batches, settings, listed })
     }
 
     /// Does something.
@@ -128,12 +143,15 @@ impl Client {
         } else {
             let batch = *self.rng.pick(&self.tenants[tenant].batches.clone());
             match dice {
-                0..=49 => self.add_some(tenant, batch, parts, &*store).await?,
-                50..=58 => self.stop(tenant, batch, parts, &*store).await?,
-                59..=70 => self.start(tenant, batch, None, parts, &*store).await?,
-                71..=76 => self.start_with_data(tenant, batch, parts, &*store).await?,
-                77..=80 => self.delete(tenant, batch, parts, &*store).await?,
-                81..=86 => self.repeat(&*store).await?,
+                0..=35 => self.add_some(tenant, batch, parts, &*store).await?,
+                36..=41 => self.stop(tenant, batch, parts, &*store).await?,
+                42..=53 => self.start(tenant, batch, None, parts, &*store).await?,
+                54..=58 => self.start_with_data(tenant, batch, parts, &*store).await?,
+                59..=61 => self.delete(tenant, batch, parts, &*store).await?,
+                62..=65 => self.repeat(&*store).await?,
+                66..=73 => self.edit(tenant, batch, parts, &*store).await?,
+                74..=80 => self.wish(tenant, batch, &*store).await?,
+                81..=84 => self.take_back(tenant, batch, &*store).await?,
                 _ => self.change_limits(tenant, parts, &*store).await?,
             }
         }
@@ -148,22 +166,27 @@ impl Client {
     pub(crate) async fn heal(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
         let store = Arc::clone(&process.store);
         for tenant in 0..self.tenants.len() {
+            let (ws, settings) = (self.tenants[tenant].id, &self.tenants[tenant].settings);
+            let settings = draw::healed(settings);
+            must!("settings_update", store.settings_update(ws, settings).await);
             for phone in self.tenants[tenant].phones.clone() {
-                let patch =
-                    PhonePatch { agent: None, calls_per_second: Some(None), channels: Some(None) };
-                must!(
-                    "phone_update",
-                    store.phone_update(self.tenants[tenant].id, phone, patch).await
-                );
+                let patch = PhonePatch {
+                    agent: None,
+                    calls_per_second: Some(None),
+                    channels: Some(None),
+                    calls_per_day: Some(None),
+                    price: Some(Some(0)),
+                };
+                must!("phone_update", store.phone_update(ws, phone, patch).await);
             }
-            let settings = WorkspaceSettings::default();
-            must!(
-                "settings_update",
-                store.settings_update(self.tenants[tenant].id, settings).await
-            );
             for batch in self.tenants[tenant].batches.clone() {
-                let shown = must!("batch_fetch", store.batch_fetch(batch).await);
-                if shown.is_some_and(|b| b.state != BatchState::Completed) {
+                let Some(shown) = must!("batch_fetch", store.batch_fetch(batch).await) else {
+                    return Err(Violation::new("store", format!("batch {batch} is not shown")));
+                };
+                let settings = BatchSettings { budget: None, canary: None, ..shown.settings };
+                let patch = BatchPatch { settings: Some(settings), ..BatchPatch::default() };
+                must!("batch_update", store.batch_update(ws, batch, patch).await);
+                if shown.state != BatchState::Completed {
                     self.start(tenant, batch, None, parts, &*store).await?;
                 }
             }
@@ -178,19 +201,10 @@ impl Client {
         parts: &Parts,
         store: &dyn Store,
     ) -> Result<(), Violation> {
-        let (workspace, mut numbers) =
-            (self.tenants[tenant].id, self.tenants[tenant].phones.clone());
-        numbers.truncate(self.rng.range(1..=numbers.len() as u64) as usize);
+        let workspace = self.tenants[tenant].id;
+        let numbers = draw::numbers(&mut self.rng, &self.tenants[tenant].phones);
         let settings = draw::settings(&mut self.rng, parts.clock.now());
-        let text = format!(
-            "retry {} delay {} {:?} redial {} voicemail {} concurrency {:?}",
-            settings.retry,
-            settings.delay_s,
-            settings.calling_hours,
-            settings.redial_unknown,
-            settings.retry_voicemail,
-            settings.concurrency
-        );
+        let text = format!("{settings:?}");
         let new = NewBatch { workspace, name: "batch".to_owned(), settings, numbers };
         let batch = must!("batch_create", store.batch_create(new).await);
         parts.watch.note("client", &format!("makes batch {}: {text}", batch.seq()));
@@ -344,31 +358,5 @@ impl Client {
             true => Ok(()),
             false => Err(Violation::new("store", format!("batch {batch} is not found"))),
         }
-    }
-
-    async fn change_limits(
-        &mut self,
-        tenant: usize,
-        parts: &Parts,
-        store: &dyn Store,
-    ) -> Result<(), Violation> {
-        let rng = &mut self.rng;
-        let Tenant { id, phones, .. } = &self.tenants[tenant];
-        if rng.percent(30) {
-            let concurrency = rng.percent(70).then(|| rng.range(1..=12) as u32);
-            parts.watch.note("client", &format!("concurrency of {}: {concurrency:?}", id.seq()));
-            let settings = WorkspaceSettings { concurrency, ..WorkspaceSettings::default() };
-            must!("settings_update", store.settings_update(*id, settings).await);
-            return Ok(());
-        }
-        let phone = *rng.pick(phones);
-        let cps = *rng.pick(&[None, Some(0.2), Some(1.0), Some(2.5), Some(5.0), Some(20.0)]);
-        let channels = rng.percent(60).then(|| rng.range(1..=8) as u32);
-        let what = format!("limits of {}: {cps:?} CPS, {channels:?} channels", phone.seq());
-        parts.watch.note("client", &what);
-        let patch =
-            PhonePatch { agent: None, calls_per_second: Some(cps), channels: Some(channels) };
-        must!("phone_update", store.phone_update(*id, phone, patch).await);
-        Ok(())
     }
 }

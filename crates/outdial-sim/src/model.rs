@@ -6,14 +6,19 @@
 
 mod attempts;
 mod compare;
+mod edits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
 use outdial_core::call::{CallFacts, CallState};
-use outdial_core::id::{AttemptId, BatchId, CallId, PhoneId, RequestId, WorkspaceId};
+use outdial_core::dispatcher::LineLimits;
+use outdial_core::hours::CallingHours;
+use outdial_core::id::{AttemptId, BatchId, CallId, DncId, PhoneId, RequestId, WorkspaceId};
+use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{ChunkAdd, ChunkLane, ChunkRecord, NewBatch, StoredChunk};
 
@@ -34,6 +39,8 @@ pub(crate) struct Batch {
     pub reason: Option<PauseReason>,
     /// Only calls of this lane are placed; none: all.
     pub lane: Option<u32>,
+    /// Retries, as many as it ever allowed: what waits for one then is not given up.
+    pub retry_most: u8,
 }
 
 /// A call.
@@ -57,6 +64,10 @@ pub(crate) struct Call {
     pub not_before: Timestamp,
     /// The one that is not over.
     pub attempt: Option<AttemptId>,
+    /// Taken back while on the phone.
+    pub canceled: bool,
+    /// While finished.
+    pub disposition: Option<Disposition>,
     deferred: Option<Deferred>,
 }
 
@@ -65,7 +76,7 @@ pub(crate) struct Call {
 struct Deferred {
     class: Arc<str>,
     lane: Option<u32>,
-    blocked: bool,
+    blocked: Option<Disposition>,
 }
 
 /// An attempt.
@@ -81,6 +92,12 @@ pub(crate) struct Attempt {
     pub caller: PhoneId,
     /// Where the person may be, as of the commit.
     pub class: Arc<str>,
+    /// The hours of its batch, as of the commit.
+    pub hours: CallingHours,
+    /// Whether the calling rules applied, as of the commit.
+    pub rules: CallingRules,
+    /// When it was committed.
+    pub at: Timestamp,
     /// That process was told that it is committed.
     pub acknowledged: bool,
     /// Nothing more will happen.
@@ -96,6 +113,12 @@ pub(crate) struct Model {
     pub calls: BTreeMap<CallId, Call>,
     /// Attempts.
     pub attempts: BTreeMap<AttemptId, Attempt>,
+    /// Settings of the workspaces.
+    pub settings: BTreeMap<WorkspaceId, WorkspaceSettings>,
+    /// Limits and prices of the calling numbers.
+    pub phones: BTreeMap<PhoneId, (LineLimits, Option<u64>)>,
+    /// The do-not-call lists.
+    pub listed: BTreeMap<(WorkspaceId, PhoneNumber), DncId>,
     by_phone: BTreeMap<(BatchId, PhoneNumber), CallId>,
     live: BTreeMap<(WorkspaceId, PhoneNumber), AttemptId>,
     chunks: BTreeMap<(RequestId, u32), StoredChunk>,
@@ -116,6 +139,7 @@ impl Model {
             state: BatchState::Pending,
             reason: None,
             lane: None,
+            retry_most: new.settings.retry,
         };
         self.batches.insert(id, batch);
     }
@@ -188,8 +212,10 @@ impl Model {
         if add.auto_start && starts_by_adding(batch) {
             (batch.state, batch.reason) = (BatchState::Active, None);
         }
-        let told = (stored.updated, stored.deferred, stored.batch_state, stored.pause_reason);
-        let wanted = (added.updated, added.deferred, batch.state, batch.reason);
+        let counts = (stored.updated, stored.deferred, stored.do_not_call);
+        let told = (counts, stored.batch_state, stored.pause_reason);
+        let counts = (added.updated, added.deferred, added.listed);
+        let wanted = (counts, batch.state, batch.reason);
         match told == wanted {
             true => Ok(added),
             false => differs(format!("a chunk's answer {told:?} should be {wanted:?}")),
@@ -209,13 +235,15 @@ impl Model {
             ChunkLane::Lane(lane) => Some(lane),
         };
         let fresh_lane = lane.or(self.batch(add.batch)?.lane).unwrap_or(0);
-        let blocked = record.blocked.is_some();
+        let listed = self.is_listed(add.batch, record.phone);
+        let blocked = record.blocked.map(|(disposition, _)| disposition);
+        let finished = if listed { Some(Disposition::Skipped) } else { blocked };
         let known = *self.by_phone.entry((add.batch, record.phone)).or_insert(id);
         if known != id {
             return differs(format!("{} is call {known} and was answered as {id}", record.phone));
         }
         let class = Arc::clone(&record.class);
-        let waiting = if blocked { CallState::Finished } else { CallState::Pending };
+        let waiting = if finished.is_some() { CallState::Finished } else { CallState::Pending };
         let Some(call) = self.calls.get_mut(&id) else {
             let facts = CallFacts { round: 1, ..CallFacts::default() };
             let call = Call {
@@ -228,14 +256,21 @@ impl Model {
                 adds: 1,
                 not_before: now,
                 attempt: None,
+                canceled: false,
+                disposition: finished,
                 deferred: None,
             };
             self.calls.insert(id, call);
             added.new += 1;
+            added.listed += u32::from(listed);
             return Ok(());
         };
         call.adds += 1;
         added.updated += 1;
+        if call.state != CallState::Live {
+            added.listed += u32::from(listed);
+            call.disposition = finished.or(call.disposition);
+        }
         match call.state {
             CallState::Live => {
                 added.deferred += 1;
@@ -277,6 +312,8 @@ pub(crate) struct Added {
     pub deferred: u32,
     /// Of those, finished.
     pub reopened: u32,
+    /// Skipped because their number is on the do-not-call list.
+    pub listed: u32,
     /// It had been stored before.
     pub repeated: bool,
 }

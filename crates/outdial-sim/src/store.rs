@@ -12,22 +12,22 @@ use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::batch::BatchState;
 use outdial_core::call::CallNext;
-use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head, Line};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
-use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
-    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
-    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
-    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
+    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
+    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
+    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    WorkspaceCreated, WorkspaceRecord,
 };
 
-use crate::checker::Cap;
 use crate::clock::SimClock;
 use crate::rng::Rng;
 use crate::watch::Watch;
@@ -71,9 +71,6 @@ impl SimStore {
 
 /// There, done, told, and back.
 macro_rules! ask {
-    ($self:ident.$op:ident($($arg:expr),*)) => {
-        ask!($self.$op($($arg),*), |_out| {})
-    };
     ($self:ident.$op:ident($($arg:expr),*), |$out:ident| $told:block) => {{
         $self.travel().await;
         let out = $self.inner.$op($($arg),*).await;
@@ -83,309 +80,297 @@ macro_rules! ask {
     }};
 }
 
-#[async_trait]
-impl Store for SimStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        ask!(self.ping())
-    }
-    async fn secret_fetch(&self) -> Result<[u8; 32], StoreError> {
-        ask!(self.secret_fetch())
-    }
-    async fn workspace_create(&self, new: NewWorkspace) -> Result<WorkspaceCreated, StoreError> {
-        ask!(self.workspace_create(new))
-    }
-    async fn workspace_list(&self) -> Result<Vec<WorkspaceRecord>, StoreError> {
-        ask!(self.workspace_list())
-    }
-    async fn settings_fetch(&self, ws: WorkspaceId) -> Result<WorkspaceSettings, StoreError> {
-        ask!(self.settings_fetch(ws))
-    }
-    async fn settings_update(
-        &self,
-        ws: WorkspaceId,
-        settings: WorkspaceSettings,
-    ) -> Result<(), StoreError> {
-        let limit = settings.concurrency;
-        ask!(self.settings_update(ws, settings), |out| {
-            if out.is_ok() {
-                self.saw(|seen, now| {
-                    seen.checkers.pace.set_cap(Cap::Workspace(ws), now, limit);
-                    Ok(())
-                });
-            }
-        })
-    }
-    async fn key_create(&self, ws: WorkspaceId, key: NewKey) -> Result<KeyRecord, StoreError> {
-        ask!(self.key_create(ws, key))
-    }
-    async fn key_list(&self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError> {
-        ask!(self.key_list(ws))
-    }
-    async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
-        ask!(self.key_revoke(ws, key))
-    }
-    async fn key_authenticate(&self, hash: [u8; 32]) -> Result<Option<Principal>, StoreError> {
-        ask!(self.key_authenticate(hash))
-    }
-    async fn agent_create(&self, ws: WorkspaceId, a: AgentSpec) -> Result<AgentRecord, StoreError> {
-        ask!(self.agent_create(ws, a))
-    }
-    async fn agent_list(&self, ws: WorkspaceId) -> Result<Vec<AgentRecord>, StoreError> {
-        ask!(self.agent_list(ws))
-    }
-    async fn agent_fetch(
-        &self,
-        ws: WorkspaceId,
-        id: AgentId,
-    ) -> Result<Option<AgentRecord>, StoreError> {
-        ask!(self.agent_fetch(ws, id))
-    }
-    async fn agent_update(
-        &self,
-        ws: WorkspaceId,
-        id: AgentId,
-        a: AgentSpec,
-    ) -> Result<AgentRecord, AgentError> {
-        ask!(self.agent_update(ws, id, a))
-    }
-    async fn agent_delete(&self, ws: WorkspaceId, id: AgentId) -> Result<(), AgentError> {
-        ask!(self.agent_delete(ws, id))
-    }
-    async fn phone_create(
-        &self,
-        ws: WorkspaceId,
-        phone: NewPhone,
-    ) -> Result<PhoneRecord, PhoneError> {
-        ask!(self.phone_create(ws, phone))
-    }
-    async fn phone_list(&self, ws: WorkspaceId) -> Result<Vec<PhoneRecord>, StoreError> {
-        ask!(self.phone_list(ws))
-    }
-    async fn phone_update(
-        &self,
-        ws: WorkspaceId,
-        id: PhoneId,
-        patch: PhonePatch,
-    ) -> Result<PhoneRecord, PhoneError> {
-        ask!(self.phone_update(ws, id, patch), |out| {
-            if let Ok(phone) = out {
-                self.saw(|seen, now| {
-                    seen.checkers.pace.set_line(Line::Number(id), now, phone.limits);
-                    Ok(())
-                });
-            }
-        })
-    }
-    async fn phone_delete(&self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError> {
-        ask!(self.phone_delete(ws, id))
-    }
-    async fn batch_create(&self, new: NewBatch) -> Result<BatchId, BatchCreateError> {
-        let made = new.clone();
-        ask!(self.batch_create(new), |out| {
-            if let Ok(id) = *out {
-                self.saw(|seen, now| {
-                    let limit = made.settings.concurrency;
-                    seen.checkers.pace.set_cap(Cap::Batch(id), now, limit);
-                    seen.model.batch_created(id, &made);
-                    seen.changed.insert(id);
-                    Ok(())
-                });
-            }
-        })
-    }
-    async fn batch_fetch(&self, id: BatchId) -> Result<Option<BatchRecord>, StoreError> {
-        ask!(self.batch_fetch(id))
-    }
-    async fn batch_list(
-        &self,
-        ws: WorkspaceId,
-        query: BatchListQuery,
-    ) -> Result<BatchList, StoreError> {
-        ask!(self.batch_list(ws, query))
-    }
-    async fn batch_ingest_context(
-        &self,
-        ws: WorkspaceId,
-        id: BatchId,
-    ) -> Result<Option<IngestContext>, StoreError> {
-        ask!(self.batch_ingest_context(ws, id))
-    }
-    async fn batch_start(
-        &self,
-        ws: WorkspaceId,
-        id: BatchId,
-        start: BatchStart,
-    ) -> Result<BatchRecord, BatchStartError> {
-        let lane = start.call_data_lane;
-        ask!(self.batch_start(ws, id, start), |out| {
-            if out.is_ok() {
-                self.saw(|seen, _| {
-                    seen.checkers.stops.started(id);
-                    seen.changed.insert(id);
-                    seen.model.batch_started(id, lane)
-                });
-            }
-        })
-    }
-    async fn batch_stop(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
-        let done = ask!(self.batch_stop(ws, id), |out| {
-            if *out == Ok(true) {
-                self.saw(|seen, _| {
-                    seen.changed.insert(id);
-                    seen.model.batch_halted(id, BatchState::Stopped)
-                });
-            }
-        });
-        if done == Ok(true) {
-            self.saw(|seen, now| {
-                seen.checkers.stops.halted(id, now);
-                Ok(())
-            });
+/// The store: of the plain operations nobody is told; the others are written out.
+macro_rules! store {
+    (
+        plain { $($name:ident($($arg:ident: $type:ty),*) -> $ok:ty, $err:ty;)* }
+        told { $($told:tt)* }
+    ) => {
+        #[async_trait]
+        impl Store for SimStore {
+            $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
+                ask!(self.$name($($arg),*), |_out| {})
+            })*
+            $($told)*
         }
-        done
+    };
+}
+
+store! {
+    plain {
+        ping() -> (), StoreError;
+        secret_fetch() -> [u8; 32], StoreError;
+        workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
+        workspace_list() -> Vec<WorkspaceRecord>, StoreError;
+        settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
+        key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
+        key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
+        key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
+        key_authenticate(hash: [u8; 32]) -> Option<Principal>, StoreError;
+        agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
+        agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
+        agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
+        agent_update(ws: WorkspaceId, id: AgentId, a: AgentSpec) -> AgentRecord, AgentError;
+        agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
+        phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
+        phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
+        phone_delete(ws: WorkspaceId, id: PhoneId) -> (), PhoneError;
+        batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
+        batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
+        batch_ingest_context(ws: WorkspaceId, id: BatchId) -> Option<IngestContext>, StoreError;
+        request_lookup(r: &RequestBegin) -> RequestLookup, StoreError;
+        request_begin(r: &RequestBegin) -> RequestLookup, StoreError;
+        request_finish(request: RequestId, answer: StoredAnswer, is_final: bool)
+            -> (), StoreError;
+        request_close(request: RequestId) -> (), StoreError;
+        request_prune(limit: u32) -> u32, StoreError;
+        call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
+        call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
+        dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
+        dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+        dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
+        dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
+        dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
+        dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
+        attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
+        attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
+        attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
+        live_list_recalled() -> Vec<AttemptId>, StoreError;
+        limits_prune(limit: u32) -> u32, StoreError;
     }
-    async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
-        let done = ask!(self.batch_delete(ws, id), |out| {
-            if *out == Ok(true) {
-                self.saw(|seen, _| {
-                    seen.changed.insert(id);
-                    seen.model.batch_halted(id, BatchState::Deleted)
-                });
-            }
-        });
-        if done == Ok(true) {
-            self.saw(|seen, now| {
-                seen.checkers.stops.halted(id, now);
-                Ok(())
-            });
-        }
-        done
-    }
-    async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError> {
-        ask!(self.batch_close_due(limit), |out| {
-            for id in out.iter().flatten() {
-                self.note(&format!("close batch {}", id.seq()));
-                self.saw(|seen, _| {
-                    seen.changed.insert(*id);
-                    seen.model.batch_closed(*id)
-                });
-            }
-        })
-    }
-    async fn request_lookup(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
-        ask!(self.request_lookup(r))
-    }
-    async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError> {
-        ask!(self.request_begin(r))
-    }
-    async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {
-        let add = chunk.clone();
-        ask!(self.call_add_chunk(chunk), |out| {
-            if let Ok(stored) = out {
-                let added = self.watch.look(|seen, now| {
-                    seen.changed.insert(add.batch);
-                    let added = seen.model.chunk_added(&add, stored, now)?;
-                    seen.count("added: new", u64::from(added.new));
-                    seen.count("added: deferred", u64::from(added.deferred));
-                    seen.count("added: re-opened", u64::from(added.reopened));
-                    let pending = added.updated - added.deferred - added.reopened;
-                    seen.count("added: pending", u64::from(pending));
-                    Ok(added)
-                });
-                if let Some(added) = added {
-                    self.note(&format!("chunk into batch {}: {added:?}", add.batch.seq()));
+    told {
+        async fn settings_update(
+            &self,
+            ws: WorkspaceId,
+            settings: WorkspaceSettings,
+        ) -> Result<(), StoreError> {
+            let told = settings.clone();
+            let done = ask!(self.settings_update(ws, settings), |out| {
+                if out.is_ok() {
+                    self.saw(|seen, now| {
+                        seen.settings_changed(ws, told.clone(), now);
+                        Ok(())
+                    });
                 }
-            }
-        })
-    }
-    async fn request_finish(
-        &self,
-        request: RequestId,
-        answer: StoredAnswer,
-        is_final: bool,
-    ) -> Result<(), StoreError> {
-        ask!(self.request_finish(request, answer, is_final))
-    }
-    async fn request_close(&self, request: RequestId) -> Result<(), StoreError> {
-        ask!(self.request_close(request))
-    }
-    async fn request_prune(&self, limit: u32) -> Result<u32, StoreError> {
-        ask!(self.request_prune(limit))
-    }
-    async fn call_list(&self, batch: BatchId, query: CallQuery) -> Result<CallList, StoreError> {
-        ask!(self.call_list(batch, query))
-    }
-    async fn call_fetch(
-        &self,
-        ws: WorkspaceId,
-        id: CallId,
-    ) -> Result<Option<(BatchRecord, CallView)>, StoreError> {
-        ask!(self.call_fetch(ws, id))
-    }
-    async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
-        ask!(self.dispatch_workspaces())
-    }
-    async fn dispatch_head(&self, ws: WorkspaceId) -> Result<Head, StoreError> {
-        ask!(self.dispatch_head(ws))
-    }
-    async fn dispatch_groups(&self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError> {
-        ask!(self.dispatch_groups(ws))
-    }
-    async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError> {
-        ask!(self.dispatch_candidates(asks))
-    }
-    async fn attempt_commit_intents(
-        &self,
-        ws: WorkspaceId,
-        version: u64,
-        intents: Vec<NewIntent>,
-        slots: Vec<(Line, Vec<Timestamp>)>,
-    ) -> Result<CommitOutcome, CommitError> {
-        let done = ask!(self.attempt_commit_intents(ws, version, intents, slots), |out| {
-            match out {
-                Ok(outcome) => self.saw_commit(ws, outcome),
-                Err(error) => {
-                    self.note(&format!("commit: {error}"));
-                    self.watch.count("commit refused");
-                }
-            }
-        });
-        if let Ok(outcome) = &done {
-            self.saw(|seen, _| {
-                seen.model.acknowledged(outcome);
-                Ok(())
             });
-        }
-        done
-    }
-    async fn attempt_record(
-        &self,
-        attempt: AttemptId,
-        progress: AttemptProgress,
-    ) -> Result<bool, StoreError> {
-        ask!(self.attempt_record(attempt, progress))
-    }
-    async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError> {
-        ask!(self.attempt_fetch(attempt))
-    }
-    async fn attempt_finish(
-        &self,
-        attempt: AttemptId,
-        end: AttemptEnd,
-        next: CallNext,
-        trunk_paused_until: Option<Timestamp>,
-    ) -> Result<FinishResult, StoreError> {
-        let told = end.clone();
-        ask!(self.attempt_finish(attempt, end, next, trunk_paused_until), |out| {
-            if let Ok(result) = *out {
-                self.saw_finish(attempt, &told, next, result);
+            if done.is_ok() && told.do_not_call {
+                self.saw(|seen, now| {
+                    seen.checkers.wishes.switched_on(ws, now);
+                    seen.recall_listed(now);
+                    Ok(())
+                });
             }
-        })
-    }
-    async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError> {
-        ask!(self.attempt_list_orphaned(limit))
-    }
-    async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError> {
-        ask!(self.live_list_recalled())
+            done
+        }
+        async fn phone_update(
+            &self,
+            ws: WorkspaceId,
+            id: PhoneId,
+            patch: PhonePatch,
+        ) -> Result<PhoneRecord, PhoneError> {
+            ask!(self.phone_update(ws, id, patch), |out| {
+                if let Ok(phone) = out {
+                    self.saw(|seen, now| {
+                        seen.checkers.pace.set_line(Line::Number(id), now, phone.limits);
+                        seen.model.phones.insert(id, (phone.limits, phone.price));
+                        Ok(())
+                    });
+                }
+            })
+        }
+        async fn batch_create(&self, new: NewBatch) -> Result<BatchId, BatchCreateError> {
+            let made = new.clone();
+            ask!(self.batch_create(new), |out| {
+                if let Ok(id) = *out {
+                    self.saw(|seen, now| {
+                        seen.model.batch_created(id, &made);
+                        seen.settings_of_batch(id, now);
+                        seen.checkers.wishes.batch_checked(id, made.settings.enable_dnc, now);
+                        seen.changed.insert(id);
+                        Ok(())
+                    });
+                }
+            })
+        }
+        async fn batch_update(
+            &self,
+            ws: WorkspaceId,
+            id: BatchId,
+            patch: BatchPatch,
+        ) -> Result<BatchRecord, BatchUpdateError> {
+            let told = patch.clone();
+            let done = ask!(self.batch_update(ws, id, patch), |out| {
+                if out.is_ok() {
+                    self.saw(|seen, now| seen.batch_changed(id, &told, now));
+                }
+            });
+            if done.as_ref().is_ok_and(|b| b.settings.enable_dnc) {
+                self.saw(|seen, now| {
+                    seen.checkers.wishes.batch_checked(id, true, now);
+                    seen.recall_listed(now);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn batch_start(
+            &self,
+            ws: WorkspaceId,
+            id: BatchId,
+            start: BatchStart,
+        ) -> Result<BatchRecord, BatchStartError> {
+            let lane = start.call_data_lane;
+            ask!(self.batch_start(ws, id, start), |out| {
+                if out.is_ok() {
+                    self.saw(|seen, now| {
+                        seen.checkers.stops.started(id);
+                        seen.checkers.brakes.started(id, now);
+                        seen.changed.insert(id);
+                        seen.model.batch_started(id, lane)
+                    });
+                }
+            })
+        }
+        async fn batch_stop(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
+            let done = ask!(self.batch_stop(ws, id), |out| {
+                if *out == Ok(true) {
+                    self.saw(|seen, _| {
+                        seen.changed.insert(id);
+                        seen.model.batch_halted(id, BatchState::Stopped)
+                    });
+                }
+            });
+            if done == Ok(true) {
+                self.saw(|seen, now| {
+                    seen.checkers.stops.halted(id, now);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
+            let done = ask!(self.batch_delete(ws, id), |out| {
+                if *out == Ok(true) {
+                    self.saw(|seen, _| {
+                        seen.changed.insert(id);
+                        seen.model.batch_halted(id, BatchState::Deleted)
+                    });
+                }
+            });
+            if done == Ok(true) {
+                self.saw(|seen, now| {
+                    seen.checkers.stops.halted(id, now);
+                    seen.checkers.recalls.wanted(now, |call| call.batch == id);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn batch_expire_due(&self, limit: u32) -> Result<u32, StoreError> {
+            ask!(self.batch_expire_due(limit), |out| {
+                if let Ok(expired) = *out {
+                    self.saw_expiry(expired);
+                }
+            })
+        }
+        async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError> {
+            ask!(self.batch_close_due(limit), |out| {
+                for id in out.iter().flatten() {
+                    self.note(&format!("close batch {}", id.seq()));
+                    self.saw(|seen, _| {
+                        seen.changed.insert(*id);
+                        seen.model.batch_closed(*id)
+                    });
+                }
+            })
+        }
+        async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {
+            let add = chunk.clone();
+            ask!(self.call_add_chunk(chunk), |out| {
+                if let Ok(stored) = out {
+                    self.saw_chunk(&add, stored);
+                }
+            })
+        }
+        async fn call_cancel(
+            &self,
+            ws: WorkspaceId,
+            id: CallId,
+        ) -> Result<Option<CallCanceled>, StoreError> {
+            let done = ask!(self.call_cancel(ws, id), |out| {
+                if let Ok(answer) = *out {
+                    self.saw_cancel(id, answer);
+                }
+            });
+            if matches!(done, Ok(Some(CallCanceled::Canceled | CallCanceled::Recalled))) {
+                self.saw(|seen, now| {
+                    seen.checkers.wishes.taken_back(id, now);
+                    seen.checkers.recalls.wanted(now, |call| call.call == id);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn dnc_add(&self, ws: WorkspaceId, new: NewDnc) -> Result<DncRecord, DncAddError> {
+            let phone = new.phone;
+            let done = ask!(self.dnc_add(ws, new), |out| { self.saw_listing(ws, phone, out); });
+            if done.is_ok() {
+                self.saw(|seen, now| {
+                    seen.checkers.wishes.listed(ws, phone, now);
+                    seen.recall_listed(now);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn dnc_delete(&self, ws: WorkspaceId, id: DncId) -> Result<(), DncDeleteError> {
+            ask!(self.dnc_delete(ws, id), |out| {
+                if out.is_ok() {
+                    self.saw(|seen, _| {
+                        let phone = seen.model.unlisted(ws, id)?;
+                        seen.checkers.wishes.unlisted(ws, phone);
+                        Ok(())
+                    });
+                }
+            })
+        }
+        async fn attempt_commit_intents(
+            &self,
+            ws: WorkspaceId,
+            version: u64,
+            plan: NewPlan,
+        ) -> Result<CommitOutcome, CommitError> {
+            let pauses = plan.pauses.clone();
+            let done = ask!(self.attempt_commit_intents(ws, version, plan), |out| {
+                match out {
+                    Ok(outcome) => self.saw_commit(ws, outcome, &pauses),
+                    Err(error) => {
+                        self.note(&format!("commit: {error}"));
+                        self.watch.count("commit refused");
+                    }
+                }
+            });
+            if let Ok(outcome) = &done {
+                self.saw(|seen, _| {
+                    seen.model.acknowledged(outcome);
+                    Ok(())
+                });
+            }
+            done
+        }
+        async fn attempt_finish(
+            &self,
+            attempt: AttemptId,
+            end: AttemptEnd,
+            next: CallNext,
+            settle: Settle,
+        ) -> Result<FinishResult, StoreError> {
+            let told = end.clone();
+            ask!(self.attempt_finish(attempt, end, next, settle), |out| {
+                if let Ok(result) = *out {
+                    self.saw_finish(attempt, &told, next, settle, result);
+                }
+            })
+        }
     }
 }

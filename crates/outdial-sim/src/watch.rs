@@ -1,6 +1,8 @@
 //! The one who sees everything: writes the trace, moves the model, asks the checkers, and keeps the
 //! first violation. The parts of the world tell it what happens at the moment it happens.
 
+mod edits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,10 @@ use crate::checker::{Checkers, Over, Placed, Violation};
 use crate::clock::SimClock;
 use crate::model::Model;
 use crate::trace::Trace;
+
+/// A committed call leaves within its slot, which begins 250 ms after its plan at the latest; so
+/// long after a change nothing leaves any more that was planned before.
+const HOLDS: Duration = Duration::from_secs(1);
 
 /// Shared by all parts of a world.
 pub(crate) struct Watch {
@@ -100,7 +106,25 @@ impl Watch {
     /// A call that left is over, `None`: because its process is.
     pub(crate) fn over(&self, attempt: AttemptId, end: Option<&CallEnd>) {
         let charged = !matches!(end, Some(CallEnd::Refused { status: 503, .. }));
-        self.seen().checkers.over(Over { attempt, charged });
+        let mut seen = self.seen();
+        seen.checkers.over(Over { attempt, charged });
+        if end.is_some() {
+            seen.checkers.spending.over(attempt, self.clock.now());
+        }
+    }
+
+    /// A call that left was answered.
+    pub(crate) fn answered(&self, attempt: AttemptId) {
+        let mut seen = self.seen();
+        seen.checkers.spending.answered(attempt, self.clock.now());
+        seen.checkers.recalls.settled(attempt);
+    }
+
+    /// A call is being cancelled.
+    pub(crate) fn hung_up(&self, attempt: AttemptId) {
+        let mut seen = self.seen();
+        seen.count("hung up by us", 1);
+        seen.checkers.recalls.settled(attempt);
     }
 
     /// The trace, the counts, and the time that has passed.
@@ -136,20 +160,27 @@ impl Seen {
         let Some(caller) = caller.filter(|_| call.phone == order.callee) else {
             return wrong(format!("{order:?} is not what was committed: {attempt:?}, {call:?}"));
         };
+        if at > attempt.at.after(HOLDS) {
+            return wrong(format!(
+                "{} left {:?} after its commit",
+                order.attempt,
+                at.since(attempt.at)
+            ));
+        }
         let placed = Placed {
             at,
             process,
             attempt: order.attempt,
             call: attempt.call,
             round: attempt.round,
-            retry: batch.settings.retry,
+            retry: batch.retry_most,
             batch: call.batch,
             workspace: batch.workspace,
             trunk: order.trunk,
             caller: caller.phone,
             callee: order.callee,
         };
-        self.checkers.hours.placed(&batch.settings.calling_hours, &attempt.class, at)?;
+        self.checkers.hours.placed(&attempt.hours, attempt.rules, &attempt.class, at)?;
         self.checkers.placed(&placed)
     }
 }
@@ -183,6 +214,9 @@ mod tests {
             round: 1,
             caller: PhoneId::from_parts(1, 1),
             class: Arc::from("UTC"),
+            hours: outdial_core::hours::CallingHours::always(),
+            rules: outdial_core::settings::CallingRules::Off,
+            at: Timestamp::from_millis(START),
             acknowledged,
             over,
         }

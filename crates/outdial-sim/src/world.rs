@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outdial_core::call::WaitReason;
 use outdial_core::id::BatchId;
+use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_engine::EngineConfig;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
@@ -138,6 +140,7 @@ impl World {
 
     /// Everything that changed is as the model has it, and adds up.
     async fn check(&self) -> Result<(), Violation> {
+        self.parts.watch.look(|seen, now| seen.checkers.recalls.check(now));
         self.parts.watch.verdict()?;
         panics::check()?;
         self.process.check()?;
@@ -169,8 +172,17 @@ impl World {
                 break;
             }
         }
+        let head = self.store.dispatch_head(shown.workspace, Some(batch)).await;
+        let head = head.map_err(|e| store(&e))?;
         self.parts.watch.look(|seen, _| {
+            for call in &calls {
+                if let Some(w) = call.waiting.filter(|w| w.reason == WaitReason::AttemptsPerDay) {
+                    let rested = seen.checkers.often.rested(shown.workspace, call.phone);
+                    seen.model.rest(call.id, w.not_before, rested)?;
+                }
+            }
             seen.model.compare_calls(batch, &calls)?;
+            seen.compare_head(batch, &head)?;
             recount(&shown.totals, &calls)
         });
         Ok(())
@@ -221,8 +233,10 @@ impl World {
                 for (class, due) in seen.model.waiting(id) {
                     let key = (id, class.to_owned());
                     let hours = batch.settings.calling_hours.clone();
-                    let entry = waiting.entry(key).or_insert((hours, due));
-                    entry.1 = entry.1.min(due);
+                    let settings = seen.model.settings.get(&batch.workspace);
+                    let rules = settings.map_or(CallingRules::On, |s| s.calling_rules);
+                    let entry = waiting.entry(key).or_insert((hours, rules, due));
+                    entry.2 = entry.2.min(due);
                 }
             }
             if waiting.is_empty() {
@@ -230,8 +244,10 @@ impl World {
             }
             for step in 0..AHEAD {
                 let at = now.after(GRID * step);
-                for ((_, class), (hours, due)) in &waiting {
-                    if *due <= at.after(GRID) && seen.checkers.hours.is_open(hours, class, at)? {
+                for ((_, class), (hours, rules, due)) in &waiting {
+                    if *due <= at.after(GRID)
+                        && seen.checkers.hours.is_open(hours, *rules, class, at)?
+                    {
                         return Ok(Some(at.since(now)));
                     }
                 }

@@ -16,8 +16,12 @@ mod attempt;
 mod batch;
 mod clock;
 mod dispatch;
+mod dnc;
+mod edit;
 mod ingest;
+mod limits;
 mod list;
+mod model;
 mod race;
 mod request;
 mod restart;
@@ -62,7 +66,13 @@ cases! {
     request: with_a_key without_a_key leases chunks_are_applied_once pruning
         pruning_is_bounded;
     list: pages_in_order filters_and_search one_call many_runs;
-    dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses;
+    dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses
+        one_batch_besides waiting;
+    dnc: adding which_calls_are_checked races listing deleting chunks;
+    edit: update update_refused switches cancel expire closing_paused;
+    limits: reserves_and_use unknown_and_not_sent numbers_by_day persons_in_24_hours
+        pulses_and_pauses resuming pruning;
+    model: sums_are_right;
     attempt: intents versions_are_the_gate one_live_call_per_number progress_only_goes_forward
         finishing_counts finishing_twice not_sent_counts_nothing recalled_when_deleted;
     race: claimers_at_once chunks_at_once begin_at_once failures_among_others;

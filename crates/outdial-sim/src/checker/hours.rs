@@ -1,13 +1,16 @@
-//! I4: no call outside hours. The reference: calling hours read off `semantics.md` 2.2 in the
-//! slowest way there is, minute by minute, and only from the offsets of the zones.
+//! I4: no call outside hours, those of the batch and those of the calling rules. The reference:
+//! calling hours read off `semantics.md` 2.2 in the slowest way there is, minute by minute, and
+//! only from the offsets of the zones.
 
 use std::collections::BTreeMap;
 
 use outdial_core::hours::CallingHours;
+use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_core::zone::Zone;
 
 use super::Violation;
+use super::laws::Laws;
 
 const DAY: i64 = 24 * 60;
 const MINUTE_MS: i64 = 60_000;
@@ -40,32 +43,62 @@ impl Hours {
     pub fn placed(
         &mut self,
         hours: &CallingHours,
+        rules: CallingRules,
         class: &str,
         at: Timestamp,
     ) -> Result<(), Violation> {
-        match self.is_open(hours, class, at)? {
+        match self.is_open(hours, rules, class, at)? {
             true => Ok(()),
             false => {
-                let what = format!("a call left at {at}, outside {hours:?} of {class}");
+                let what =
+                    format!("a call left at {at}, outside {hours:?}, rules {rules:?}, of {class}");
                 Err(Violation::new("I4", what))
             }
         }
     }
 
-    /// Whether a call may leave: in every zone of the class.
+    /// Whether a call may leave: in every zone of the class, and by the rules of every place.
     pub fn is_open(
         &mut self,
         hours: &CallingHours,
+        rules: CallingRules,
         class: &str,
         at: Timestamp,
     ) -> Result<bool, Violation> {
         let spec = Spec::of(hours)?;
-        for name in class.split(',') {
+        let (zones, places, read_in) = lists(class);
+        for name in zones.split(',') {
             if !self.is_open_in(&spec, name, at.as_millis())? {
                 return Ok(false);
             }
         }
+        if rules == CallingRules::Off {
+            return Ok(true);
+        }
+        let laws = Laws::get()?;
+        for name in read_in.split(',') {
+            let local = self.zone(name)?.tz().to_datetime(at.to_jiff());
+            if !places.split(',').all(|place| laws.is_open(place, local)) {
+                return Ok(false);
+            }
+        }
         Ok(true)
+    }
+
+    /// How often in 24 h the rules of the class's places allow a call.
+    pub fn attempts_24h(&self, rules: CallingRules, class: &str) -> Result<Option<u32>, Violation> {
+        if rules == CallingRules::Off {
+            return Ok(None);
+        }
+        let laws = Laws::get()?;
+        Ok(lists(class).1.split(',').filter_map(|place| laws.attempts(place)).min())
+    }
+
+    /// The calendar day of an instant in a zone: days since 1970-01-01.
+    pub fn day(&mut self, zone: &str, at: Timestamp) -> Result<i32, Violation> {
+        let local = self.local(zone, at.as_millis().div_euclid(MINUTE_MS))?;
+        i32::try_from(local.div_euclid(DAY))
+            .map_err(|_| Violation::new("harness", format!("{at} is far away")))
     }
 
     fn is_open_in(&mut self, spec: &Spec, name: &str, ms: i64) -> Result<bool, Violation> {
@@ -115,18 +148,28 @@ impl Hours {
 
     /// What the clocks of a zone show, in minutes since 1970 as if it were UTC.
     fn local(&mut self, name: &str, minute: i64) -> Result<i64, Violation> {
-        let zone = match self.zones.get(name) {
-            Some(zone) => zone,
-            None => {
-                let zone: Zone = name
-                    .parse()
-                    .map_err(|e| Violation::new("harness", format!("zone {name}: {e}")))?;
-                self.zones.entry(name.to_owned()).or_insert(zone)
-            }
-        };
         let at = Timestamp::from_millis(minute * MINUTE_MS).to_jiff();
-        Ok(minute + i64::from(zone.tz().to_offset(at).seconds()).div_euclid(60))
+        let offset = self.zone(name)?.tz().to_offset(at).seconds();
+        Ok(minute + i64::from(offset).div_euclid(60))
     }
+
+    fn zone(&mut self, name: &str) -> Result<&Zone, Violation> {
+        if !self.zones.contains_key(name) {
+            let zone: Zone =
+                name.parse().map_err(|e| Violation::new("harness", format!("zone {name}: {e}")))?;
+            self.zones.insert(name.to_owned(), zone);
+        }
+        Ok(&self.zones[name])
+    }
+}
+
+/// The lists of a class: zones, places (unknown: any place that is nobody else's), and the zones in
+/// which the rules of those are read.
+fn lists(class: &str) -> (&str, &str, &str) {
+    let mut lists = class.split(';');
+    let zones = lists.next().unwrap_or_default();
+    let places = lists.next().filter(|p| !p.is_empty()).unwrap_or("ZZ");
+    (zones, places, lists.next().unwrap_or(zones))
 }
 
 impl Spec {
@@ -160,14 +203,18 @@ mod tests {
 
     fn open(window: Option<(&str, &str)>, days: Option<&[i64]>, class: &str, at: &str) -> bool {
         let hours = CallingHours::new(window, days).unwrap();
-        Hours::default().is_open(&hours, class, at.parse().unwrap()).unwrap()
+        let at = at.parse().unwrap();
+        Hours::default().is_open(&hours, CallingRules::Off, class, at).unwrap()
     }
 
     #[test]
     fn a_call_outside_hours() {
         let hours = CallingHours::new(Some(("09:00", "17:00")), None).unwrap();
         let mut reference = Hours::default();
-        let mut call = |at: &str| reference.placed(&hours, "Asia/Kolkata", at.parse().unwrap());
+        let mut call = |at: &str| {
+            let at = at.parse().unwrap();
+            reference.placed(&hours, CallingRules::Off, "Asia/Kolkata", at)
+        };
         assert!(call("2026-05-04T03:29:59.999Z").is_err());
         call("2026-05-04T03:30:00.000Z").unwrap();
         call("2026-05-04T11:29:59.999Z").unwrap();
@@ -181,6 +228,27 @@ mod tests {
         assert!(!open(window, None, both, "2026-06-15T13:30:00Z"));
         assert!(open(window, None, both, "2026-06-15T16:30:00Z"));
         assert!(!open(window, None, both, "2026-06-15T21:30:00Z"));
+    }
+
+    #[test]
+    fn the_rules_of_every_place_read_in_every_zone_of_theirs() {
+        let open = |class: &str, at: &str, rules| {
+            let (hours, at) = (CallingHours::always(), at.parse().unwrap());
+            Hours::default().is_open(&hours, rules, class, at).unwrap()
+        };
+        let florida = "Europe/Berlin;US-FL,US-NY;America/New_York";
+        for (at, wanted) in [
+            ("2026-06-15T11:59:59Z", false),
+            ("2026-06-15T12:00:00Z", true),
+            ("2026-06-15T23:59:59Z", true),
+            ("2026-06-16T00:00:00Z", false),
+        ] {
+            assert_eq!(open(florida, at, CallingRules::On), wanted, "{at}");
+            assert!(open(florida, at, CallingRules::Off), "{at}");
+        }
+        let caps = Hours::default();
+        assert_eq!(caps.attempts_24h(CallingRules::On, florida).unwrap(), Some(3));
+        assert_eq!(caps.attempts_24h(CallingRules::Off, florida).unwrap(), None);
     }
 
     #[test]

@@ -154,7 +154,11 @@ mod tests {
     fn paced(cps: Option<f64>, channels: Option<u32>) -> Pace {
         let mut pace = Pace::default();
         let line = Line::Number(placed(1, 0).caller);
-        pace.set_line(line, at(-60_000), LineLimits { calls_per_second: cps, channels });
+        pace.set_line(
+            line,
+            at(-60_000),
+            LineLimits { calls_per_second: cps, channels, calls_per_day: None },
+        );
         pace
     }
 

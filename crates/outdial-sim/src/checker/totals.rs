@@ -61,6 +61,7 @@ mod tests {
             class: "UTC".to_owned(),
             state,
             held: false,
+            group: None,
             facts: CallFacts::default(),
             disposition: (state == CallState::Finished).then_some(Disposition::Busy),
             disposition_reason: None,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::BatchState;
 use outdial_core::call::{CallNext, CallState, WaitReason};
-use outdial_core::id::{AttemptId, WorkspaceId};
+use outdial_core::id::{AttemptId, CallId, WorkspaceId};
+use outdial_core::outcome::Disposition;
+use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{CommitOutcome, Committed, DropReason, FinishResult};
 
@@ -15,6 +17,8 @@ use crate::checker::Violation;
 /// How long a call is put off whose number is on the phone, at most; only an estimate of when it
 /// is due again.
 const PUT_OFF: Duration = Duration::from_secs(5);
+/// How much longer than a person has to rest a call may rest.
+const REST_SLACK: Duration = Duration::from_secs(60);
 
 impl Model {
     /// A plan was committed by a process.
@@ -26,12 +30,14 @@ impl Model {
         now: Timestamp,
     ) -> Result<(), Violation> {
         for committed in &outcome.committed {
-            self.intent_committed(process, workspace, committed)?;
+            self.intent_committed(process, workspace, committed, now)?;
         }
         for dropped in &outcome.dropped {
-            let Some(call) = self.calls.get_mut(&dropped.call) else {
+            let Some(call) = self.calls.get(&dropped.call) else {
                 return differs(format!("nobody added call {}", dropped.call));
             };
+            let listed = self.is_listed(call.batch, call.phone);
+            let call = self.calls.get_mut(&dropped.call).expect("it was there just before");
             match dropped.reason {
                 DropReason::NumberBusy => {
                     call.not_before = now.after(PUT_OFF);
@@ -41,6 +47,15 @@ impl Model {
                 }
                 // It may be pending again, but not as the plan had seen it.
                 DropReason::NotPending => {}
+                DropReason::DoNotCall if !listed || call.state != CallState::Pending => {
+                    return differs(format!("{} is not listed: {call:?}", call.phone));
+                }
+                DropReason::DoNotCall => {
+                    (call.state, call.disposition) =
+                        (CallState::Finished, Some(Disposition::Skipped));
+                }
+                // The store says until when; see `Model::rest`.
+                DropReason::AttemptsPerDay => call.not_before = now,
             }
         }
         Ok(())
@@ -51,10 +66,11 @@ impl Model {
         process: u32,
         workspace: WorkspaceId,
         committed: &Committed,
+        now: Timestamp,
     ) -> Result<(), Violation> {
         let (attempt, intent) = (committed.attempt, &committed.intent.intent);
         let id = intent.call;
-        let Some(call) = self.calls.get_mut(&id) else {
+        let Some(call) = self.calls.get(&id) else {
             return differs(format!("nobody added call {id}"));
         };
         let Some(batch) = self.batches.get(&call.batch) else {
@@ -81,6 +97,18 @@ impl Model {
         if call.facts.round > call.adds {
             return differs(format!("call {id} was re-opened more often than added: {call:?}"));
         }
+        if self.is_listed(call.batch, call.phone) {
+            return differs(format!("{attempt} was committed to {}, which is listed", call.phone));
+        }
+        if batch.settings.expires_at.is_some_and(|at| at <= now) {
+            return differs(format!("{attempt} was committed for a batch whose time is over"));
+        }
+        if intent.max_call_s != batch.settings.max_call_s {
+            return differs(format!("{attempt} may talk {} s, not its batch's", intent.max_call_s));
+        }
+        let rules = self.settings.get(&workspace).map_or(CallingRules::On, |s| s.calling_rules);
+        let hours = batch.settings.calling_hours.clone();
+        let call = self.calls.get_mut(&id).expect("it was there just before");
         if let Some(other) = self.live.insert((workspace, call.phone), attempt) {
             return differs(format!("{other} and {attempt} are both live to {}", call.phone));
         }
@@ -93,6 +121,9 @@ impl Model {
             round: call.facts.round,
             caller: intent.caller,
             class: std::sync::Arc::clone(&call.class),
+            hours,
+            rules,
+            at: now,
             acknowledged: false,
             over: false,
         };
@@ -111,14 +142,15 @@ impl Model {
         }
     }
 
-    /// An attempt was ended.
+    /// An attempt was ended; false: it was over before.
     pub(crate) fn finished(
         &mut self,
         id: AttemptId,
         end: &AttemptEnd,
         next: CallNext,
         result: FinishResult,
-    ) -> Result<(), Violation> {
+        now: Timestamp,
+    ) -> Result<bool, Violation> {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return differs(format!("nobody committed attempt {id}"));
         };
@@ -126,11 +158,15 @@ impl Model {
             return differs(format!("the end of {id} was {result:?}, but {attempt:?}"));
         }
         if attempt.over {
-            return Ok(());
+            return Ok(false);
         }
         attempt.over = true;
-        let call = self.calls.get_mut(&attempt.call).expect("every attempt was made with its call");
+        let of = attempt.call;
+        let call = self.calls.get(&of).expect("every attempt was made with its call");
+        let listed = self.is_listed(call.batch, call.phone);
         let batch = self.batches.get(&call.batch).expect("every call was made with its batch");
+        let expired = batch.settings.expires_at.is_some_and(|at| at <= now);
+        let call = self.calls.get_mut(&of).expect("it was there just before");
         self.live.remove(&(batch.workspace, call.phone));
         if end.outcome.charged {
             call.facts.charged += 1;
@@ -138,26 +174,54 @@ impl Model {
             call.facts.uncharged += 1;
         }
         call.attempt = None;
-        call.state = match next {
-            CallNext::Finished(_) => CallState::Finished,
-            CallNext::Pending { .. } if batch.state == BatchState::Deleted => CallState::Finished,
+        let instead = [
+            (batch.state == BatchState::Deleted, Disposition::Canceled),
+            (listed, Disposition::Skipped),
+            (call.canceled, Disposition::Canceled),
+            (expired, Disposition::Expired),
+        ];
+        let instead = instead.into_iter().find(|(is_so, _)| *is_so).map(|(_, d)| d);
+        let mut finished = match next {
+            CallNext::Finished(disposition) => Some(disposition),
+            CallNext::Pending { .. } if instead.is_some() => instead,
             CallNext::Pending { not_before, reason, .. } => {
                 if reason == WaitReason::RetryDelay
-                    && call.facts.charged > u32::from(batch.settings.retry)
+                    && call.facts.charged > u32::from(batch.retry_most)
                 {
                     return differs(format!("I1: {id} is to be retried: {call:?}"));
                 }
                 call.not_before = not_before;
-                CallState::Pending
+                None
             }
         };
         if let Some(deferred) = call.deferred.take() {
             call.class = deferred.class;
             call.lane = deferred.lane.unwrap_or(call.lane);
-            if deferred.blocked {
-                call.state = CallState::Finished;
-            }
+            // What was finished anyhow says why already.
+            finished = finished.or(deferred.blocked);
         }
+        call.canceled = false;
+        call.disposition = finished;
+        call.state = match finished {
+            Some(_) => CallState::Finished,
+            None => CallState::Pending,
+        };
+        Ok(true)
+    }
+
+    /// A call waits because its person was called often enough: until when the store says so, which
+    /// is not longer than it has to be.
+    pub(crate) fn rest(
+        &mut self,
+        id: CallId,
+        until: Timestamp,
+        at_most: Option<Timestamp>,
+    ) -> Result<(), Violation> {
+        let Some(call) = self.calls.get_mut(&id) else { return Ok(()) };
+        if at_most.is_none_or(|most| until > most.after(REST_SLACK)) {
+            return differs(format!("call {id} rests until {until}, should be {at_most:?}"));
+        }
+        call.not_before = until;
         Ok(())
     }
 }

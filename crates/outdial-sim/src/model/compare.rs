@@ -21,7 +21,7 @@ impl Model {
             (None, None) => Ok(()),
             (Some(b), Some(s))
                 if (b.state, b.reason, b.lane) == (s.state, s.pause_reason, s.lane)
-                    && b.numbers == s.numbers =>
+                    && (&b.settings, &b.numbers) == (&s.settings, &s.numbers) =>
             {
                 Ok(())
             }
@@ -63,6 +63,12 @@ impl Model {
         .collect()
     }
 
+    /// How many of them are on the phone.
+    pub(crate) fn live_of(&self, id: BatchId) -> u32 {
+        let live = self.calls_of(id).filter(|c| c.state == CallState::Live).count();
+        u32::try_from(live).unwrap_or(u32::MAX)
+    }
+
     /// The calls of a batch.
     pub(crate) fn calls_of(&self, id: BatchId) -> impl Iterator<Item = &Call> {
         self.calls.values().filter(move |c| c.batch == id)
@@ -86,10 +92,12 @@ fn same(batch: &Batch, call: &Call, view: &CallView) -> bool {
     let held = call.state == CallState::Pending && batch.lane.is_some_and(|lane| lane != call.lane);
     let live: Vec<_> = view.attempts.iter().filter(|a| !a.state.is_over()).map(|a| a.id).collect();
     let numbers = view.attempts.iter().map(|a| a.number).eq(1..=call.facts.attempts);
+    let disposition = call.state != CallState::Finished || view.disposition == call.disposition;
     (view.batch, view.phone, view.state, view.facts)
         == (call.batch, call.phone, call.state, call.facts)
         && *view.class == *call.class
         && view.held == held
         && live == call.attempt.into_iter().collect::<Vec<_>>()
         && numbers
+        && disposition
 }

@@ -4,10 +4,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
-use outdial_core::call::CallNext;
-use outdial_core::id::{AttemptId, WorkspaceId};
+use outdial_core::batch::PauseReason;
+use outdial_core::call::{CallNext, CallState};
+use outdial_core::id::{AttemptId, BatchId, CallId, WorkspaceId};
+use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{CommitOutcome, DropReason, FinishResult};
+use outdial_ports::store::{
+    CallCanceled, ChunkAdd, CommitOutcome, DncAddError, DncRecord, DropReason, FinishResult,
+    Settle, StoredChunk,
+};
 
 use super::SimStore;
 use crate::checker::Violation;
@@ -49,7 +54,12 @@ impl SimStore {
         self.watch.note(&format!("store{}", self.process), what);
     }
 
-    pub(super) fn saw_commit(&self, ws: WorkspaceId, outcome: &CommitOutcome) {
+    pub(super) fn saw_commit(
+        &self,
+        ws: WorkspaceId,
+        outcome: &CommitOutcome,
+        pauses: &[(BatchId, PauseReason)],
+    ) {
         for c in &outcome.committed {
             let (call, to) = (c.intent.intent.call.seq(), c.intent.intent.callee);
             self.note(&format!("commit attempt {} call {call} to {to}", c.attempt.seq()));
@@ -59,13 +69,28 @@ impl SimStore {
             self.watch.count(match d.reason {
                 DropReason::NumberBusy => "dropped: number busy",
                 DropReason::NotPending => "dropped: not pending",
+                DropReason::DoNotCall => "dropped: do not call",
+                DropReason::AttemptsPerDay => "dropped: attempts per day",
             });
         }
         self.saw(|seen, now| {
             let batches = outcome.committed.iter().map(|c| c.intent.intent.batch);
             seen.changed.extend(batches);
-            seen.model.committed(self.process, ws, outcome, now)
+            let dropped = outcome.dropped.iter().filter_map(|d| seen.model.calls.get(&d.call));
+            seen.changed.extend(dropped.map(|c| c.batch));
+            seen.model.committed(self.process, ws, outcome, now)?;
+            outcome.committed.iter().try_for_each(|new| seen.committed(ws, new))
         });
+        for (batch, why) in pauses {
+            self.note(&format!("pauses batch {}: {}", batch.seq(), why.as_str()));
+            self.saw(|seen, _| {
+                seen.changed.insert(*batch);
+                if seen.model.paused(*batch, *why)? {
+                    seen.count(paused(*why), 1);
+                }
+                Ok(())
+            });
+        }
     }
 
     pub(super) fn saw_finish(
@@ -73,6 +98,7 @@ impl SimStore {
         attempt: AttemptId,
         end: &AttemptEnd,
         next: CallNext,
+        settle: Settle,
         result: FinishResult,
     ) {
         let (disposition, reason) = (end.outcome.disposition, end.outcome.reason);
@@ -81,8 +107,10 @@ impl SimStore {
             attempt.seq(),
             end.state
         ));
-        self.saw(|seen, _| {
-            seen.model.finished(attempt, end, next, result)?;
+        self.saw(|seen, now| {
+            if seen.model.finished(attempt, end, next, result, now)? {
+                seen.settled(attempt, end, &settle, now)?;
+            }
             let Some(made) = seen.model.attempts.get(&attempt) else { return Ok(()) };
             let (process, call) = (made.process, made.call);
             seen.changed.extend(seen.model.calls.get(&call).map(|c| c.batch));
@@ -104,5 +132,82 @@ impl SimStore {
             }
             Ok(())
         });
+    }
+
+    pub(super) fn saw_expiry(&self, expired: u32) {
+        self.saw(|seen, now| {
+            let batches = seen.model.expired(expired, now)?;
+            seen.changed.extend(batches);
+            seen.count("expired", u64::from(expired));
+            Ok(())
+        });
+        if expired > 0 {
+            self.note(&format!("expires {expired} calls"));
+        }
+    }
+
+    pub(super) fn saw_chunk(&self, add: &ChunkAdd, stored: &StoredChunk) {
+        let added = self.watch.look(|seen, now| {
+            seen.changed.insert(add.batch);
+            let added = seen.model.chunk_added(add, stored, now)?;
+            for call in &stored.calls {
+                let state = seen.model.calls.get(call).map(|c| c.state);
+                if state == Some(CallState::Pending) && !added.repeated {
+                    seen.checkers.wishes.wanted_again(*call);
+                }
+            }
+            seen.count("added: new", u64::from(added.new));
+            seen.count("added: deferred", u64::from(added.deferred));
+            seen.count("added: re-opened", u64::from(added.reopened));
+            seen.count("added: do not call", u64::from(added.listed));
+            let pending = added.updated - added.deferred - added.reopened;
+            seen.count("added: pending", u64::from(pending));
+            Ok(added)
+        });
+        if let Some(added) = added {
+            self.note(&format!("chunk into batch {}: {added:?}", add.batch.seq()));
+        }
+    }
+
+    pub(super) fn saw_cancel(&self, id: CallId, answer: Option<CallCanceled>) {
+        self.note(&format!("takes call {} back: {answer:?}", id.seq()));
+        self.saw(|seen, _| {
+            let batch = seen.model.canceled(id, answer)?;
+            seen.changed.extend(batch);
+            match answer {
+                Some(CallCanceled::Canceled) => seen.count("taken back: pending", 1),
+                Some(CallCanceled::Recalled) => seen.count("taken back: live", 1),
+                Some(CallCanceled::WasFinished) | None => {}
+            }
+            Ok(())
+        });
+    }
+
+    pub(super) fn saw_listing(
+        &self,
+        ws: WorkspaceId,
+        phone: PhoneNumber,
+        answer: &Result<DncRecord, DncAddError>,
+    ) {
+        let id = answer.as_ref().map(|r| r.id.seq());
+        self.note(&format!("do not call {phone}: {id:?}"));
+        self.saw(|seen, _| {
+            let skipped = seen.model.listed(ws, phone, answer)?;
+            seen.count("listed", u64::from(answer.is_ok()));
+            seen.count("listed: skipped", skipped.len() as u64);
+            seen.changed.extend(skipped);
+            Ok(())
+        });
+    }
+}
+
+fn paused(why: PauseReason) -> &'static str {
+    match why {
+        PauseReason::NoNumbers => "paused: no numbers",
+        PauseReason::CallsHeld => "paused: calls held",
+        PauseReason::Budget => "paused: budget",
+        PauseReason::Failures => "paused: failures",
+        PauseReason::ShortCalls => "paused: short calls",
+        PauseReason::Voicemail => "paused: voicemail",
     }
 }

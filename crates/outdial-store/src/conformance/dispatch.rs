@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use outdial_core::batch::BatchSettings;
+use outdial_core::call::WaitReason;
 use outdial_core::dispatcher::{Ask, Line};
+use outdial_core::id::BatchId;
 use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::CallingRules;
+use outdial_core::time::Timestamp;
 use outdial_ports::store::{BatchStart, ChunkAdd, ChunkLane, NewPlan, PhonePatch, Settle};
 
 use super::Factory;
-use super::world::{BERLIN, NEW_YORK, World, completed, no_answer, phone, record, record_with};
+use super::world::{
+    BERLIN, NEW_YORK, World, completed, no_answer, phone, record, record_with, workspace,
+};
 
 pub(super) async fn head(f: &dyn Factory) {
     let w = World::new(f).await;
@@ -156,4 +162,100 @@ pub(super) async fn slots_and_pauses(f: &dyn Factory) {
     assert_eq!(pause(9, &live[0]).await, later);
     let live = w.dial_all().await;
     assert_eq!(pause(3, &live[0]).await, later);
+}
+
+pub(super) async fn one_batch_besides(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let (active, stopped) = (w.batch().await, w.batch().await);
+    w.add_numbers(active, &[49_301]).await;
+    w.add_numbers(stopped, &[49_302]).await;
+    for (batch, lane, number) in [(active, 2, 49_303), (stopped, 4, 49_304)] {
+        let chunk = w.chunk(batch, vec![record(number)]).await;
+        let chunk = ChunkAdd { lane: ChunkLane::Lane(lane), ..chunk };
+        w.store.call_add_chunk(chunk).await.unwrap();
+        let start = BatchStart { numbers: None, call_data_lane: Some(lane) };
+        w.store.batch_start(w.ws, batch, start).await.unwrap();
+    }
+    w.store.batch_stop(w.ws, stopped).await.unwrap();
+    let heads = async |also| {
+        let head = w.store.dispatch_head(w.ws, also).await.unwrap();
+        head.batches.iter().map(|b| (b.id, b.lane)).collect::<Vec<_>>()
+    };
+    let (one, both) = (vec![(active, Some(2))], vec![(active, Some(2)), (stopped, Some(4))]);
+    assert_eq!(heads(None).await, one);
+    assert_eq!(heads(Some(active)).await, one, "once");
+    assert_eq!(heads(Some(stopped)).await, both);
+    assert_eq!(w.batch_head(stopped).await.numbers, [w.phone]);
+    let groups = async |also| {
+        let groups = w.store.dispatch_groups(w.ws, also).await.unwrap();
+        groups.iter().map(|g| (g.key.batch, g.key.lane)).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(None).await, [(active, 2)]);
+    assert_eq!(groups(Some(active)).await, [(active, 0), (active, 2)], "all of its lanes");
+    assert_eq!(groups(Some(stopped)).await, [(active, 2), (stopped, 0), (stopped, 4)]);
+    // Not another workspace's, nor one that nobody has.
+    let other = workspace(&*w.store, "other", 2).await.workspace;
+    let theirs = w.store.dispatch_head(other, Some(active)).await.unwrap();
+    assert_eq!((theirs.batches.len(), theirs.numbers.len()), (0, 0));
+    assert!(w.store.dispatch_groups(other, Some(active)).await.unwrap().is_empty());
+    let forged = BatchId::from_parts(stopped.seconds() + 1, stopped.seq());
+    assert_eq!(heads(Some(forged)).await, one);
+    assert_eq!(groups(Some(forged)).await, [(active, 2)]);
+
+    // What the workspace chose comes with it.
+    w.configure(|s| {
+        s.timezone = NEW_YORK.to_owned();
+        s.calling_rules = CallingRules::Off;
+        s.attempts_24h = Some(5);
+        s.brakes.min_attempts = 7;
+    })
+    .await;
+    let head = w.head().await;
+    assert_eq!((head.zone.name(), head.rules), (NEW_YORK, CallingRules::Off));
+    assert_eq!((head.attempts_24h, head.brakes.min_attempts), (Some(5), 7));
+}
+
+pub(super) async fn waiting(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let (batch, other) = (w.batch().await, w.batch().await);
+    let ids = w.add_numbers(batch, &[49_301, 49_302, 49_303, 49_304]).await;
+    let extra = w.add(batch, vec![record_with(49_305, "{}", NEW_YORK)]).await.calls[0];
+    w.add_numbers(other, &[49_306]).await;
+    let view = w.call(extra).await;
+    let group = view.group.unwrap();
+    assert_eq!((group.batch, group.lane, group.is_retry), (batch, 0, false));
+    assert!(w.groups().await.iter().any(|g| g.key == group));
+    // Two wait for a retry: due within the same minute, seconds apart.
+    w.advance_s(1);
+    let due = w.due().await;
+    let mine = |id| due.iter().filter(move |c| c.call == id);
+    for id in [ids[0], ids[1]] {
+        let live = w.commit(mine(id).map(|c| w.intent(c)).collect()).await.committed;
+        assert!(w.call(id).await.group.is_none(), "not while it is on the phone");
+        w.retry_later(&live[0]).await;
+        w.advance_s(1);
+    }
+    let buckets = w.store.dispatch_waiting(vec![batch]).await.unwrap();
+    let mut seen: Vec<_> = buckets
+        .iter()
+        .map(|b| (b.count, b.zones.to_string(), b.charged, b.uncharged, b.reason, b.not_before))
+        .collect();
+    seen.sort_by_key(|b| (b.2, b.0));
+    // The clock began with a whole minute, three seconds ago.
+    let later = w.now().after(Duration::from_secs(117));
+    assert_eq!(
+        seen,
+        [
+            (1, NEW_YORK.to_owned(), 0, 0, WaitReason::Due, Timestamp::EPOCH),
+            (2, BERLIN.to_owned(), 0, 0, WaitReason::Due, Timestamp::EPOCH),
+            (2, BERLIN.to_owned(), 1, 0, WaitReason::RetryDelay, later),
+        ]
+    );
+    assert!(buckets.iter().all(|b| b.group.batch == batch && b.group.is_retry == (b.charged == 1)));
+    assert_eq!(buckets.iter().find(|b| b.count == 1).unwrap().group, group);
+    w.advance_s(120);
+    let both = w.store.dispatch_waiting(vec![batch, other]).await.unwrap();
+    assert_eq!(both.iter().map(|b| b.count).sum::<u64>(), 6);
+    assert!(both.iter().all(|b| b.reason == WaitReason::Due && b.not_before == Timestamp::EPOCH));
+    assert!(w.store.dispatch_waiting(Vec::new()).await.unwrap().is_empty());
 }

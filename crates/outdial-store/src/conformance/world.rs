@@ -9,7 +9,7 @@ use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::{BatchSettings, BatchTotals};
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallNext, WaitReason};
-use outdial_core::dispatcher::{Ask, Candidate, Group, Intent};
+use outdial_core::dispatcher::{Ask, BatchHead, Candidate, Group, Head, Intent};
 use outdial_core::id::{AgentId, BatchId, CallId, PhoneId, RequestId, TrunkId, WorkspaceId};
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
 use outdial_core::phone::PhoneNumber;
@@ -19,9 +19,9 @@ use outdial_core::variables::{Variable, VariableType};
 use outdial_core::zone::Zone;
 use outdial_ports::store::{
     AgentSpec, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord, CommitError,
-    CommitOutcome, Committed, FinishResult, Integration, NewBatch, NewIntent, NewKey, NewPhone,
-    NewPlan, NewWorkspace, PhoneRecord, RequestBegin, RequestLookup, Scope, Settle, StoredChunk,
-    WorkspaceCreated,
+    CommitOutcome, Committed, DncAddError, DncRecord, FinishResult, Integration, NewBatch, NewDnc,
+    NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, PhoneRecord, RequestBegin, RequestLookup,
+    Scope, Settle, StoredChunk, WorkspaceCreated,
 };
 use outdial_ports::{Clock, Store};
 
@@ -182,6 +182,31 @@ impl World {
         Day::of(&Zone::utc(), self.now())
     }
 
+    pub(super) async fn head(&self) -> Head {
+        self.store.dispatch_head(self.ws, None).await.unwrap()
+    }
+
+    /// What a head says of a batch, whatever its state.
+    pub(super) async fn batch_head(&self, batch: BatchId) -> BatchHead {
+        let head = self.store.dispatch_head(self.ws, Some(batch)).await.unwrap();
+        head.batches.into_iter().find(|b| b.id == batch).unwrap()
+    }
+
+    /// Other settings of the workspace.
+    pub(super) async fn configure(&self, change: impl FnOnce(&mut WorkspaceSettings)) {
+        let mut settings = self.store.settings_fetch(self.ws).await.unwrap();
+        change(&mut settings);
+        self.store.settings_update(self.ws, settings).await.unwrap();
+    }
+
+    /// Lists the number of an attempt.
+    pub(super) async fn list(&self, c: &Committed) -> Result<DncRecord, DncAddError> {
+        let intent = &c.intent;
+        let (phone, batch) = (intent.intent.callee, intent.intent.batch);
+        let kind = Some("complaint".to_owned());
+        self.store.dnc_add(self.ws, NewDnc { phone, batch, token: intent.token, kind }).await
+    }
+
     pub(super) async fn version(&self) -> u64 {
         self.store.dispatch_head(self.ws, None).await.unwrap().version
     }
@@ -213,6 +238,24 @@ impl World {
         let done =
             self.store.attempt_finish(c.attempt, end, next, Settle::default()).await.unwrap();
         assert_eq!(done, FinishResult::Applied);
+        self.totals(c.intent.intent.batch).await;
+    }
+
+    /// Ends an attempt that is tried again at once, if nothing else is against it.
+    pub(super) async fn again(&self, c: &Committed, state: AttemptState, outcome: Outcome) {
+        let end = self.end(state, outcome);
+        let next =
+            CallNext::Pending { not_before: self.now(), reason: WaitReason::Due, is_retry: true };
+        let done = self.store.attempt_finish(c.attempt, end, next, Settle::default()).await;
+        assert_eq!(done, Ok(FinishResult::Applied));
+        self.totals(c.intent.intent.batch).await;
+    }
+
+    /// Ends an attempt for good, and settles it so.
+    pub(super) async fn settle(&self, c: &Committed, settle: Settle) {
+        let end = self.end(AttemptState::Ended, completed());
+        let next = CallNext::Finished(Disposition::Completed);
+        self.store.attempt_finish(c.attempt, end, next, settle).await.unwrap();
         self.totals(c.intent.intent.batch).await;
     }
 

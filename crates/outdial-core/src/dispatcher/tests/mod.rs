@@ -5,6 +5,7 @@
 mod basics;
 mod fairness;
 mod limits;
+mod model;
 
 use std::sync::Arc;
 

@@ -1,0 +1,182 @@
+//! Brakes and canaries: no more than the first few calls of a batch before so many have ended; at
+//! most two live calls while its calls go wrong, and none when that has gone on, until it is
+//! started again.
+//!
+//! The product may look at a little more or less than the window says (it counts by the minute),
+//! and at what it knew a moment ago. Only what no such reading excuses is broken.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outdial_core::id::BatchId;
+use outdial_core::time::Timestamp;
+
+use super::Violation;
+
+/// The product counts by the minute.
+const COARSE: Duration = Duration::from_secs(60);
+/// It may not have seen what happened so lately.
+const LATELY: Duration = Duration::from_secs(2);
+/// Live calls of a batch that is slowed down.
+const SLOW: u32 = 2;
+
+/// When a batch is braked; shares in percent.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How far back is looked.
+    pub window: Duration,
+    /// Fewer say nothing.
+    pub least: u32,
+    /// Of all.
+    pub failed: Option<u8>,
+    /// Of those answered.
+    pub short: Option<u8>,
+    /// Of all.
+    pub voicemail: Option<u8>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The network failed.
+    Failed,
+    /// A person talked for less than 6 s.
+    Short,
+    /// A person talked.
+    Talked,
+    /// A machine answered.
+    Voicemail,
+    /// Anything else.
+    Other,
+}
+
+/// All batches.
+#[derive(Debug, Default)]
+pub struct Brakes(BTreeMap<BatchId, Story>);
+
+#[derive(Debug, Default)]
+struct Story {
+    ends: Vec<(Timestamp, End)>,
+    started: Option<Timestamp>,
+}
+
+impl Brakes {
+    /// A person started a batch.
+    pub fn started(&mut self, batch: BatchId, at: Timestamp) {
+        self.0.entry(batch).or_default().started = Some(at);
+    }
+
+    /// An attempt that was sent ended.
+    pub fn ended(&mut self, batch: BatchId, at: Timestamp, end: End) {
+        self.0.entry(batch).or_default().ends.push((at, end));
+    }
+
+    /// An intent was committed; with it the batch has so many live calls.
+    pub fn committed(
+        &mut self,
+        batch: BatchId,
+        at: Timestamp,
+        live: u32,
+        rules: Rules,
+        canary: Option<u32>,
+    ) -> Result<(), Violation> {
+        let story = self.0.entry(batch).or_default();
+        let ended = story.ends.len();
+        if let Some(first) = canary.filter(|first| ended < *first as usize)
+            && ended + live as usize > first as usize
+        {
+            let what = format!("batch {batch}: {ended} ended and {live} live, canary {first}");
+            return Err(Violation::new("canary", what));
+        }
+        if story.goes_wrong(at, rules, u64::from(rules.least) * 2) {
+            let what = format!("batch {batch} goes on at {at} although {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        if live > SLOW && story.goes_wrong(at, rules, u64::from(rules.least)) {
+            let what = format!("batch {batch} has {live} live calls at {at} although {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        Ok(())
+    }
+}
+
+impl Story {
+    /// However one looks at it.
+    fn goes_wrong(&self, at: Timestamp, rules: Rules, least: u64) -> bool {
+        let (early, late) = (at.before(rules.window + COARSE), at.before(rules.window - COARSE));
+        let between = |from: Timestamp, to: Timestamp| {
+            let times = self.ends.iter().map(|(at, _)| *at);
+            times.filter(move |t| *t >= from && *t <= to)
+        };
+        let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
+        froms.extend([early, late]);
+        froms.extend(self.started.map(|s| s.max(late)));
+        let mut tos: Vec<Timestamp> = between(at.before(LATELY), at).collect();
+        tos.extend([at.before(LATELY), at]);
+        froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
+    }
+
+    fn exceeds(&self, from: Timestamp, to: Timestamp, rules: Rules, least: u64) -> bool {
+        let ends = self.ends.iter().filter(|(at, _)| *at >= from && *at <= to);
+        let ends: Vec<End> = ends.map(|(_, end)| *end).collect();
+        let count = |of: &[End]| ends.iter().filter(|e| of.contains(e)).count() as u64;
+        let over = |part: u64, all: u64, percent: Option<u8>| {
+            percent.is_some_and(|percent| part * 100 > all * u64::from(percent))
+        };
+        let all = ends.len() as u64;
+        let answered = count(&[End::Short, End::Talked]);
+        all >= least
+            && (over(count(&[End::Failed]), all, rules.failed)
+                || (answered >= least && over(count(&[End::Short]), answered, rules.short))
+                || over(count(&[End::Voicemail]), all, rules.voicemail))
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, placed};
+    use super::*;
+
+    fn rules() -> Rules {
+        let window = Duration::from_secs(600);
+        Rules { window, least: 5, failed: Some(50), short: Some(50), voicemail: Some(50) }
+    }
+
+    fn after(ends: &[(i64, End)]) -> Brakes {
+        let mut brakes = Brakes::default();
+        for (ms, end) in ends {
+            brakes.ended(placed(1, 0).batch, at(*ms), *end);
+        }
+        brakes
+    }
+
+    fn goes_on(brakes: &mut Brakes, ms: i64, live: u32) -> bool {
+        brakes.committed(placed(1, 0).batch, at(ms), live, rules(), None).is_ok()
+    }
+
+    #[test]
+    fn a_batch_whose_calls_go_wrong() {
+        for end in [End::Failed, End::Short, End::Voicemail] {
+            let mut brakes = after(&[(0, end); 5]);
+            assert!(goes_on(&mut brakes, 5_000, 2) && !goes_on(&mut brakes, 5_000, 3), "{end:?}");
+            let mut brakes = after(&[(0, end); 10]);
+            assert!(goes_on(&mut brakes, 1_000, 1), "it may not know yet");
+            assert!(!goes_on(&mut brakes, 5_000, 1), "{end:?}");
+            assert!(goes_on(&mut brakes, 541_000, 1), "they may be too old");
+            brakes.started(placed(1, 0).batch, at(4_000));
+            assert!(goes_on(&mut brakes, 5_000, 3), "{end:?}");
+        }
+        assert!(goes_on(&mut after(&[(0, End::Other); 20]), 5_000, 9));
+    }
+
+    #[test]
+    fn a_canary() {
+        let batch = placed(1, 0).batch;
+        let mut brakes = after(&[(0, End::Talked)]);
+        brakes.committed(batch, at(1), 2, rules(), Some(3)).unwrap();
+        assert!(brakes.committed(batch, at(1), 3, rules(), Some(3)).is_err());
+        brakes.committed(batch, at(1), 9, rules(), Some(1)).unwrap();
+    }
+}
