@@ -128,6 +128,7 @@ store! {
         call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+        dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
         dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;

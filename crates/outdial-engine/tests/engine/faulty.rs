@@ -156,6 +156,7 @@ forward! {
     dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
     dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
     dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
+    dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
     dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
     dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
     dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;

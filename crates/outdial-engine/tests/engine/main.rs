@@ -12,4 +12,5 @@ mod breakdowns;
 mod crashes;
 mod dialing;
 mod limits;
+mod marks;
 mod stopping;

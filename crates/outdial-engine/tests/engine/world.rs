@@ -209,14 +209,24 @@ impl World {
 
     /// Starts an engine on another handle of the store.
     pub(crate) fn engine_on(&self, store: Arc<Faulty>, config: EngineConfig) -> Running {
-        let (stop, stopped) = oneshot::channel();
-        let ports = Ports {
-            store,
+        let ports = Ports { store, ..self.ports() };
+        self.engine_with(ports, config)
+    }
+
+    /// What this world's engines stand on.
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            store: Arc::clone(&self.store) as _,
             carrier: Arc::clone(&self.carrier) as _,
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&self.entropy) as _,
             watermark: Arc::clone(&self.watermark) as _,
-        };
+        }
+    }
+
+    /// Starts an engine on these.
+    pub(crate) fn engine_with(&self, ports: Ports, config: EngineConfig) -> Running {
+        let (stop, stopped) = oneshot::channel();
         let engine = Engine::new(config, ports, Arc::clone(&self.wake));
         let board = engine.board();
         let shutdown = async {
