@@ -159,8 +159,9 @@ impl Dispatcher {
                 _ => {}
             }
         }
-        // Batches that their own limits hold back: they do not stand in line with the others.
-        let mut held = BTreeSet::new();
+        // Batches that their own limits hold back do not stand in line with the others; those that
+        // the lines hold back do.
+        let (mut held, mut blocked) = (BTreeSet::new(), BTreeSet::new());
         let mut none = Queue::default();
         while let Some(Reverse((time, id))) = line.pop() {
             if plan.intents.len() >= room {
@@ -170,7 +171,7 @@ impl Dispatcher {
             let Some(stage) = scene.batches.get_mut(&id) else { continue };
             let queue = queues.get_mut(&id).unwrap_or(&mut none);
             match self.next_of(stage, &scene.lines, queue, &mut waits) {
-                Next::Place(candidate, opening, ready) => {
+                Ok((candidate, opening, ready)) => {
                     scene.lines.book(&ready, &mut stage.account);
                     self.cursors.insert(candidate.group, (candidate.not_before, candidate.call));
                     let batch = stage.account.batch;
@@ -179,10 +180,13 @@ impl Dispatcher {
                     plan.intents.push(intent(batch, &candidate, &opening, &ready));
                     line.push(Reverse((time, id)));
                 }
-                Next::HeldByItself => {
+                Err(Stop::HeldByItself) => {
                     held.insert(id);
                 }
-                Next::HeldByLines | Next::Dry => {}
+                Err(Stop::HeldByLines) => {
+                    blocked.insert(id);
+                }
+                Err(Stop::Dry) => {}
             }
         }
         let more = self.note_exhausted(asks, candidates, plan.intents.is_empty());
@@ -191,7 +195,7 @@ impl Dispatcher {
             due && stage.pause.is_none() && !held.contains(*id)
         });
         let contenders: BTreeSet<BatchId> = contenders.map(|(id, _)| *id).collect();
-        if more && !contenders.is_empty() && plan.intents.len() < room {
+        if more && !contenders.is_subset(&blocked) && plan.intents.len() < room {
             waits.now(Gate::TurnLimit);
         }
         self.shares.end_turn(&contenders, |id| batch(head, id).is_some());
@@ -288,9 +292,9 @@ impl Dispatcher {
         lines: &Lines<'_>,
         queue: &mut Queue,
         waits: &mut Waits,
-    ) -> Next {
+    ) -> Result<(Candidate, Opening, Ready), Stop> {
         if !stage.account.count_gates(&mut |wait| waits.add(wait)) {
-            return Next::HeldByItself;
+            return Err(Stop::HeldByItself);
         }
         let rotation = self.shares.of(stage.account.batch.id).rotation;
         let ready = match lines.ready(&stage.account, rotation) {
@@ -298,16 +302,16 @@ impl Dispatcher {
             Err(wait) => {
                 waits.add(wait);
                 let own = matches!(wait.gate, Gate::Budget | Gate::NoPrice | Gate::NoNumbers);
-                return if own { Next::HeldByItself } else { Next::HeldByLines };
+                return Err(if own { Stop::HeldByItself } else { Stop::HeldByLines });
             }
         };
-        let Some((candidate, opening)) = queue.peek().copied() else { return Next::Dry };
+        let Some((candidate, opening)) = queue.peek().copied() else { return Err(Stop::Dry) };
         if ready.send_at.after(SLOT) > opening.until {
             waits.add(Wait { gate: opening.ends_by, until: opening.until });
-            return Next::HeldByLines;
+            return Err(Stop::HeldByLines);
         }
         queue.pop();
-        Next::Place(candidate, opening, ready)
+        Ok((candidate, opening, ready))
     }
 
     /// Notes which groups gave less than asked for, all of it planned: nothing due is left in them.
@@ -364,8 +368,8 @@ impl Dispatcher {
     }
 }
 
-enum Next {
-    Place(Candidate, Opening, Ready),
+/// Why a batch whose turn it was placed no call.
+enum Stop {
     /// Its own limits hold it back.
     HeldByItself,
     /// It waits for something that others want too.

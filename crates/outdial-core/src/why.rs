@@ -135,3 +135,170 @@ fn rank(gate: Gate) -> Option<u8> {
         Gate::NodeCapacity => 17,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchSettings;
+    use crate::brake::{BrakeSettings, Pulse};
+    use crate::budget::{Budget, Day, Spend};
+    use crate::dispatcher::{LineLimits, NumberHead, TrunkHead};
+    use crate::hours::CallingHours;
+    use crate::id::{BatchId, PhoneId, TrunkId, WorkspaceId};
+    use crate::phone::PhoneNumber;
+    use crate::settings::CallingRules;
+    use crate::zone::Zone;
+    use std::sync::Arc;
+
+    fn t(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        t("2027-01-15T08:00:00Z")
+    }
+
+    fn head(settings: BatchSettings) -> Head {
+        let (trunk, number) = (TrunkId::from_parts(1, 1), PhoneId::from_parts(1, 1));
+        Head {
+            workspace: WorkspaceId::from_parts(1, 1),
+            version: 1,
+            clock: now(),
+            concurrency: None,
+            live: 0,
+            rules: CallingRules::Off,
+            zone: Zone::utc(),
+            attempts_24h: None,
+            brakes: BrakeSettings::default(),
+            batches: vec![BatchHead {
+                id: BatchId::from_parts(1, 1),
+                settings: Arc::new(settings),
+                numbers: vec![number],
+                lane: None,
+                live: 0,
+                spent: Spend::NONE,
+                spent_by_day: vec![],
+                pulse: Pulse::default(),
+                pulse_ever: Pulse::default(),
+            }],
+            numbers: vec![NumberHead {
+                id: number,
+                number: PhoneNumber::from_digits(1),
+                trunk,
+                limits: LineLimits::default(),
+                live: 0,
+                slots: vec![],
+                price: None,
+                placed_by_day: vec![],
+            }],
+            trunks: vec![TrunkHead {
+                id: trunk,
+                limits: LineLimits::default(),
+                live: 0,
+                slots: vec![],
+                paused_until: None,
+            }],
+        }
+    }
+
+    fn standing(gates: &[Wait]) -> Standing<'_> {
+        Standing { state: BatchState::Active, pause: None, held: false, waiting: None, gates }
+    }
+
+    fn next(h: &Head, standing: &Standing<'_>) -> Option<Timestamp> {
+        next_attempt_at(&h.batches[0], h, &Class::new([Zone::utc()]), standing, now())
+    }
+
+    fn words(standing: &Standing<'_>) -> Vec<&'static str> {
+        reasons(standing, now()).iter().map(|r| r.word).collect()
+    }
+
+    #[test]
+    fn every_reason_in_order_and_each_word_once() {
+        let wait = |gate, until| Wait { gate, until };
+        let later = t("2027-01-15T09:00:00Z");
+        let gates = [
+            wait(Gate::NotBefore, later),
+            wait(Gate::Channels, Timestamp::MAX),
+            wait(Gate::Budget, Timestamp::MAX),
+            wait(Gate::Hours, later),
+        ];
+        let all = Standing {
+            state: BatchState::Paused,
+            pause: Some(PauseReason::Budget),
+            held: true,
+            waiting: Some((later, WaitReason::RetryDelay)),
+            gates: &gates,
+        };
+        let want = ["budget", "calls_held", "retry_delay", "outside_calling_hours", "channels"];
+        assert_eq!(words(&all), want);
+        assert_eq!(dominant(&all, now()).word, "budget");
+        let got = reasons(&standing(&gates), now());
+        assert_eq!(got[0], Reason { word: "outside_calling_hours", until: Some(later) });
+        assert_eq!(got[1], Reason { word: "budget", until: None });
+        assert_eq!(words(&standing(&[])), ["queued"]);
+        let due = Standing { waiting: Some((now(), WaitReason::RetryDelay)), ..standing(&[]) };
+        assert_eq!(words(&due), ["queued"]);
+    }
+
+    #[test]
+    fn states_and_pauses_have_their_words() {
+        let word = |state, pause| words(&Standing { state, pause, ..standing(&[]) })[0];
+        assert_eq!(word(BatchState::Stopped, None), "batch_stopped");
+        assert_eq!(word(BatchState::Pending, None), "batch_not_started");
+        assert_eq!(word(BatchState::Paused, None), "batch_paused");
+        for reason in PauseReason::ALL {
+            assert_eq!(word(BatchState::Paused, Some(reason)), reason.as_str());
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_is_where_everything_with_a_time_is_open() {
+        let hours = CallingHours::new(Some(("09:00", "17:00")), None).unwrap();
+        let settings = BatchSettings { calling_hours: hours, ..BatchSettings::default() };
+        let mut h = head(settings.clone());
+        assert_eq!(next(&h, &standing(&[])), Some(t("2027-01-15T09:00:00Z")));
+        let retry = t("2027-01-15T16:59:00Z");
+        let delayed = Standing { waiting: Some((retry, WaitReason::RetryDelay)), ..standing(&[]) };
+        assert_eq!(next(&h, &delayed), Some(retry));
+        // The trunk's pause outlasts the day's hours.
+        h.trunks[0].paused_until = Some(t("2027-01-15T17:30:00Z"));
+        assert_eq!(next(&h, &delayed), Some(t("2027-01-16T09:00:00Z")));
+        // The number's cap is reached today.
+        h.trunks[0].paused_until = None;
+        h.numbers[0].limits.calls_per_day = Some(2);
+        h.numbers[0].placed_by_day = vec![(Day::of(&Zone::utc(), now()), 2)];
+        assert_eq!(next(&h, &standing(&[])), Some(t("2027-01-16T09:00:00Z")));
+        // So is the budget of the day.
+        let budget = Some(Budget { seconds: Some(600), micros: None, per_day: true });
+        h.numbers[0].limits.calls_per_day = None;
+        h.batches[0].settings = Arc::new(BatchSettings { budget, ..settings.clone() });
+        h.batches[0].spent_by_day =
+            vec![(Day::of(&Zone::utc(), now()), Spend { seconds: 1, micros: 0 })];
+        assert_eq!(next(&h, &standing(&[])), Some(t("2027-01-16T09:00:00Z")));
+        // It expires before that.
+        let expires_at = Some(t("2027-01-16T09:00:00Z"));
+        h.batches[0].settings = Arc::new(BatchSettings { budget, expires_at, ..settings });
+        assert_eq!(next(&h, &standing(&[])), None);
+    }
+
+    #[test]
+    fn no_time_is_told_where_something_without_one_must_happen_first() {
+        let mut h = head(BatchSettings::default());
+        assert_eq!(next(&h, &standing(&[])), Some(now()));
+        // Channels come free as calls end.
+        h.trunks[0].limits.channels = Some(0);
+        assert_eq!(next(&h, &standing(&[])), Some(now()));
+        let brake = [Wait { gate: Gate::Brake, until: Timestamp::MAX }];
+        assert_eq!(next(&h, &standing(&brake)), None);
+        let stopped = Standing { state: BatchState::Stopped, ..standing(&[]) };
+        assert_eq!(next(&h, &stopped), None);
+        assert_eq!(next(&h, &Standing { held: true, ..standing(&[]) }), None);
+        let budget = Some(Budget { seconds: Some(1), micros: None, per_day: false });
+        h.batches[0].settings = Arc::new(BatchSettings { budget, ..BatchSettings::default() });
+        assert_eq!(next(&h, &standing(&[])), None, "used up");
+        h.batches[0].settings = Arc::new(BatchSettings::default());
+        h.batches[0].numbers.clear();
+        assert_eq!(next(&h, &standing(&[])), None, "no number");
+    }
+}

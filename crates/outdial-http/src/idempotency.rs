@@ -12,11 +12,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use outdial_core::id::{RequestId, WorkspaceId};
 use outdial_ports::store::{RequestBegin, RequestLookup, StoredAnswer};
-use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::wire::envelope::Envelope;
+use crate::wire::envelope::Answer;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest key, in bytes.
@@ -62,10 +61,10 @@ impl Making {
     ///
     /// A crash between the work and its answer being kept leaves the thing made and the key free:
     /// the repeat makes another. What is made by small requests places no call by itself.
-    pub(crate) async fn once<T, F>(self, app: &Arc<App>, work: F) -> ApiResult<Response>
+    pub(crate) async fn once<A, F>(self, app: &Arc<App>, work: F) -> ApiResult<Response>
     where
-        T: Serialize + Send + 'static,
-        F: Future<Output = ApiResult<Envelope<T>>> + Send + 'static,
+        A: Answer,
+        F: Future<Output = ApiResult<A>> + Send + 'static,
     {
         let Some(key) = self.key.0 else { return Ok(work.await?.into_response()) };
         let begin = RequestBegin {
@@ -110,15 +109,15 @@ fn turn(lookup: RequestLookup) -> ApiResult<Turn> {
     }
 }
 
-async fn finish<T: Serialize>(
+async fn finish<A: Answer>(
     app: &App,
     request: RequestId,
-    made: ApiResult<Envelope<T>>,
+    made: ApiResult<A>,
 ) -> ApiResult<Response> {
-    let answer = made.and_then(|envelope| {
-        let body = serde_json::to_vec(&envelope)
+    let answer = made.and_then(|answer| {
+        let body = serde_json::to_vec(&answer)
             .map_err(|e| ApiError::internal(format!("an answer is not JSON: {e}")))?;
-        Ok(StoredAnswer { status: envelope.code, body: body.into() })
+        Ok(StoredAnswer { status: answer.code(), body: body.into() })
     });
     match answer {
         Ok(answer) => {

@@ -13,6 +13,7 @@ mod error;
 mod idempotency;
 mod ingest;
 pub mod keys;
+mod outlook;
 mod routes;
 mod wire;
 

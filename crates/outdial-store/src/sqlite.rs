@@ -26,6 +26,8 @@ mod open;
 mod phone;
 mod request;
 mod rows;
+#[cfg(test)]
+mod schema_tests;
 mod store;
 #[cfg(test)]
 mod tests;

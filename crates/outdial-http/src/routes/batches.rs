@@ -9,13 +9,15 @@ use outdial_ports::store::{BatchCreateError, BatchListQuery, NewBatch};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::batch::affordable;
 use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Submits, Writes};
 use crate::body::JsonBody;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{IdempotencyKey, Making};
-use crate::wire::batch::{Batch, Batches, CreateBatch};
+use crate::wire::batch::{Batch, Batches};
+use crate::wire::batch_settings::CreateBatch;
 use crate::wire::envelope::{BatchDeleted, Envelope};
 use crate::wire::page::{Page, Pagination, Params};
 
@@ -35,16 +37,17 @@ pub(super) async fn create(
     }
     let wish = body.value.parse(app.clock.now())?;
     let making = Making { workspace, scope: "POST /api/call/createBatch", key, body_sha256 };
-    let store = app.store.clone();
+    let app2 = app.clone();
     making
         .once(&app, async move {
+            affordable(&app2, workspace, &wish.settings, &wish.numbers).await?;
             let new = NewBatch {
                 workspace,
                 name: wish.name,
                 settings: wish.settings,
                 numbers: wish.numbers,
             };
-            let batch = store.batch_create(new).await.map_err(refused)?;
+            let batch = app2.store.batch_create(new).await.map_err(refused)?;
             Ok(Envelope::created("Batch created successfully", batch.to_string()))
         })
         .await

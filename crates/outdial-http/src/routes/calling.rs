@@ -21,7 +21,8 @@ use crate::ingest::{
     self, Arrival, Known, Route, Started, Submission, Terms, Then, agents_differ, look_up, submit,
     take, unreadable,
 };
-use crate::wire::batch::{BatchMoved, StartCalling, StopCalling, numbers};
+use crate::wire::batch::{BatchMoved, StartCalling, StopCalling};
+use crate::wire::batch_settings::numbers;
 use crate::wire::envelope::Envelope;
 use crate::wire::faults::Faults;
 

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use outdial_core::id::BatchId;
-use outdial_ports::store::{CallQuery, CallSort, FilterField};
+use outdial_core::call::CallState;
+use outdial_core::id::{BatchId, CallId};
+use outdial_ports::store::{CallCanceled, CallQuery, CallSort, FilterField};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
-use super::{Segment, id};
+use super::{Segment, id, required};
 use crate::app::App;
-use crate::auth::{Caller, Reads};
+use crate::auth::{Caller, Reads, Writes};
+use crate::body::JsonBody;
 use crate::error::{ApiError, ApiResult};
-use crate::wire::call::{CallDetails, Calls, flattened};
+use crate::outlook;
+use crate::wire::call::{CallDetails, CallMoved, Calls, CancelCall, call_status, flattened};
 use crate::wire::envelope::Envelope;
 use crate::wire::page::{Page, Params};
 use crate::wire::record::fields;
@@ -91,8 +94,44 @@ pub(super) async fn details(
 ) -> ApiResult<Envelope<CallDetails>> {
     let found = app.store.call_fetch(caller.workspace(), id("callId", &call)?).await?;
     let (batch, call) = found.ok_or_else(|| ApiError::not_found("call"))?;
-    let data = CallDetails::of(&batch, call, app.clock.now());
+    let (why, next) = outlook::of_call(&app, &batch, &call).await?;
+    let data = CallDetails::of(call, why, next);
     Ok(Envelope::ok("Call fetched successfully", data))
+}
+
+/// Takes one call back: a pending one is not placed, one that rings is cancelled, one that is
+/// answered ends by itself; none is tried again. `status`: `canceled`, `canceling`, or how the call
+/// stands.
+#[utoipa::path(post, path = "/api/call/cancel-call", operation_id = "cancelCall",
+    tag = "calling",
+    request_body(content = CancelCall, example = json!({"callId": "64e5f12345abcdef11111111"})),
+    responses((status = 200, body = Envelope<CallMoved>, example = json!({
+        "message": "", "status": true, "code": 200, "errorMessage": "",
+        "data": {"callId": "64e5f12345abcdef11111111", "status": "canceled"}}))))]
+pub(super) async fn cancel(
+    caller: Caller<Writes>,
+    State(app): State<Arc<App>>,
+    body: JsonBody<CancelCall>,
+) -> ApiResult<Envelope<CallMoved>> {
+    let call: CallId = id("callId", required("callId", body.value.call_id.as_deref())?)?;
+    if let Some(user) = &body.value.user_id {
+        caller.check_user(user)?;
+    }
+    let (workspace, nobody) = (caller.workspace(), || ApiError::not_found("call"));
+    let became = app.store.call_cancel(workspace, call).await?.ok_or_else(nobody)?;
+    app.wake.notify_one();
+    let status = match became {
+        CallCanceled::Canceled => "canceled",
+        CallCanceled::Recalled | CallCanceled::WasFinished => {
+            let (_, view) = app.store.call_fetch(workspace, call).await?.ok_or_else(nobody)?;
+            let is_answered = view.attempts.last().is_some_and(|a| a.answered_at.is_some());
+            match view.state {
+                CallState::Live if !is_answered => "canceling",
+                _ => call_status(&view),
+            }
+        }
+    };
+    Ok(Envelope::ok("", CallMoved { call_id: call.to_string(), status }))
 }
 
 /// `filter`: values are compared as text, a string by its characters, anything else as it stands.

@@ -3,9 +3,11 @@
 mod account;
 mod add_calls;
 mod agents;
+mod batch;
 mod batches;
 mod calling;
 mod calls;
+mod dnc;
 mod keys;
 mod phones;
 mod settings;
@@ -32,14 +34,20 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(add_calls::add))
         .routes(routes!(batches::list))
         .routes(routes!(batches::delete))
+        .routes(routes!(batch::fetch, batch::update))
         .routes(routes!(calls::list))
         .routes(routes!(calls::details))
+        .routes(routes!(calls::cancel))
         .routes(routes!(calling::start))
         .routes(routes!(calling::stop))
         .routes(routes!(phones::add))
         .routes(routes!(phones::delete))
         .routes(routes!(phones::list))
         .routes(routes!(phones::update))
+        .routes(routes!(dnc::add))
+        .routes(routes!(dnc::list))
+        .routes(routes!(dnc::delete))
+        .routes(routes!(dnc::switch))
         .routes(routes!(account::me))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::fetch, agents::update, agents::delete))

@@ -38,6 +38,7 @@ pub(super) async fn add(
     let number = number.and_then(parsed)?;
     let integration = integration(required("integration", wish.integration.as_deref())?)?;
     let agent = wish.agent_id.as_deref().map(|a| id("agentId", a)).transpose()?;
+    let limits = wish.limits()?;
     caller.check_user(named)?;
     let making =
         Making { workspace, scope: "POST /api/call/add-phone", key, body_sha256: body.sha256 };
@@ -45,7 +46,20 @@ pub(super) async fn add(
     making
         .once(&app, async move {
             let new = NewPhone { number, integration, agent };
-            let phone = store.phone_create(workspace, new).await.map_err(refused)?;
+            let mut phone = store.phone_create(workspace, new).await.map_err(refused)?;
+            if let Some(limits) = limits {
+                let limited = store.phone_update(workspace, phone.id, limits).await;
+                phone = match limited {
+                    Ok(phone) => phone,
+                    Err(e) => {
+                        // Not without the limits that were asked for.
+                        if let Err(e) = store.phone_delete(workspace, phone.id).await {
+                            tracing::error!(phone = %phone.id, error = %e, "a number stayed");
+                        }
+                        return Err(refused(e));
+                    }
+                };
+            }
             Ok(Envelope::created("Phone number added successfully", Phone::of(&phone, user)))
         })
         .await
@@ -63,7 +77,7 @@ fn integration(word: &str) -> ApiResult<Integration> {
 }
 
 /// A string or a whole number; anything else is no phone number, as in a contact record.
-fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
+pub(super) fn parsed(value: &Value) -> ApiResult<PhoneNumber> {
     let wrong = || ApiError::bad("phoneNumber: write it as a string like \"12125551234\"");
     let number = match value {
         Value::String(text) => phone::parse(text),

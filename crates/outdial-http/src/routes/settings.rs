@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_ports::store::Principal;
 
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
@@ -32,15 +34,30 @@ pub(super) async fn update(
     State(app): State<Arc<App>>,
     body: JsonBody<PatchSettings>,
 ) -> ApiResult<Envelope<Settings>> {
-    let workspace = caller.workspace();
+    let new = edit(&app, &caller.principal, |old| body.value.apply(old)).await?;
+    Ok(Envelope::ok("Settings updated successfully", new.into()))
+}
+
+/// Changes the caller's settings, one change after the other. What protects the called is logged
+/// with the key that switched it.
+pub(super) async fn edit(
+    app: &App,
+    caller: &Principal,
+    change: impl FnOnce(WorkspaceSettings) -> ApiResult<WorkspaceSettings>,
+) -> ApiResult<WorkspaceSettings> {
+    let (workspace, key) = (caller.workspace, caller.key);
     let _alone = app.edits.lock().await;
     let old = app.store.settings_fetch(workspace).await?;
-    let new = body.value.apply(old.clone())?;
+    let new = change(old.clone())?;
     app.store.settings_update(workspace, new.clone()).await?;
     if old.calling_rules != new.calling_rules {
-        let (key, rules) = (caller.principal.key, new.calling_rules);
+        let rules = new.calling_rules;
         tracing::warn!(%workspace, %key, ?rules, "calling rules were switched");
     }
+    if old.do_not_call != new.do_not_call {
+        let is_on = new.do_not_call;
+        tracing::warn!(%workspace, %key, is_on, "the check of the do-not-call list was switched");
+    }
     app.wake.notify_one();
-    Ok(Envelope::ok("Settings updated successfully", new.into()))
+    Ok(new)
 }

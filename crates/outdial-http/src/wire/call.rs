@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use outdial_core::attempt::AttemptState;
-use outdial_core::batch::{BatchState, PauseReason};
 use outdial_core::call::CallState;
-use outdial_core::hours::Allowed;
 use outdial_core::time::Timestamp;
-use outdial_core::zone::Class;
-use outdial_ports::store::{AttemptView, BatchRecord, CallView};
-use serde::Serialize;
+use outdial_ports::store::{AttemptView, CallView};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -170,16 +167,19 @@ pub(crate) struct CallDetails {
 }
 
 impl CallDetails {
-    /// As it is shown at `now`.
-    pub(crate) fn of(batch: &BatchRecord, call: CallView, now: Timestamp) -> Self {
-        let (why_not_yet, next_attempt_at) = outlook(batch, &call, now);
+    /// With what it waits for, and when it can be placed.
+    pub(crate) fn of(
+        call: CallView,
+        why_not_yet: Vec<WhyNotYet>,
+        next_attempt_at: Option<Timestamp>,
+    ) -> Self {
         Self {
             id: call.id.to_string(),
             batch_id: call.batch.to_string(),
             phone_number: call.phone.to_string(),
             call_status: call_status(&call),
             reason: call.disposition_reason.clone(),
-            applied_timezone: call.class.clone(),
+            applied_timezone: zones(&call.class).to_owned(),
             phone_logs: phone_logs(&call),
             attempts: call.attempts.iter().map(attempt).collect(),
             why_not_yet,
@@ -190,6 +190,27 @@ impl CallDetails {
                 .unwrap_or_else(|_| RawValue::NULL.to_owned()),
         }
     }
+}
+
+/// A call to take back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CancelCall {
+    /// Which.
+    #[schema(value_type = String)]
+    pub(crate) call_id: Option<String>,
+    /// The caller's own user; not needed.
+    pub(crate) user_id: Option<String>,
+}
+
+/// What became of a call.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallMoved {
+    /// Which.
+    pub(crate) call_id: String,
+    /// `canceled`, `canceling`, or how it stands.
+    pub(crate) status: &'static str,
 }
 
 /// The record of `batch-details`: the contact's own fields at the top level beside ours.
@@ -206,7 +227,7 @@ pub(crate) fn flattened(call: &CallView) -> Box<RawValue> {
     object.ours("phoneLogs", &phone_logs(call));
     object.ours("createdAt", &call.created_at);
     object.ours("callStatus", &call_status(call));
-    object.ours("appliedTimezone", &call.class);
+    object.ours("appliedTimezone", &zones(&call.class));
     let digits = call.phone.to_string();
     let mut variables = ObjectText::new(0);
     let mut any = false;
@@ -224,8 +245,13 @@ pub(crate) fn flattened(call: &CallView) -> Box<RawValue> {
     object.finish()
 }
 
+/// The zones in which the batch's hours are read: the first part of a class's text.
+fn zones(class: &str) -> &str {
+    class.split(';').next().unwrap_or_default()
+}
+
 /// `pending`, a live state, or the latest disposition.
-fn call_status(call: &CallView) -> &'static str {
+pub(crate) fn call_status(call: &CallView) -> &'static str {
     match call.state {
         CallState::Pending => "pending",
         CallState::Live => {
@@ -290,47 +316,37 @@ fn attempt(a: &AttemptView) -> Attempt {
 }
 
 /// The five groups of RFC 9562; the bits are as random as they came.
-fn uuid(token: [u8; 16]) -> String {
+pub(crate) fn uuid(token: [u8; 16]) -> String {
     let hex: String = token.iter().map(|b| format!("{b:02x}")).collect();
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// What a pending call waits for, and when it can be placed: as much as can be said without asking
-/// the dispatcher.
-fn outlook(
-    batch: &BatchRecord,
-    call: &CallView,
-    now: Timestamp,
-) -> (Vec<WhyNotYet>, Option<Timestamp>) {
-    let Some(waiting) = call.waiting.filter(|_| call.state == CallState::Pending) else {
-        return (Vec::new(), None);
-    };
-    let mut why = Vec::new();
-    let standing = match (batch.state, batch.pause_reason) {
-        _ if call.held => Some(PauseReason::CallsHeld.as_str()),
-        (BatchState::Active, _) => None,
-        (BatchState::Paused, Some(reason)) => Some(reason.as_str()),
-        (BatchState::Paused, None) => Some("batch_paused"),
-        (BatchState::Stopped, _) => Some("batch_stopped"),
-        (BatchState::Pending | BatchState::Importing, _) => Some("batch_not_started"),
-        (BatchState::Completed | BatchState::Deleted, _) => Some("batch_not_running"),
-    };
-    why.extend(standing.map(|reason| WhyNotYet { reason, until: None }));
-    if waiting.not_before > now {
-        why.push(WhyNotYet { reason: waiting.reason.as_str(), until: Some(waiting.not_before) });
+/// The reverse of [`uuid`], in whatever case; none: it cannot be one of ours.
+pub(crate) fn token(text: &str) -> Option<[u8; 16]> {
+    let is_shaped = text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        });
+    if !is_shaped {
+        return None;
     }
-    let earliest = waiting.not_before.max(now);
-    let class: Class = call.class.parse().unwrap_or_else(|_| Class::new([]));
-    let next = match batch.settings.calling_hours.allowed(&class, earliest) {
-        Allowed::Open { .. } => Some(earliest),
-        Allowed::Closed { opens } => {
-            why.push(WhyNotYet { reason: "outside_calling_hours", until: opens });
-            opens
+    Some(u128::from_str_radix(&text.replace('-', ""), 16).ok()?.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_attempts_go_both_ways() {
+        let text = uuid([0xab; 16]);
+        assert_eq!(text, "abababab-abab-abab-abab-abababababab");
+        assert_eq!(token(&text), Some([0xab; 16]));
+        assert_eq!(token(&text.to_uppercase()), Some([0xab; 16]));
+        for bad in ["", "x", "abababababababababababababababab", &text[1..], &format!("{text}0")] {
+            assert_eq!(token(bad), None, "{bad}");
         }
-    };
-    if why.is_empty() {
-        // Due: its turn comes as channels, pacing and the other calls of the workspace allow.
-        why.push(WhyNotYet { reason: "queued", until: None });
+        assert_eq!(token("abababab-abab-abab-abab-+babababababa"), None);
     }
-    (why, next.filter(|_| standing.is_none()))
 }

@@ -81,13 +81,37 @@ pub(crate) struct Done {
 
 impl Done {
     /// 200.
+    pub(crate) fn new(message: &str) -> Self {
+        Self { message: message.to_owned(), status: true, code: 200, error_message: String::new() }
+    }
+
+    /// 200, as an answer.
     pub(crate) fn ok(message: &str) -> axum::Json<Self> {
-        axum::Json(Self {
-            message: message.to_owned(),
-            status: true,
-            code: 200,
-            error_message: String::new(),
-        })
+        axum::Json(Self::new(message))
+    }
+}
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        axum::Json(self).into_response()
+    }
+}
+
+/// E1 with data or without: an answer that can be kept for repeats.
+pub(crate) trait Answer: Serialize + IntoResponse + Send + 'static {
+    /// Its HTTP status.
+    fn code(&self) -> u16;
+}
+
+impl<T: Serialize + Send + 'static> Answer for Envelope<T> {
+    fn code(&self) -> u16 {
+        self.code
+    }
+}
+
+impl Answer for Done {
+    fn code(&self) -> u16 {
+        self.code
     }
 }
 

@@ -2,7 +2,11 @@
 
 pub(crate) mod agent;
 pub(crate) mod batch;
+pub(crate) mod batch_details;
+pub(crate) mod batch_settings;
 pub(crate) mod call;
+pub(crate) mod decimal;
+pub(crate) mod dnc;
 pub(crate) mod envelope;
 pub(crate) mod faults;
 pub(crate) mod key;

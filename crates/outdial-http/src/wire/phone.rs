@@ -5,8 +5,10 @@ use outdial_core::time::Timestamp;
 use outdial_ports::store::{PhonePatch, PhoneRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::decimal;
 use super::faults::Faults;
 use super::present;
 use crate::error::ApiResult;
@@ -15,6 +17,10 @@ use crate::error::ApiResult;
 const CPS_MAX: f64 = 10_000.0;
 /// Most live calls that a number may be told to hold.
 const CHANNELS_MAX: u32 = 100_000;
+/// Most attempts a day that a number may be told.
+const CALLS_PER_DAY_MAX: u32 = 1_000_000;
+/// Dearest minute, in millionths.
+const PRICE_MAX: u64 = 1_000_000_000_000;
 
 /// A calling number to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -32,6 +38,25 @@ pub(crate) struct AddPhone {
     pub(crate) integration: Option<String>,
     /// Who talks on its calls.
     pub(crate) agent_id: Option<String>,
+    /// Attempts a calendar day of the workspace's zone, 1–1,000,000. Default: unlimited.
+    pub(crate) calls_per_day: Option<i64>,
+    /// What a minute of talk costs, with at most 6 decimals; a number or a string. A budget of
+    /// money needs it.
+    #[schema(value_type = Option<f64>)]
+    pub(crate) price_per_minute: Option<Box<RawValue>>,
+}
+
+impl AddPhone {
+    /// The limits, in the words of the store; none: it names none.
+    pub(crate) fn limits(&self) -> ApiResult<Option<PhonePatch>> {
+        let mut faults = Faults::default();
+        let calls_per_day =
+            faults.whole("callsPerDay", self.calls_per_day, 1, CALLS_PER_DAY_MAX).map(Some);
+        let price = price(&mut faults, self.price_per_minute.as_deref()).map(Some);
+        faults.finish()?;
+        let patch = PhonePatch { calls_per_day, price, ..PhonePatch::default() };
+        Ok((calls_per_day.is_some() || price.is_some()).then_some(patch))
+    }
 }
 
 /// A calling number.
@@ -59,6 +84,13 @@ pub(crate) struct Phone {
     /// Its own limit of live calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channels: Option<u32>,
+    /// Its own limit of attempts a calendar day of the workspace's zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls_per_day: Option<u32>,
+    /// What a minute of talk costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub(crate) price_per_minute: Option<Box<RawValue>>,
 }
 
 impl Phone {
@@ -73,6 +105,8 @@ impl Phone {
             agent_id: record.agent.map(|a| a.to_string()),
             calls_per_second: record.limits.calls_per_second,
             channels: record.limits.channels,
+            calls_per_day: record.limits.calls_per_day,
+            price_per_minute: record.price.map(decimal::money),
         }
     }
 }
@@ -100,6 +134,14 @@ pub(crate) struct PatchPhone {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>)]
     pub(crate) channels: Option<Option<i64>>,
+    /// Attempts a calendar day of the workspace's zone, 1–1,000,000.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) calls_per_day: Option<Option<i64>>,
+    /// What a minute of talk costs, with at most 6 decimals; a number or a string.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<f64>)]
+    pub(crate) price_per_minute: Option<Option<Box<RawValue>>>,
 }
 
 impl PatchPhone {
@@ -115,7 +157,20 @@ impl PatchPhone {
             faults.add("callsPerSecond", format!("write more than 0, at most {CPS_MAX}"));
         }
         let channels = self.channels.map(|n| faults.whole("channels", n, 1, CHANNELS_MAX));
+        let calls_per_day =
+            self.calls_per_day.map(|n| faults.whole("callsPerDay", n, 1, CALLS_PER_DAY_MAX));
+        let price = self.price_per_minute.map(|p| price(&mut faults, p.as_deref()));
         faults.finish()?;
-        Ok(PhonePatch { agent, calls_per_second: self.calls_per_second, channels })
+        let calls_per_second = self.calls_per_second;
+        Ok(PhonePatch { agent, calls_per_second, channels, calls_per_day, price })
     }
+}
+
+fn price(faults: &mut Faults, raw: Option<&RawValue>) -> Option<u64> {
+    let price = decimal::units(raw?, decimal::MONEY_PLACES).filter(|n| *n <= PRICE_MAX);
+    if price.is_none() {
+        let right = "write 0 to 1000000 with at most 6 decimals, like 0.0125";
+        faults.add("pricePerMinute", right);
+    }
+    price
 }

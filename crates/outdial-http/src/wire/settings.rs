@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use outdial_core::brake::BrakeSettings;
 use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,13 +13,19 @@ use crate::error::ApiResult;
 
 /// Most live calls that can be asked for.
 const CONCURRENCY_MAX: u32 = 1_000_000;
+/// Most attempts at one person in 24 h that can be asked for.
+const ATTEMPTS_24H_MAX: u32 = 1000;
+/// Longest window of the brakes, in seconds.
+const WINDOW_MAX_S: u32 = 3600;
+/// Most attempts that the brakes can be told to wait for.
+const MIN_ATTEMPTS_MAX: u32 = 100_000;
 
 /// The settings as they are.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Settings {
-    /// `on` or `off`: whether the calling rules of the called party's place apply. This version
-    /// keeps the choice, and has no rules yet: only the batch's hours hold calls back.
+    /// `on` or `off`: whether the calling rules of the called party's place (hours, days, holidays,
+    /// attempts) apply on top of the batch's hours.
     pub(crate) calling_rules: &'static str,
     /// IANA name: the zone where nothing better is known.
     pub(crate) timezone: String,
@@ -29,6 +36,43 @@ pub(crate) struct Settings {
     pub(crate) concurrency: Option<u32>,
     /// Premium-rate, shared-cost and satellite numbers may be called.
     pub(crate) allow_special_numbers: bool,
+    /// The do-not-call list is checked before each call; `POST /api/dnc/enable-disable` is the same
+    /// switch.
+    pub(crate) do_not_call: bool,
+    /// Most charged attempts at one person in any 24 h, over all batches; `null`: as the calling
+    /// rules say.
+    #[serde(rename = "attemptsPerPerson24h")]
+    pub(crate) attempts_24h: Option<u32>,
+    /// When a batch slows down and pauses by itself.
+    pub(crate) brakes: Brakes,
+}
+
+/// Brakes. A percentage of `null`: not braked for that.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Brakes {
+    /// How far back is looked.
+    pub(crate) window_seconds: u32,
+    /// Fewer ended attempts than this in the window say nothing.
+    pub(crate) min_attempts: u32,
+    /// Most attempts in a hundred that fail.
+    pub(crate) failed_percent: Option<u8>,
+    /// Most answered calls in a hundred that are over within 6 s.
+    pub(crate) short_percent: Option<u8>,
+    /// Most attempts in a hundred that a voicemail box answers.
+    pub(crate) voicemail_percent: Option<u8>,
+}
+
+impl From<BrakeSettings> for Brakes {
+    fn from(b: BrakeSettings) -> Self {
+        Self {
+            window_seconds: b.window_s,
+            min_attempts: b.min_attempts,
+            failed_percent: b.failed_percent,
+            short_percent: b.short_percent,
+            voicemail_percent: b.voicemail_percent,
+        }
+    }
 }
 
 impl From<WorkspaceSettings> for Settings {
@@ -42,6 +86,9 @@ impl From<WorkspaceSettings> for Settings {
             allowed_countries: s.allowed_countries,
             concurrency: s.concurrency,
             allow_special_numbers: s.allow_special_numbers,
+            do_not_call: s.do_not_call,
+            attempts_24h: s.attempts_24h,
+            brakes: s.brakes.into(),
         }
     }
 }
@@ -64,6 +111,57 @@ pub(crate) struct PatchSettings {
     pub(crate) concurrency: Option<Option<i64>>,
     /// Premium-rate, shared-cost and satellite numbers may be called.
     pub(crate) allow_special_numbers: Option<bool>,
+    /// The do-not-call list is checked before each call.
+    pub(crate) do_not_call: Option<bool>,
+    /// 1–1000; `null`: as the calling rules say.
+    #[serde(default, deserialize_with = "present", rename = "attemptsPerPerson24h")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) attempts_24h: Option<Option<i64>>,
+    /// When a batch slows down and pauses by itself; `null`: never.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<PatchBrakes>)]
+    pub(crate) brakes: Option<Option<PatchBrakes>>,
+}
+
+/// What to change of the brakes; absent leaves as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PatchBrakes {
+    /// 60–3600.
+    pub(crate) window_seconds: Option<i64>,
+    /// 1–100,000.
+    pub(crate) min_attempts: Option<i64>,
+    /// 1–100; `null`: not braked for that.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) failed_percent: Option<Option<i64>>,
+    /// 1–100; `null`: not braked for that.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) short_percent: Option<Option<i64>>,
+    /// 1–100; `null`: not braked for that.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) voicemail_percent: Option<Option<i64>>,
+}
+
+impl PatchBrakes {
+    fn apply(self, faults: &mut Faults, mut brakes: BrakeSettings) -> BrakeSettings {
+        let window = faults.whole("brakes.windowSeconds", self.window_seconds, 60, WINDOW_MAX_S);
+        brakes.window_s = window.unwrap_or(brakes.window_s);
+        let least = faults.whole("brakes.minAttempts", self.min_attempts, 1, MIN_ATTEMPTS_MAX);
+        brakes.min_attempts = least.unwrap_or(brakes.min_attempts);
+        for (field, wish, old) in [
+            ("brakes.failedPercent", self.failed_percent, &mut brakes.failed_percent),
+            ("brakes.shortPercent", self.short_percent, &mut brakes.short_percent),
+            ("brakes.voicemailPercent", self.voicemail_percent, &mut brakes.voicemail_percent),
+        ] {
+            if let Some(percent) = wish {
+                *old = faults.whole(field, percent, 1, 100).and_then(|n| u8::try_from(n).ok());
+            }
+        }
+        brakes
+    }
 }
 
 impl PatchSettings {
@@ -103,6 +201,23 @@ impl PatchSettings {
         if let Some(allow) = self.allow_special_numbers {
             settings.allow_special_numbers = allow;
         }
+        if let Some(on) = self.do_not_call {
+            settings.do_not_call = on;
+        }
+        if let Some(most) = self.attempts_24h {
+            let field = "attemptsPerPerson24h";
+            settings.attempts_24h = faults.whole(field, most, 1, ATTEMPTS_24H_MAX);
+        }
+        settings.brakes = match self.brakes {
+            None => settings.brakes,
+            Some(Some(patch)) => patch.apply(&mut faults, settings.brakes),
+            Some(None) => BrakeSettings {
+                failed_percent: None,
+                short_percent: None,
+                voicemail_percent: None,
+                ..settings.brakes
+            },
+        };
         faults.finish()?;
         Ok(settings)
     }

@@ -36,7 +36,7 @@ async fn create_batch_errors() {
     let create = |body: String| world.post("/api/call/createBatch", body);
     let faulty = r#"{"batchName":" ","callingNumbers":[],"retry":11,"delay":-1,"timezone":"Mars/X",
         "callingHour":{"start":"9","end":"17:00"},"allowedDays":[7],"concurrency":0,"weight":0,
-        "maxCallSeconds":0,"budget":{"minutes":1},"canary":{},"expiresAt":"x","enableDNC":true}"#;
+        "maxCallSeconds":0,"budget":{},"canary":0,"expiresAt":"x","enableDNC":true}"#;
     assert_snapshot!("faults", create(faulty.to_owned()).send().await.shown());
     for (more, part) in [
         (r#""callingHour":{"start":"09:00","end":"09:00"}"#, "callingHour"),
@@ -46,6 +46,19 @@ async fn create_batch_errors() {
         (r#""allowedDays":["Monday"]"#, "allowedDays[0]"),
         (r#""retry":"3""#, "retry"),
         (r#""retry":1.5"#, "retry"),
+        (r#""budget":{"minutes":0}"#, "budget.minutes"),
+        (r#""budget":{"minutes":10.01}"#, "budget.minutes"),
+        (r#""budget":{"minutes":9.95}"#, "smaller than one call of maxCallSeconds (10 minutes)"),
+        (r#""budget":{"money":0.0000001}"#, "budget.money"),
+        (r#""budget":{"money":"1e3"}"#, "budget.money"),
+        (r#""budget":{"money":5}"#, "PATCH /api/phones/{id} with pricePerMinute"),
+        (r#""budget":{"perDay":true}"#, "budget"),
+        (r#""budget":{"minute":5}"#, "budget"),
+        (r#""budget":5"#, "budget"),
+        (r#""canary":1000001"#, "canary"),
+        (r#""expiresAt":"2025-05-15T14:30:00.000Z""#, "future"),
+        (r#""expiresAt":"2025-05-16""#, "ISO 8601"),
+        (r#""enableDNC":"true""#, "enableDNC"),
     ] {
         let body = format!(r#"{{"batchName":"x","callingNumbers":["{phone}"],{more}}}"#);
         let text = create(body).send().await.refusal(400);

@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
-use outdial_core::dispatcher::{Ask, Candidate, Group, Head, Line};
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
-use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchRecord,
-    BatchStart, BatchStartError, CallList, CallQuery, CallView, ChunkAdd, ChunkError, CommitError,
-    CommitOutcome, FinishResult, IngestContext, KeyRecord, NewBatch, NewIntent, NewKey, NewPhone,
-    NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
+    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
+    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
+    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    WorkspaceCreated, WorkspaceRecord,
 };
 use tokio::sync::Notify;
 
@@ -225,6 +226,19 @@ impl Store for Faulty {
         self.inner.batch_delete(ws, id).await
     }
 
+    async fn batch_update(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+        patch: BatchPatch,
+    ) -> Result<BatchRecord, BatchUpdateError> {
+        self.inner.batch_update(ws, id, patch).await
+    }
+
+    async fn batch_expire_due(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.batch_expire_due(limit).await
+    }
+
     async fn batch_close_due(&self, limit: u32) -> Result<Vec<BatchId>, StoreError> {
         self.inner.batch_close_due(limit).await
     }
@@ -262,16 +276,48 @@ impl Store for Faulty {
         self.inner.call_fetch(ws, id).await
     }
 
+    async fn call_cancel(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<CallCanceled>, StoreError> {
+        self.inner.call_cancel(ws, id).await
+    }
+
+    async fn dnc_add(&self, ws: WorkspaceId, new: NewDnc) -> Result<DncRecord, DncAddError> {
+        self.inner.dnc_add(ws, new).await
+    }
+
+    async fn dnc_list(&self, ws: WorkspaceId, query: DncListQuery) -> Result<DncList, StoreError> {
+        self.inner.dnc_list(ws, query).await
+    }
+
+    async fn dnc_delete(&self, ws: WorkspaceId, id: DncId) -> Result<(), DncDeleteError> {
+        self.inner.dnc_delete(ws, id).await
+    }
+
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
         self.inner.dispatch_workspaces().await
     }
 
-    async fn dispatch_head(&self, ws: WorkspaceId) -> Result<Head, StoreError> {
-        self.inner.dispatch_head(ws).await
+    async fn dispatch_head(
+        &self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Head, StoreError> {
+        self.inner.dispatch_head(ws, also).await
     }
 
-    async fn dispatch_groups(&self, ws: WorkspaceId) -> Result<Vec<Group>, StoreError> {
-        self.inner.dispatch_groups(ws).await
+    async fn dispatch_groups(
+        &self,
+        ws: WorkspaceId,
+        also: Option<BatchId>,
+    ) -> Result<Vec<Group>, StoreError> {
+        self.inner.dispatch_groups(ws, also).await
+    }
+
+    async fn dispatch_waiting(&self, batches: Vec<BatchId>) -> Result<Vec<Bucket>, StoreError> {
+        self.inner.dispatch_waiting(batches).await
     }
 
     async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError> {
@@ -282,10 +328,9 @@ impl Store for Faulty {
         &self,
         ws: WorkspaceId,
         version: u64,
-        intents: Vec<NewIntent>,
-        slots: Vec<(Line, Vec<Timestamp>)>,
+        plan: NewPlan,
     ) -> Result<CommitOutcome, CommitError> {
-        self.inner.attempt_commit_intents(ws, version, intents, slots).await
+        self.inner.attempt_commit_intents(ws, version, plan).await
     }
 
     async fn attempt_record(
@@ -305,9 +350,9 @@ impl Store for Faulty {
         attempt: AttemptId,
         end: AttemptEnd,
         next: CallNext,
-        trunk_paused_until: Option<Timestamp>,
+        settle: Settle,
     ) -> Result<FinishResult, StoreError> {
-        self.inner.attempt_finish(attempt, end, next, trunk_paused_until).await
+        self.inner.attempt_finish(attempt, end, next, settle).await
     }
 
     async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError> {
@@ -316,5 +361,9 @@ impl Store for Faulty {
 
     async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError> {
         self.inner.live_list_recalled().await
+    }
+
+    async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.limits_prune(limit).await
     }
 }

@@ -17,6 +17,7 @@ async fn a_stranger_sees_nothing() {
 
     // What exists elsewhere is answered like what exists nowhere, letter for letter.
     for (id, path) in [
+        (&batch, "/api/call/batch/"),
         (&batch, "/api/call/batch-details/"),
         (&call, "/api/call/call-details/"),
         (&agent, "/api/agents/"),
@@ -40,6 +41,7 @@ async fn a_stranger_sees_nothing() {
         world.post(path, body).by(&stranger).send().await.refusal(404);
     }
     for (path, body) in [
+        (format!("/api/call/batch/{batch}"), r#"{"weight":2}"#),
         (format!("/api/phones/{phone}"), "{}"),
         (format!("/api/agents/{agent}"), r#"{"name":"x"}"#),
     ] {
@@ -47,6 +49,11 @@ async fn a_stranger_sees_nothing() {
     }
     world.get(&format!("/api/call/batches/{own}")).by(&stranger).send().await.refusal(404);
     world.get(&format!("/api/call/batches/{theirs}")).by(&stranger).send().await.refusal(404);
+
+    let cancel = |id: &str| world.post("/api/call/cancel-call", format!(r#"{{"callId":"{id}"}}"#));
+    let foreign = cancel(&call).by(&stranger).send().await;
+    foreign.refusal(404);
+    assert_eq!(foreign.text(), cancel(nobody).by(&stranger).send().await.text());
 
     // The two documented exceptions say that it is somebody else's.
     world.add(&batch, &[record]).by(&stranger).send().await.refusal(403);
@@ -70,4 +77,32 @@ async fn a_stranger_sees_nothing() {
         format!(r#"{{"userId":"{theirs}","phoneNumber":"12125551234","integration":"simulated"}}"#);
     assert_eq!(world.post("/api/call/add-phone", add).by(&stranger).send().await.status, 201);
     assert_eq!(world.total(&batch).await, 1);
+}
+
+#[tokio::test]
+async fn a_list_of_who_is_not_called_is_nobody_elses() {
+    let world = World::new().await;
+    let stranger = world.stranger().await;
+    let batch = world.batch().await;
+    world.add(&batch, &[r#"{"phoneNumber":"12125551001"}"#]).send().await;
+    let attempt = world.dial().await;
+    world.hang_up(attempt, std::time::Duration::from_secs(5)).await;
+    let body = format!(
+        r#"{{"phoneNumber":"12125551001","batchId":"{batch}",
+            "requestUUID":"abababab-abab-abab-abab-abababababab"}}"#
+    );
+    let add = || world.post("/api/dnc/add", body.clone());
+    add().by(&stranger).send().await.refusal(404);
+    assert_eq!(add().send().await.status, 200);
+    let list = async |by| world.get("/api/dnc/list").by(by).send().await.json()["data"].clone();
+    assert_eq!(list(&stranger).await["dncList"], serde_json::json!([]));
+    let entry = list(&world.own).await["dncList"][0]["_id"].as_str().unwrap().to_owned();
+    // The documented exception: another organization's entry is 403.
+    let path = format!("/api/dnc/delete/{entry}");
+    world.delete(&path).by(&stranger).send().await.refusal(403);
+    assert_eq!(list(&world.own).await["pagination"]["total"], 1);
+    // Switching one's own check off leaves the other's on.
+    let off = world.post("/api/dnc/enable-disable", r#"{"enable":false}"#).by(&stranger);
+    assert_eq!(off.send().await.status, 200);
+    assert_eq!(world.get("/api/settings").send().await.json()["data"]["doNotCall"], true);
 }

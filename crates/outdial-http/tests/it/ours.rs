@@ -85,7 +85,10 @@ async fn phones() {
     let phone = world.phone("12125551234", None).await;
     let path = format!("/api/phones/{phone}");
     let agent = world.agent("[]").await;
-    let patch = format!(r#"{{"agentId":"{agent}","callsPerSecond":0.5,"channels":3}}"#);
+    let patch = format!(
+        r#"{{"agentId":"{agent}","callsPerSecond":0.5,"channels":3,
+        "callsPerDay":250,"pricePerMinute":0.0125}}"#
+    );
     assert_snapshot!("phone_changed", world.patch(&path, patch).send().await.shown());
     let patch = r#"{"callsPerSecond":null}"#;
     assert_snapshot!("phone_changed_back", world.patch(&path, patch).send().await.shown());
@@ -93,14 +96,44 @@ async fn phones() {
     for (patch, part) in [
         (r#"{"callsPerSecond":0}"#, "callsPerSecond"),
         (r#"{"channels":0}"#, "channels"),
+        (r#"{"callsPerDay":0}"#, "callsPerDay"),
+        (r#"{"pricePerMinute":-1}"#, "pricePerMinute"),
+        (r#"{"pricePerMinute":0.0000001}"#, "pricePerMinute"),
+        (r#"{"pricePerMinute":true}"#, "pricePerMinute"),
         (r#"{"agentId":"x"}"#, "agentId"),
         (r#"{"number":"1"}"#, "number"),
     ] {
         let text = world.patch(&path, patch).send().await.refusal(400);
         assert!(text.contains(part), "{part} in {text}");
     }
+    let patch = r#"{"callsPerDay":null,"pricePerMinute":null}"#;
+    let json = world.patch(&path, patch).send().await.json();
+    let data = &json["data"];
+    assert!(data.get("callsPerDay").is_none() && data.get("pricePerMinute").is_none(), "{json}");
     let nobody = r#"{"agentId":"64e5f12345abcdef87654321"}"#;
     assert!(world.patch(&path, nobody).send().await.refusal(404).contains("agent"));
+}
+
+#[tokio::test]
+async fn a_phone_comes_with_its_limits() {
+    let world = World::new().await;
+    let add = |number: &str, more: &str| {
+        let user = world.own.user;
+        let body = format!(
+            r#"{{"userId":"{user}","phoneNumber":"{number}","integration":"simulated"{more}}}"#
+        );
+        world.post("/api/call/add-phone", body)
+    };
+    let price = r#","callsPerDay":100,"pricePerMinute":"123.456789""#;
+    assert_snapshot!("phone_added_with_limits", add("12125551234", price).send().await.shown());
+    for (more, part) in
+        [(r#","callsPerDay":0"#, "callsPerDay"), (r#","pricePerMinute":"a lot""#, "pricePerMinute")]
+    {
+        let text = add("12125551235", more).send().await.refusal(400);
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let phones = world.get("/api/phones").send().await.json();
+    assert_eq!(phones["data"]["phones"].as_array().unwrap().len(), 1, "{phones}");
 }
 
 #[tokio::test]
@@ -125,13 +158,19 @@ async fn settings() {
     let world = World::new().await;
     assert_snapshot!("settings", world.get("/api/settings").send().await.shown());
     let patch = r#"{"callingRules":"off","timezone":"Europe/Berlin","allowedCountries":["US","DE"],
-        "concurrency":20,"allowSpecialNumbers":true}"#;
+        "concurrency":20,"allowSpecialNumbers":true,"doNotCall":false,"attemptsPerPerson24h":3,
+        "brakes":{"windowSeconds":300,"minAttempts":20,"shortPercent":20,"voicemailPercent":null}}"#;
     let changed = world.patch("/api/settings", patch).send().await;
     assert_snapshot!("settings_changed", changed.shown());
     assert_eq!(world.get("/api/settings").send().await.json()["data"], changed.json()["data"]);
-    let patch = r#"{"concurrency":null,"allowedCountries":null}"#;
+    let patch = r#"{"concurrency":null,"allowedCountries":null,"attemptsPerPerson24h":null,
+        "brakes":null}"#;
     let back = world.patch("/api/settings", patch).send().await.json();
     assert_eq!(back["data"]["concurrency"], serde_json::Value::Null);
+    assert_eq!(back["data"]["attemptsPerPerson24h"], serde_json::Value::Null);
+    let brakes = serde_json::json!({"windowSeconds": 300, "minAttempts": 20, "failedPercent": null,
+        "shortPercent": null, "voicemailPercent": null});
+    assert_eq!(back["data"]["brakes"], brakes);
     for (patch, part) in [
         (r#"{"callingRules":"maybe"}"#, "callingRules"),
         (r#"{"timezone":"Mars/X"}"#, "timezone"),
@@ -139,6 +178,13 @@ async fn settings() {
         (r#"{"allowedCountries":[]}"#, "allowedCountries"),
         (r#"{"concurrency":0}"#, "concurrency"),
         (r#"{"retention":1}"#, "retention"),
+        (r#"{"doNotCall":"no"}"#, "doNotCall"),
+        (r#"{"attemptsPerPerson24h":1001}"#, "attemptsPerPerson24h"),
+        (r#"{"brakes":{"failedPercent":0}}"#, "brakes.failedPercent"),
+        (r#"{"brakes":{"shortPercent":101}}"#, "brakes.shortPercent"),
+        (r#"{"brakes":{"windowSeconds":59}}"#, "brakes.windowSeconds"),
+        (r#"{"brakes":{"minAttempts":0}}"#, "brakes.minAttempts"),
+        (r#"{"brakes":{"failed":1}}"#, "failed"),
     ] {
         let text = world.patch("/api/settings", patch).send().await.refusal(400);
         assert!(text.contains(part), "{part} in {text}");

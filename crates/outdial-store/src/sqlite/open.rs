@@ -252,6 +252,14 @@ fn update_schema(
     Ok(())
 }
 
+/// Makes a database as that version of the schema left it.
+#[cfg(test)]
+pub(super) fn make_at(path: &Path, version: i32) {
+    let mut conn = connect(path, Role::Writer).unwrap();
+    let runner = migrations::migrations::runner();
+    runner.set_target(refinery::Target::Version(version)).run(&mut conn).unwrap();
+}
+
 /// A file beside the database, never the database itself; see `one_name`.
 fn lock_file(path: &Path, suffix: &str) -> Result<(File, PathBuf), OpenError> {
     let mut name = path.as_os_str().to_owned();

@@ -4,6 +4,7 @@
 
 mod basics;
 mod fairness;
+mod gates;
 mod limits;
 mod model;
 

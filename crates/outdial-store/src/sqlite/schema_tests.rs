@@ -1,0 +1,239 @@
+//! The schema: a database of every earlier version goes on with its data, and every statement that
+//! runs often finds its rows by an index.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::attempt::{AttemptEnd, AttemptState};
+use outdial_core::batch::BatchSettings;
+use outdial_core::budget::{Day, Spend};
+use outdial_core::call::{CallNext, WaitReason};
+use outdial_core::dispatcher::{Ask, Intent};
+use outdial_core::id::{AgentId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
+use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
+use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{
+    ChunkAdd, ChunkLane, ChunkRecord, DropReason, FinishResult, NewDnc, NewIntent, NewPlan, Settle,
+};
+use outdial_ports::{Clock as _, Store};
+
+use super::open::{Role, connect, make_at};
+use super::{OpenMode, SqliteStore, sql};
+use crate::conformance::{TestClock, TestEntropy};
+
+/// When the rows of the fixture were made: an hour before the clock stands.
+const MADE: i64 = 1_747_315_800_000;
+const SECS: u32 = 1_747_315_800;
+
+/// A workspace at work: a call that was made, one on the phone, one that waits; a batch without
+/// numbers; a request that is not answered.
+fn fill_v1(path: &std::path::Path) {
+    make_at(path, 1);
+    let conn = connect(path, Role::Writer).unwrap();
+    let settings = r#"{"timezone":"Europe/Berlin","calling_rules":"off","concurrency":9}"#;
+    let batch = r#"{"retry":2,"delay_s":60,"weight":3}"#;
+    conn.execute_batch(&format!(
+        "INSERT INTO meta VALUES (1, zeroblob(32));
+         INSERT INTO workspace VALUES (1, {MADE}, 'w', '{settings}');
+         INSERT INTO workspace_user VALUES (1, {MADE}, 1);
+         INSERT INTO dispatch VALUES (1, 41);
+         INSERT INTO agent VALUES (1, {MADE}, {MADE}, 1, 1, 'Ada', '[]', '{{}}', NULL);
+         INSERT INTO trunk VALUES (1, {MADE}, 1, 'simulated', NULL, 500, NULL);
+         INSERT INTO phone VALUES (1, {MADE}, 1, 4930111, 'simulated', 1, 1, 2.5, 7, NULL);
+         INSERT INTO batch VALUES (1, {MADE}, {MADE}, 1, 'b', '{batch}', 'active', NULL, NULL, 1);
+         INSERT INTO batch VALUES
+           (2, {MADE}, {MADE}, 1, 'lost', '{batch}', 'paused', 'no_numbers', NULL, 1);
+         INSERT INTO batch_number VALUES (1, 0, 1);
+         INSERT INTO batch_total VALUES (1, 0, 3, 1, 1, 1, 1, 1), (2, 0, 0, 0, 0, 0, 0, 0);
+         INSERT INTO class VALUES (1, 'Europe/Berlin');
+         INSERT INTO call VALUES
+           (1, 1, 49301, 1, 0, 2, 0, 1, 1, 0, 1, 0, NULL, 'completed', NULL, 1, 1, 1, {MADE}, {MADE}),
+           (2, 1, 49302, 1, 0, 1, 0, 1, 0, 0, 1, 0, NULL, NULL, NULL, 0, 1, 1, {MADE}, {MADE}),
+           (3, 1, 49303, 1, 0, 0, 0, 1, 0, 0, 0, 0, NULL, NULL, NULL, 0, 1, 1, {MADE}, {MADE});
+         INSERT INTO call_fields VALUES (1, '{{}}'), (2, '{{}}'), (3, '{{}}');
+         INSERT INTO call_run VALUES (1, 0, 1, 3);
+         INSERT INTO attempt VALUES
+           (1, {MADE}, 1, 1, 1, 4, 7, x'0101', 1, 1, {MADE}, {MADE}, {MADE}, NULL, {MADE}, {MADE},
+            'completed', 'none', 'talk_over', NULL, 1),
+           (2, {MADE}, 2, 1, 1, 3, 7, zeroblob(16), 1, 1, {MADE}, {MADE}, {MADE}, NULL, {MADE},
+            NULL, NULL, NULL, NULL, NULL, 0);
+         UPDATE attempt SET token = x'01010101010101010101010101010101' WHERE seq = 1;
+         INSERT INTO live VALUES (1, 49302, 1, 2, 1, 1, 7);
+         INSERT INTO request VALUES
+           (1, {MADE}, 1, 's', 'k', zeroblob(32), '', 7, 0, {MADE} + 900000000, 0, 0, NULL, NULL);
+         INSERT INTO request_chunk VALUES (1, 1, 2, 1, 'active', NULL, x'');"
+    ))
+    .unwrap();
+}
+
+fn id<T>(of: fn(u32, u64) -> T, seq: u64) -> T {
+    of(SECS, seq)
+}
+
+#[test]
+fn a_database_of_version_1_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outdial.db");
+    fill_v1(&path);
+    let clock = Arc::new(TestClock::default());
+    let open = || {
+        let clock: Arc<TestClock> = Arc::clone(&clock);
+        SqliteStore::open(&path, OpenMode::Serve, clock, &TestEntropy::default())
+    };
+    drop(open().unwrap());
+    let store = open().expect("twice: there is nothing left to change");
+    let work = goes_on(&store, &clock);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+}
+
+async fn goes_on(store: &SqliteStore, clock: &TestClock) {
+    let (ws, batch) = (id(WorkspaceId::from_parts, 1), id(BatchId::from_parts, 1));
+    let settings = store.settings_fetch(ws).await.unwrap();
+    assert!(settings.do_not_call && settings.concurrency == Some(9));
+    let record = store.batch_fetch(batch).await.unwrap().unwrap();
+    let expected = BatchSettings { retry: 2, delay_s: 60, weight: 3, ..BatchSettings::default() };
+    assert_eq!(record.settings, expected);
+    let phone = store.phone_list(ws).await.unwrap().remove(0);
+    assert_eq!(
+        (phone.limits.channels, phone.limits.calls_per_day, phone.price),
+        (Some(7), None, None)
+    );
+    let head = store.dispatch_head(ws, None).await.unwrap();
+    assert_eq!((head.version, head.live, head.batches[0].spent), (41, 1, Spend::NONE));
+
+    // Who was on the phone when the old version went away.
+    let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
+    assert_eq!((open.callee.digits(), open.reserve, open.price), (49_302, Spend::NONE, 0));
+    let outcome = Outcome {
+        disposition: Disposition::Unknown,
+        fault: Fault::Local,
+        retry: RetryClass::Never,
+        reason: "process_died",
+        charged: true,
+        picked: false,
+    };
+    let end = AttemptEnd {
+        state: AttemptState::Unknown,
+        outcome,
+        sip_status: None,
+        sent_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: clock.now(),
+    };
+    let next = CallNext::Finished(Disposition::Unknown);
+    let done = store.attempt_finish(open.attempt, end, next, Settle::default()).await.unwrap();
+    assert_eq!(done, FinishResult::Applied);
+
+    // Both were called an hour ago, and that counts.
+    let records = [49_301, 49_302].map(|n| ChunkRecord {
+        phone: PhoneNumber::from_digits(n),
+        class: Arc::from("Europe/Berlin"),
+        fields: "{}".into(),
+        blocked: None,
+    });
+    let chunk = ChunkAdd {
+        request: id(RequestId::from_parts, 1),
+        chunk_num: 1,
+        batch,
+        agent: (id(AgentId::from_parts, 1), 1),
+        lane: ChunkLane::Current,
+        auto_start: true,
+        records: records.into(),
+    };
+    let old = store.call_add_chunk(chunk.clone()).await.unwrap();
+    assert_eq!((old.updated, old.deferred, old.do_not_call), (2, 1, 0), "as version 1 stored it");
+    store.call_add_chunk(ChunkAdd { chunk_num: 2, ..chunk }).await.unwrap();
+    commit_one_per_day(store, ws).await;
+
+    let new = NewDnc { phone: PhoneNumber::from_digits(49_301), batch, token: [1; 16], kind: None };
+    store.dnc_add(ws, new).await.unwrap();
+    let totals = store.batch_fetch(batch).await.unwrap().unwrap().totals;
+    assert_eq!((totals.pending, totals.live, totals.finished), (1, 1, 1));
+    assert_eq!(store.batch_close_due(10).await.unwrap(), [id(BatchId::from_parts, 2)]);
+    assert_eq!(store.batch_expire_due(10).await.unwrap(), 0);
+    assert_eq!(store.limits_prune(10).await.unwrap(), 0);
+}
+
+/// Whoever waits is called, but nobody twice a day.
+async fn commit_one_per_day(store: &SqliteStore, ws: WorkspaceId) {
+    let head = store.dispatch_head(ws, None).await.unwrap();
+    let group = store.dispatch_groups(ws, None).await.unwrap()[0].key;
+    let due = store.dispatch_candidates(&[Ask { group, limit: 9, after: None }]).await.unwrap();
+    let intents = due.iter().map(|c| NewIntent {
+        intent: Intent {
+            call: c.call,
+            batch: group.batch,
+            callee: c.callee,
+            facts: c.facts,
+            caller: id(PhoneId::from_parts, 1),
+            trunk: id(TrunkId::from_parts, 1),
+            send_at: head.clock,
+            send_by: head.clock,
+            open_until: Timestamp::MAX,
+            max_call_s: 600,
+            day: Day(20_223),
+            reserve: Spend { seconds: 600, micros: 5 },
+            price: 3,
+            attempts_24h: Some(1),
+        },
+        token: [2; 16],
+    });
+    let plan = NewPlan { intents: intents.collect(), ..NewPlan::default() };
+    let out = store.attempt_commit_intents(ws, head.version, plan).await.unwrap();
+    let callees: Vec<_> = out.committed.iter().map(|c| c.intent.intent.callee.digits()).collect();
+    assert_eq!(callees, [49_303]);
+    assert_eq!(out.dropped.len(), 2);
+    assert!(out.dropped.iter().all(|d| d.reason == DropReason::AttemptsPerDay));
+    let (_, call) = store.call_fetch(ws, out.dropped[0].call).await.unwrap().unwrap();
+    let waiting = call.waiting.unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(waiting.not_before, Timestamp::from_millis(MADE).after(day));
+    assert_eq!(waiting.reason, WaitReason::AttemptsPerDay);
+}
+
+/// Statements by name.
+macro_rules! statements {
+    ($($name:literal)*) => { [$(($name, sql!($name))),*] };
+}
+
+/// Every turn, every commit, every end of a call, every record of a chunk, every housekeeping.
+#[test]
+fn what_runs_often_is_found_by_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outdial.db");
+    let clock = Arc::new(TestClock::default());
+    drop(SqliteStore::open(&path, OpenMode::Tool, clock, &TestEntropy::default()).unwrap());
+    let conn = connect(&path, Role::Reader).unwrap();
+    let scans = |text: &str| {
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let lines = plan.raw_query().mapped(|r| r.get::<_, String>(3));
+        lines.map(Result::unwrap).filter(|l| l.starts_with("SCAN")).collect::<Vec<_>>()
+    };
+    for (name, text) in statements! {
+        "dispatch/head" "dispatch/batches" "dispatch/lanes" "dispatch/numbers" "dispatch/slots"
+        "dispatch/live" "dispatch/used" "dispatch/pulses" "dispatch/placed" "dispatch/candidates"
+        "dispatch/next_group" "dispatch/waiting" "dispatch/bump" "dispatch/bump_if"
+        "attempt/batch_of_intent" "attempt/call_of_intent" "attempt/is_busy" "attempt/put_off"
+        "attempt/go_live" "attempt/to_finish" "attempt/finish" "attempt/release_number"
+        "attempt/call_pending" "attempt/call_finished" "attempt/cancel" "attempt/open"
+        "attempt/record" "dnc/watch" "dnc/is_listed" "dnc/pending" "dnc/attempt_of" "dnc/list"
+        "dnc/count" "dnc/owner" "dnc/delete" "limits/person_nth" "limits/person_delete"
+        "limits/number_give_back" "limits/pulse_clear" "limits/ever_resume" "limits/use_prune"
+        "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
+        "batch/pause" "batch/lock" "call/finish_pending" "call/existing" "call/take_deferred"
+    } {
+        let scans = scans(text);
+        assert!(scans.iter().all(|l| l == "SCAN q"), "{name}: {scans:?}");
+    }
+    // What these read whole is small: what is on the phone, what is open, the first few rows.
+    for (name, text, read) in [
+        ("attempt/recalled", sql!("attempt/recalled"), "SCAN l"),
+        ("attempt/orphaned", sql!("attempt/orphaned"), "SCAN a USING INDEX attempt_open"),
+        ("batch/closable", sql!("batch/closable"), "SCAN b USING INDEX batch_closable"),
+        ("limits/person_prune", sql!("limits/person_prune"), "SCAN person_attempt"),
+    ] {
+        assert_eq!(scans(text), [read], "{name}");
+    }
+}
