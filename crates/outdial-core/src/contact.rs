@@ -5,15 +5,18 @@
 //! found, not just the first.
 
 mod check;
+mod classes;
 pub mod json;
+mod outlook;
 mod record;
 
 use std::fmt;
 
 pub use check::{
-    Adopted, CandidateZones, CheckedContact, Checker, ClassId, Rules, no_candidate_zones,
-    superseded,
+    Adopted, CandidateZones, CheckedContact, Checker, Rules, no_candidate_zones, superseded,
 };
+pub use classes::ClassId;
+pub use outlook::Never;
 pub use record::{Field, Record};
 
 /// Longest record, in bytes as sent.

@@ -120,8 +120,8 @@ impl CallingHours {
     ///
     /// `start > end` crosses midnight and belongs to the day it starts on. An edge in an hour that
     /// daylight saving skips is the first instant after it. An edge in an hour that comes twice:
-    /// a start is the later, an end the earlier instant. Without a window a day is every instant
-    /// that bears its date.
+    /// a start is the later, an end the earlier instant. Without a window a day runs from
+    /// its first midnight to the next day's first.
     pub fn allowed(&self, class: &Class, now: Timestamp) -> Allowed {
         if self.is_always() {
             return Allowed::Open { until: Timestamp::MAX };
@@ -224,7 +224,7 @@ pub(crate) fn span(tz: &TimeZone, start: DateTime, end: DateTime) -> Option<Span
     (open < close).then_some((open, close))
 }
 
-/// Every instant that bears a date; none where the day was skipped.
+/// From the first midnight of a date to the next date's first; none where the day was skipped.
 pub(crate) fn whole_day(tz: &TimeZone, date: Date) -> Option<Span> {
     let next = date.tomorrow().ok()?;
     let (open, close) =

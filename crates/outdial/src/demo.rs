@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use outdial_core::settings::CallingRules;
 use outdial_ports::Store;
 use serde_json::{Value, json};
 
@@ -57,12 +58,15 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
 
 /// From a workspace to the summary; without `exit` it then waits for ever.
 async fn journey(server: &Server, store: &dyn Store, exit: bool) -> Result<()> {
-    let (_, key) = workspace::create(store, "Demo").await?;
+    // The law of the called person's place protects persons, and here are none.
+    let (_, key) = workspace::create(store, "Demo", CallingRules::Off).await?;
     let url = server.url();
     let client = Client::new(&url, &key)?;
     say("Outdial demo: 200 contacts, called over a simulated carrier. No telephone is touched.\n");
     say(format_args!("server     {url}"));
 
+    // Nobody's evening is disturbed: the demo shows calls at any hour.
+    client.patch("/api/settings", &json!({ "callingRules": "off" })).await?;
     let batch = make_batch(&client).await?;
     say(format_args!("batch      {batch}"));
     let contacts = Contacts::from_csv(CONTACTS.as_bytes()).context("the demo's list")?;

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
+use outdial_core::settings::CallingRules;
 use outdial_engine::{Drained, Engine, Ports};
 use outdial_http::{App, HttpConfig};
 use outdial_ports::{Clock, Entropy, Standing, Store, Watermark};
@@ -75,7 +76,7 @@ async fn greet_if_new(store: &dyn Store) -> Result<()> {
     if !store.workspace_list().await?.is_empty() {
         return Ok(());
     }
-    let (created, key) = workspace::create(store, "Default").await?;
+    let (created, key) = workspace::create(store, "Default", CallingRules::On).await?;
     say(format_args!(
         "This database is new. It has a workspace now; its API key is shown this once:\n\n\
          \x20 workspace  {}\n  user       {}\n  API key    {key}\n",

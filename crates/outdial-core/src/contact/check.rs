@@ -1,18 +1,15 @@
 //! The rules of a batch, applied to its records.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::classes::{ClassId, Classes, OwnZone};
 use super::{FaultCode, Faults, Record, RecordFault, json, quoted};
-use crate::phone::{self, Country, PhoneNumber};
+use crate::phone::{self, Country, ParsedPhone, PhoneNumber};
 use crate::phone_zones::PhoneZones;
 use crate::settings::WorkspaceSettings;
 use crate::variables::{Variable, VariableFault, VariableSchema};
-use crate::zone::{Class, Zone};
-
-/// Most spellings of zones that are remembered; a list has a few, an attacker many.
-const ZONES_REMEMBERED_MAX: usize = 4096;
+use crate::zone::Zone;
 
 /// In which zones a number can lie; none: nothing is known of it. `crate::phone_zones::zones_of`,
 /// or [`no_candidate_zones`] where numbers are to say nothing.
@@ -57,16 +54,12 @@ impl Rules {
     }
 }
 
-/// A class that a [`Checker`] has met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClassId(NonZeroU32);
-
 /// A record that was found good. Its fields stay where they are: the text that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckedContact {
     /// Whom to call.
     pub phone: PhoneNumber,
-    /// In which zones the person may be.
+    /// Where the person may be.
     pub class: ClassId,
 }
 
@@ -74,12 +67,7 @@ pub struct CheckedContact {
 #[derive(Clone, Debug)]
 pub struct Checker {
     rules: Rules,
-    /// Texts of classes; a `ClassId` is a position from 1.
-    classes: Vec<Arc<str>>,
-    by_text: BTreeMap<Arc<str>, ClassId>,
-    by_zone: BTreeMap<Box<str>, ClassId>,
-    /// Of records that bring no zone and whose number says nothing.
-    fallback: Option<ClassId>,
+    classes: Classes,
 }
 
 /// How the classes of one checker are called by another.
@@ -89,20 +77,15 @@ pub struct Adopted(Vec<ClassId>);
 impl Adopted {
     /// A contact that the other checker found good, in the words of the one that adopted it.
     pub fn contact(&self, contact: CheckedContact) -> CheckedContact {
-        CheckedContact { class: self.0[contact.class.0.get() as usize - 1], ..contact }
+        CheckedContact { class: self.0[contact.class.index()], ..contact }
     }
 }
 
 impl Checker {
     /// For records under these rules.
     pub fn new(rules: Rules) -> Self {
-        Self {
-            rules,
-            classes: Vec::new(),
-            by_text: BTreeMap::new(),
-            by_zone: BTreeMap::new(),
-            fallback: None,
-        }
+        let classes = Classes::new(rules.batch_zone.as_ref(), &rules.workspace_zone);
+        Self { rules, classes }
     }
 
     /// The rules.
@@ -112,18 +95,18 @@ impl Checker {
 
     /// Text of a class that this checker gave out (`crate::zone::Class`).
     pub fn class_text(&self, class: ClassId) -> &Arc<str> {
-        &self.classes[class.0.get() as usize - 1]
+        self.classes.text(class)
     }
 
     /// Every class met so far.
     pub fn classes(&self) -> impl Iterator<Item = (ClassId, &Arc<str>)> {
-        (1..).filter_map(NonZeroU32::new).map(ClassId).zip(&self.classes)
+        self.classes.iter()
     }
 
     /// Takes over the classes of another checker under the same rules. What it checked is
     /// `adopted` one by one with the result.
     pub fn adopt(&mut self, other: &Checker) -> Adopted {
-        Adopted(other.classes.iter().map(|text| self.intern(text)).collect())
+        Adopted(other.classes.iter().map(|(_, text)| self.classes.intern(text)).collect())
     }
 
     /// Reads and checks the record at `index`. All its faults go to `faults`; none: it has some.
@@ -155,17 +138,17 @@ impl Checker {
             report.add(Some(key), code, || code.advice().to_owned());
         }
         let phone = self.check_phone(raw_phone, &mut report);
-        let class = self.check_zone(record.get("timezone"), phone, &mut report);
+        let own = self.check_zone(record.get("timezone"), &mut report);
         for variable in self.rules.schema.variables() {
             check_variable(variable, record, &mut report);
         }
-        match (report.any, phone, class) {
-            (false, Some(phone), Some(class)) => Some(CheckedContact { phone, class }),
-            _ => None,
-        }
+        let phone = phone.filter(|_| !report.any)?;
+        let candidates = (self.rules.candidate_zones)(phone.number);
+        let class = self.classes.of(own, &phone, candidates);
+        Some(CheckedContact { phone: phone.number, class })
     }
 
-    fn check_phone(&self, raw: Option<&str>, report: &mut Report<'_>) -> Option<PhoneNumber> {
+    fn check_phone(&self, raw: Option<&str>, report: &mut Report<'_>) -> Option<ParsedPhone> {
         let field = Some("phoneNumber");
         let Some(raw) = raw.filter(|raw| !json::is_blank(raw)) else {
             let code = FaultCode::MissingPhoneNumber;
@@ -198,58 +181,18 @@ impl Checker {
                 country_advice(country, &self.rules.allowed_countries)
             }),
         }
-        Some(parsed.number)
+        Some(parsed)
     }
 
-    /// The record's own zone, the batch's, those of its number, the workspace's. None: a fault.
-    fn check_zone(
-        &mut self,
-        raw: Option<&str>,
-        phone: Option<PhoneNumber>,
-        report: &mut Report<'_>,
-    ) -> Option<ClassId> {
-        if let Some(raw) = raw.filter(|raw| *raw != "null") {
-            let class = json::string(raw).and_then(|name| self.class_of_zone(&name));
-            if class.is_none() {
-                let code = FaultCode::InvalidTimezone;
-                report.add(Some("timezone"), code, || code.advice().to_owned());
-            }
-            return class;
+    /// The record's own zone, if it brings one.
+    fn check_zone(&mut self, raw: Option<&str>, report: &mut Report<'_>) -> Option<OwnZone> {
+        let raw = raw.filter(|raw| *raw != "null")?;
+        let own = json::string(raw).and_then(|name| self.classes.own_zone(&name));
+        if own.is_none() {
+            let code = FaultCode::InvalidTimezone;
+            report.add(Some("timezone"), code, || code.advice().to_owned());
         }
-        if self.rules.batch_zone.is_none()
-            && let Some(zones) = phone.and_then(self.rules.candidate_zones)
-        {
-            return Some(self.intern(zones.text()));
-        }
-        if self.fallback.is_none() {
-            let zone = self.rules.batch_zone.as_ref().unwrap_or(&self.rules.workspace_zone);
-            let text = Class::new([zone.clone()]).to_string();
-            self.fallback = Some(self.intern(&text.into()));
-        }
-        self.fallback
-    }
-
-    fn class_of_zone(&mut self, name: &str) -> Option<ClassId> {
-        if let Some(class) = self.by_zone.get(name) {
-            return Some(*class);
-        }
-        let zone: Zone = name.parse().ok()?;
-        let class = self.intern(&Class::new([zone]).to_string().into());
-        if self.by_zone.len() < ZONES_REMEMBERED_MAX {
-            self.by_zone.insert(name.into(), class);
-        }
-        Some(class)
-    }
-
-    fn intern(&mut self, text: &Arc<str>) -> ClassId {
-        if let Some(id) = self.by_text.get(text) {
-            return *id;
-        }
-        self.classes.push(Arc::clone(text));
-        let id = u32::try_from(self.classes.len()).ok().and_then(NonZeroU32::new);
-        let id = ClassId(id.expect("just pushed one, and a request has fewer than 2^32 records"));
-        self.by_text.insert(Arc::clone(text), id);
-        id
+        own
     }
 }
 
@@ -443,19 +386,57 @@ mod tests {
 
     #[test]
     fn whose_zone_counts() {
-        let own = r#"{"name":"x","phoneNumber":"12125551001","timezone":"Asia/Tokyo"}"#;
-        let none = r#"{"name":"x","phoneNumber":"12125551001"}"#;
-        let null = r#"{"name":"x","phoneNumber":"12125551001","timezone":null}"#;
         let known = Rules { candidate_zones: zones_of, ..rules() };
         let batch = Rules { batch_zone: "America/Denver".parse().ok(), ..known.clone() };
-        assert_eq!(class_of(batch.clone(), own), "Asia/Tokyo");
-        assert_eq!(class_of(batch.clone(), none), "America/Denver");
-        assert_eq!(class_of(batch, null), "America/Denver");
-        assert_eq!(class_of(known.clone(), own), "Asia/Tokyo");
-        assert_eq!(class_of(known.clone(), none), "America/New_York");
-        let toll_free = none.replace("12125551001", "18002345678");
-        assert!(class_of(known, &toll_free).contains("America/Los_Angeles,"));
-        assert_eq!(class_of(rules(), none), "Europe/Berlin");
+        let unknown = Rules { batch_zone: batch.batch_zone.clone(), ..rules() };
+        let (ny, toll_free, jamaica) = ("12125551001", "18002345678", "18765550123");
+        let table: [(&Rules, &str, &str, &str); 13] = [
+            // The number's zones; those of the batch say when to call, and not where somebody is.
+            (&known, ny, "null", "America/New_York;US-NY"),
+            (&batch, ny, "null", "America/Denver;US-NY;America/New_York"),
+            // Its own zone, where the number can lie: also under another name.
+            (&known, ny, r#""America/New_York""#, "America/New_York;US-NY"),
+            (&batch, ny, r#""america/new_york""#, "America/New_York;US-NY"),
+            (&known, ny, r#""US/Eastern""#, "US/Eastern;US-NY"),
+            (&known, "13135551001", r#""America/Detroit""#, "America/Detroit;US-MI"),
+            // Its own zone, where the number cannot lie: both, in both zones.
+            (&known, ny, r#""Asia/Tokyo""#, "Asia/Tokyo;JP,US-NY;America/New_York,Asia/Tokyo"),
+            (&known, ny, r#""UTC""#, "UTC;US-NY;America/New_York,UTC"),
+            // One of the many zones of a number.
+            (&known, toll_free, r#""America/Phoenix""#, "America/Phoenix;CA,US-AZ"),
+            (&known, toll_free, r#""America/Toronto""#, TORONTO),
+            (&known, jamaica, "null", "America/Jamaica;JM"),
+            // Nothing is known of the number: only its own zone says where somebody is.
+            (&unknown, ny, "null", "America/Denver"),
+            (&rules(), ny, "null", "Europe/Berlin"),
+        ];
+        for (rules, phone, zone, class) in table {
+            let raw = format!(r#"{{"name":"x","phoneNumber":{phone},"timezone":{zone}}}"#);
+            let countries = ["US", "CA", "JM"].map(|c| c.parse().unwrap());
+            let rules = Rules { allowed_countries: countries.into(), ..rules.clone() };
+            assert_eq!(class_of(rules, &raw), class, "{phone} {zone}");
+        }
+        let raw = format!(r#"{{"name":"x","phoneNumber":{toll_free}}}"#);
+        let class = class_of(known, &raw);
+        assert!(class.contains("America/Los_Angeles,") && class.ends_with(";CA,US"), "{class}");
+    }
+
+    const TORONTO: &str = "America/Toronto;CA-NT,CA-NU,CA-ON,CA-QC,CA-YT,US";
+
+    #[test]
+    fn a_number_of_no_country_is_where_its_zone_is() {
+        let special = Rules { allow_special_numbers: true, candidate_zones: zones_of, ..rules() };
+        let class = |zone: &str| {
+            let raw = format!(r#"{{"name":"x","phoneNumber":870773111632,"timezone":{zone}}}"#);
+            class_of(special.clone(), &raw)
+        };
+        assert_eq!(class("null"), "Europe/Berlin");
+        assert_eq!(class(r#""Asia/Kolkata""#), "Asia/Kolkata;IN");
+        assert_eq!(class(r#""UTC""#), "UTC");
+    }
+
+    #[test]
+    fn a_zone_must_exist() {
         for bad in [r#""""#, r#""New York""#, "5", "[]", r#""Etc/Unknown""#] {
             let raw = format!(r#"{{"name":"x","phoneNumber":"12125551001","timezone":{bad}}}"#);
             let field = Some("timezone".to_owned());

@@ -8,10 +8,12 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::holiday::{Holiday, weekday_of};
 use crate::hours::ClockTime;
+use crate::time::Timestamp;
 use crate::zone::Place;
 
 /// Name and text of every file in the folder, sorted.
@@ -112,8 +114,9 @@ impl Rule {
         &self.holidays
     }
 
-    /// The windows of a weekday that hold on `date`, for people: `Mon–Fri 09:00–17:00`.
-    pub fn hours_on(&self, date: Date) -> String {
+    /// The windows of the weekdays that hold at `at`, for people: `Mon–Fri 09:00–17:00`.
+    pub fn hours_at(&self, at: Timestamp) -> String {
+        let date = TimeZone::UTC.to_datetime(at.to_jiff()).date();
         let mut text = match self.period(date) {
             Some(period) => shown(&period.week),
             None => "any hour".to_owned(),
@@ -124,7 +127,7 @@ impl Rule {
         text
     }
 
-    /// Neither hours nor days are restricted.
+    /// Some hour or day is forbidden.
     pub fn restricts_hours(&self) -> bool {
         !(self.periods.is_empty() && self.holidays.is_empty())
     }
@@ -324,7 +327,11 @@ mod tests {
     fn hours(place: &str, date: &str) -> String {
         let places: Place = place.parse().unwrap();
         let rules = at(&[places]);
-        rules.iter().find(|r| r.place == places).unwrap().hours_on(date.parse().unwrap())
+        rules
+            .iter()
+            .find(|r| r.place == places)
+            .unwrap()
+            .hours_at(format!("{date}T12:00:00Z").parse().unwrap())
     }
 
     #[test]

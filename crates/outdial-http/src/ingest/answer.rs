@@ -99,7 +99,10 @@ pub(crate) struct Warning {
     /// How many records.
     pub(crate) count: u64,
     /// What to do about it.
-    pub(crate) message: &'static str,
+    pub(crate) message: String,
+    /// `calling_rules`: the place whose rule it is, a code of ISO 3166.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<String>,
 }
 
 /// What is said beside the chunks.

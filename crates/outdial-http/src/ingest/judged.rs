@@ -1,25 +1,22 @@
 //! The records of a request, judged, and cut into chunks as the store takes them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use outdial_core::contact::{CheckedContact, Checker, ClassId};
-use outdial_core::hours::Allowed;
+use outdial_core::contact::{CheckedContact, Checker, ClassId, Never};
 use outdial_core::id::{BatchId, RequestId};
 use outdial_core::outcome::Disposition;
 use outdial_core::zone::Class;
 use outdial_ingest::{Body, validate_all};
 use outdial_ports::store::{ChunkAdd, ChunkLane, ChunkRecord};
 
-use super::answer::{RecordFaults, Remarks, Warning};
+use super::answer::{RecordFaults, Remarks};
 use super::chunks::Source;
 use super::terms::Terms;
+use super::warnings::warnings;
 use crate::error::{ApiError, ApiResult};
 
 /// Records of a chunk, by position.
 const CHUNK: usize = 1000;
-
-/// Reason of a call that is finished at once.
-const NO_COMMON_HOURS: &str = "no_common_hours";
 
 /// What to do about records that are not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +34,8 @@ pub(crate) struct Judged {
     /// By position; none: rejected, or superseded by a later record of the same number.
     contacts: Vec<Option<CheckedContact>>,
     checker: Checker,
-    /// Classes in which a call can never be placed.
-    closed: BTreeSet<ClassId>,
+    /// Classes in which a call can never be placed, and why.
+    closed: BTreeMap<ClassId, Never>,
     /// What is to be said beside the chunks.
     pub(crate) remarks: Remarks,
 }
@@ -56,11 +53,13 @@ impl Judged {
         }
         validation.drop_superseded();
         let closed = closed(&checker, terms);
-        let blocked = validation.contacts.iter().flatten();
-        let blocked = blocked.filter(|c| closed.contains(&c.class)).count() as u64;
+        let mut records: BTreeMap<ClassId, u64> = BTreeMap::new();
+        for contact in validation.contacts.iter().flatten() {
+            *records.entry(contact.class).or_default() += 1;
+        }
         let remarks = Remarks {
             rejected: (validation.rejected > 0).then_some(faults),
-            warnings: (blocked > 0).then_some(warning(blocked)).into_iter().collect(),
+            warnings: warnings(&records, &closed, &checker, terms),
         };
         Ok(Self { body, contacts: validation.contacts, checker, closed, remarks })
     }
@@ -73,37 +72,23 @@ impl Judged {
     fn record(&self, index: usize) -> Option<ChunkRecord> {
         let contact = self.contacts.get(index).copied().flatten()?;
         let text = self.body.records().ok()?.text(index)?;
-        let blocked = self.closed.contains(&contact.class);
+        let never = self.closed.get(&contact.class);
         Some(ChunkRecord {
             phone: contact.phone,
             class: self.checker.class_text(contact.class).clone(),
             fields: text.into(),
-            blocked: blocked.then_some((Disposition::Skipped, NO_COMMON_HOURS)),
+            blocked: never.map(|never| (Disposition::Skipped, never.as_str())),
         })
     }
 }
 
-fn closed(checker: &Checker, terms: &Terms) -> BTreeSet<ClassId> {
-    if terms.hours.is_always() {
-        return BTreeSet::new();
-    }
-    let never = Allowed::Closed { opens: None };
-    checker
-        .classes()
-        .filter(|(_, text)| {
-            text.parse::<Class>().is_ok_and(|c| terms.hours.allowed(&c, terms.at) == never)
-        })
-        .map(|(id, _)| id)
-        .collect()
-}
-
-fn warning(count: u64) -> Warning {
-    Warning {
-        code: NO_COMMON_HOURS,
-        count,
-        message: "the zones in which these numbers can lie have no common calling hours within 14 \
-                  days; they are skipped: send a timezone with the record",
-    }
+/// Once per class, not per record.
+fn closed(checker: &Checker, terms: &Terms) -> BTreeMap<ClassId, Never> {
+    let never = |text: &str| {
+        let class: Class = text.parse().ok()?;
+        Never::of(&class, &terms.hours, terms.calling_rules, terms.at)
+    };
+    checker.classes().filter_map(|(id, text)| Some((id, never(text)?))).collect()
 }
 
 /// Judged records on their way into a batch.

@@ -6,6 +6,7 @@ mod arrival;
 mod chunks;
 mod judged;
 mod terms;
+mod warnings;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use outdial_core::hours::CallingHours;
 use outdial_core::id::AgentId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::phone_zones::zones_of;
-use outdial_core::settings::WorkspaceSettings;
+use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
 use outdial_core::variables::{Variable, VariableSchema};
 use outdial_core::zone::Zone;
@@ -33,6 +33,9 @@ pub(crate) struct Terms {
     workspace_zone: String,
     /// The batch's calling hours.
     pub(crate) hours: CallingHours,
+    /// Whether the calling rules apply.
+    #[serde(default)]
+    pub(crate) calling_rules: CallingRules,
     /// The lane of a start with `callData`.
     pub(crate) lane: Option<u32>,
 }
@@ -58,6 +61,7 @@ impl Terms {
             batch_zone: batch.timezone.clone(),
             workspace_zone: workspace.timezone.clone(),
             hours: batch.calling_hours.clone(),
+            calling_rules: workspace.calling_rules,
             lane,
         }
     }

@@ -145,7 +145,8 @@ pub(super) async fn delete(
         DncDeleteError::Store(e) => e.into(),
     })?;
     app.wake.notify_one();
-    tracing::info!(%workspace, key = %caller.principal.key, %entry, "a number was taken off the list");
+    let by = caller.principal.key;
+    tracing::info!(%workspace, key = %by, %entry, "a number was taken off the list");
     Ok(Done::ok("DNC record deleted successfully"))
 }
 

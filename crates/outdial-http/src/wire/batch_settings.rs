@@ -2,7 +2,6 @@
 //! fields, one set of checks.
 
 use outdial_core::batch::BatchSettings;
-use outdial_core::budget::{Budget, Spend};
 use outdial_core::hours::{Allowed, CallingHours, HoursError};
 use outdial_core::id::PhoneId;
 use outdial_core::time::Timestamp;
@@ -10,10 +9,10 @@ use outdial_core::zone::{Class, Zone};
 use outdial_ports::store::BatchPatch;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::decimal;
+pub(crate) use super::budget::check_prices;
+use super::budget::{BudgetWish, one_call_fits};
 use super::faults::Faults;
 use super::present;
 use crate::error::ApiResult;
@@ -24,8 +23,6 @@ const NUMBERS_MAX: usize = 1000;
 const CONCURRENCY_MAX: u32 = 100_000;
 /// Most attempts of a canary.
 const CANARY_MAX: u32 = 1_000_000;
-/// Largest budget, in minutes and in units of money.
-const BUDGET_MAX: u64 = 1_000_000_000;
 
 /// A day's window.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -34,20 +31,6 @@ pub(crate) struct CallingHour {
     pub(crate) start: String,
     /// `HH:MM`, up to `24:00`; before `start`: on the next day.
     pub(crate) end: String,
-}
-
-/// What a batch may use; at least one of `minutes` and `money`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BudgetWish {
-    /// Minutes of talk.
-    #[schema(value_type = Option<f64>)]
-    minutes: Option<Box<RawValue>>,
-    /// Money, in the currency of `pricePerMinute`; a number or a string, at most 6 decimals.
-    #[schema(value_type = Option<f64>)]
-    money: Option<Box<RawValue>>,
-    /// Anew every calendar day of the workspace's zone. Default `false`: once for the batch.
-    per_day: Option<bool>,
 }
 
 /// What both bodies can say. Absent: as it is; `null`: the default.
@@ -277,10 +260,10 @@ impl Wish {
             new.max_call_s = n.unwrap_or(base.max_call_s);
         }
         if let Some(wish) = self.budget {
-            new.budget = wish.and_then(|wish| budget(faults, &wish));
+            new.budget = wish.and_then(|wish| wish.parse(faults));
         }
         if resized && let Some(most) = new.budget.and_then(|b| b.seconds) {
-            one_call_fits(faults, "budget.minutes", u64::from(new.max_call_s), most, &new);
+            one_call_fits(faults, "budget.minutes", new.max_call_s.into(), most, &new);
         }
         if let Some(n) = self.canary {
             new.canary = faults.whole("canary", n, 1, CANARY_MAX);
@@ -290,69 +273,6 @@ impl Wish {
         }
         new
     }
-}
-
-/// A budget of money rests on what the calling numbers cost a minute; `prices` are theirs.
-pub(crate) fn check_prices(settings: &BatchSettings, prices: &[Option<u64>]) -> ApiResult<()> {
-    let mut faults = Faults::default();
-    if let Some(most) = settings.budget.and_then(|b| b.micros) {
-        match prices.iter().flatten().min() {
-            None => faults.add(
-                "budget.money",
-                "no calling number has a price: PATCH /api/phones/{id} with pricePerMinute first",
-            ),
-            Some(price) => {
-                let call = Spend::of(settings.max_call_s.into(), *price).micros;
-                one_call_fits(&mut faults, "budget.money", call, most, settings);
-            }
-        }
-    }
-    faults.finish()
-}
-
-/// A budget that is smaller than what one call reserves would never let one go.
-fn one_call_fits(faults: &mut Faults, field: &str, call: u64, most: u64, s: &BatchSettings) {
-    if call > most {
-        let minutes = decimal::minutes(s.max_call_s.into());
-        let text = format!(
-            "the budget is smaller than one call of maxCallSeconds ({} minutes): raise it, or lower \
-             maxCallSeconds",
-            minutes.get()
-        );
-        faults.add(field, text);
-    }
-}
-
-fn budget(faults: &mut Faults, wish: &BudgetWish) -> Option<Budget> {
-    if wish.minutes.is_none() && wish.money.is_none() {
-        faults.add("budget", "write minutes, money, or both");
-        return None;
-    }
-    let mut of =
-        |field, raw: Option<&RawValue>, parse: &dyn Fn(&RawValue) -> Option<u64>, unit, text| {
-            let raw = raw?;
-            let value = parse(raw).filter(|n| (1..=BUDGET_MAX * unit).contains(n));
-            if value.is_none() {
-                faults.add(field, text);
-            }
-            value
-        };
-    let (minutes, money) = (wish.minutes.as_deref(), wish.money.as_deref());
-    let seconds = of(
-        "budget.minutes",
-        minutes,
-        &decimal::seconds,
-        60,
-        "write more than 0, at most 1000000000, in whole seconds, like 90 or 1.5",
-    );
-    let micros = of(
-        "budget.money",
-        money,
-        &|raw| decimal::units(raw, decimal::MONEY_PLACES),
-        1_000_000,
-        "write more than 0, at most 1000000000, with at most 6 decimals, like 12.5",
-    );
-    Some(Budget { seconds, micros, per_day: wish.per_day.unwrap_or_default() })
 }
 
 fn expiry(faults: &mut Faults, text: &str, now: Timestamp) -> Option<Timestamp> {
@@ -418,6 +338,8 @@ pub(crate) fn allowed_days(hours: &CallingHours) -> Option<Vec<i64>> {
 
 #[cfg(test)]
 mod tests {
+    use outdial_core::budget::Budget;
+
     use super::*;
 
     fn faults_of(body: &str) -> String {
@@ -484,10 +406,5 @@ mod tests {
         };
         let patch: PatchBatch = serde_json::from_str(r#"{"maxCallSeconds":601}"#).unwrap();
         assert!(patch.parse(&old, Timestamp::EPOCH).is_err());
-        let money = Budget { micros: Some(100_000), ..Budget::default() };
-        let money = BatchSettings { budget: Some(money), ..BatchSettings::default() };
-        assert!(check_prices(&money, &[Some(10_000), None]).is_ok());
-        assert!(check_prices(&money, &[Some(10_001)]).is_err());
-        assert!(check_prices(&money, &[None]).is_err());
     }
 }

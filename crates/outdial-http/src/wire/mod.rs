@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod batch;
 pub(crate) mod batch_details;
 pub(crate) mod batch_settings;
+pub(crate) mod budget;
 pub(crate) mod call;
 pub(crate) mod decimal;
 pub(crate) mod dnc;

@@ -51,7 +51,7 @@ async fn a_start_says_nothing_of_where_the_batch_stood_before() {
                 world.post("/api/call/stop-calling", body).send().await;
             }
             "completed" => {
-                world.add(&batch, &[r#"{"phoneNumber":"18002345678"}"#]).send().await;
+                world.add(&batch, &[r#"{"phoneNumber":"12125551003"}"#]).send().await;
                 let attempt = world.dial().await;
                 world.hang_up(attempt, std::time::Duration::from_secs(1)).await;
                 world.store.batch_close_due(10).await.unwrap();

@@ -50,11 +50,6 @@ async fn a_stranger_sees_nothing() {
     world.get(&format!("/api/call/batches/{own}")).by(&stranger).send().await.refusal(404);
     world.get(&format!("/api/call/batches/{theirs}")).by(&stranger).send().await.refusal(404);
 
-    let cancel = |id: &str| world.post("/api/call/cancel-call", format!(r#"{{"callId":"{id}"}}"#));
-    let foreign = cancel(&call).by(&stranger).send().await;
-    foreign.refusal(404);
-    assert_eq!(foreign.text(), cancel(nobody).by(&stranger).send().await.text());
-
     // The two documented exceptions say that it is somebody else's.
     world.add(&batch, &[record]).by(&stranger).send().await.refusal(403);
     world.add(nobody, &[record]).by(&stranger).send().await.refusal(404);
@@ -77,6 +72,21 @@ async fn a_stranger_sees_nothing() {
         format!(r#"{{"userId":"{theirs}","phoneNumber":"12125551234","integration":"simulated"}}"#);
     assert_eq!(world.post("/api/call/add-phone", add).by(&stranger).send().await.status, 201);
     assert_eq!(world.total(&batch).await, 1);
+}
+
+#[tokio::test]
+async fn a_call_is_taken_back_by_its_own() {
+    let world = World::new().await;
+    let stranger = world.stranger().await;
+    let batch = world.batch().await;
+    let added = world.add(&batch, &[r#"{"phoneNumber":"12125551001"}"#]).send().await.json();
+    let call = added["data"]["callIds"][0].as_str().unwrap();
+    let cancel = |id: &str| world.post("/api/call/cancel-call", format!(r#"{{"callId":"{id}"}}"#));
+    let foreign = cancel(call).by(&stranger).send().await;
+    foreign.refusal(404);
+    let unknown = cancel("64e5f12345abcdef87654321").by(&stranger).send().await;
+    assert_eq!(foreign.text(), unknown.text());
+    assert_eq!(world.records(&batch).await[0]["callStatus"], "pending");
 }
 
 #[tokio::test]

@@ -159,7 +159,8 @@ async fn settings() {
     assert_snapshot!("settings", world.get("/api/settings").send().await.shown());
     let patch = r#"{"callingRules":"off","timezone":"Europe/Berlin","allowedCountries":["US","DE"],
         "concurrency":20,"allowSpecialNumbers":true,"doNotCall":false,"attemptsPerPerson24h":3,
-        "brakes":{"windowSeconds":300,"minAttempts":20,"shortPercent":20,"voicemailPercent":null}}"#;
+        "brakes":{"windowSeconds":300,"minAttempts":20,"shortPercent":20,
+            "voicemailPercent":null}}"#;
     let changed = world.patch("/api/settings", patch).send().await;
     assert_snapshot!("settings_changed", changed.shown());
     assert_eq!(world.get("/api/settings").send().await.json()["data"], changed.json()["data"]);

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use outdial_core::settings::WorkspaceSettings;
+use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_http::keys;
 use outdial_ports::Store;
 use outdial_ports::store::{NewKey, NewWorkspace, Scope, WorkspaceCreated};
@@ -29,14 +29,18 @@ enum WorkspaceCommand {
         /// Print one line of JSON: workspaceId, userId, apiKey.
         #[arg(long)]
         json: bool,
+        /// Whether the calling rules of the called person's place apply. Off is for trials with
+        /// simulated numbers, at any hour of the day.
+        #[arg(long, value_name = "on|off", default_value = "on", value_parser = calling_rules)]
+        calling_rules: CallingRules,
     },
 }
 
 /// Runs one of them.
 pub(crate) async fn run(args: &WorkspaceArgs, config: &Config) -> Result<()> {
-    let WorkspaceCommand::Create { name, json: as_json } = &args.command;
+    let WorkspaceCommand::Create { name, json: as_json, calling_rules } = &args.command;
     let store = database::open_tool(config)?;
-    let (created, key) = create(&*store, name).await?;
+    let (created, key) = create(&*store, name, *calling_rules).await?;
     if *as_json {
         say(json!({
             "workspaceId": created.workspace, "userId": created.user, "apiKey": key,
@@ -51,14 +55,30 @@ pub(crate) async fn run(args: &WorkspaceArgs, config: &Config) -> Result<()> {
 }
 
 /// Makes a workspace, and its first key with every scope.
-pub(crate) async fn create(store: &dyn Store, name: &str) -> Result<(WorkspaceCreated, String)> {
+pub(crate) async fn create(
+    store: &dyn Store,
+    name: &str,
+    calling_rules: CallingRules,
+) -> Result<(WorkspaceCreated, String)> {
     let (key, new_key) = new_key(store, "first", Scope::ALL.to_vec()).await?;
     let new = NewWorkspace {
         name: name.to_owned(),
         key: new_key,
-        settings: WorkspaceSettings::default(),
+        settings: WorkspaceSettings { calling_rules, ..WorkspaceSettings::default() },
     };
-    Ok((store.workspace_create(new).await?, key))
+    let created = store.workspace_create(new).await?;
+    if calling_rules == CallingRules::Off {
+        tracing::warn!(workspace = %created.workspace, "a workspace without calling rules");
+    }
+    Ok((created, key))
+}
+
+fn calling_rules(word: &str) -> Result<CallingRules, String> {
+    match word {
+        "on" => Ok(CallingRules::On),
+        "off" => Ok(CallingRules::Off),
+        _ => Err("write on or off".to_owned()),
+    }
 }
 
 /// A new secret, and what the store is to remember of it.
