@@ -3,4 +3,5 @@
 pub(crate) mod batch;
 pub(crate) mod key;
 pub(crate) mod migrate;
+pub(crate) mod simulate;
 pub(crate) mod workspace;

@@ -9,3 +9,9 @@ mod drain;
 mod harness;
 mod kill;
 mod memory;
+#[allow(dead_code, reason = "it is a test's of outdial-core")]
+#[path = "../../../outdial-core/tests/reference/mod.rs"]
+mod reference;
+mod simulate;
+#[path = "../../benches/support/thirty_zones.rs"]
+mod thirty_zones;
