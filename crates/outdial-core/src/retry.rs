@@ -106,7 +106,7 @@ pub fn backoff(earlier: u32, retry_after: Option<Duration>, random: u64) -> Dura
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{CallEnd, outcome_of};
+    use crate::outcome::{CallEnd, CarrierApi, CarrierCode, outcome_of};
     use proptest::prelude::*;
 
     const AT: Timestamp = Timestamp::from_millis(1_000_000);
@@ -183,34 +183,77 @@ mod tests {
         assert_eq!(not_before, AT.after(UNKNOWN_REST));
     }
 
+    fn any_end() -> impl Strategy<Value = CallEnd> {
+        let wait = proptest::option::of((0u64..200_000).prop_map(Duration::from_secs));
+        prop_oneof![
+            Just(CallEnd::RingTimeout),
+            Just(CallEnd::Silence),
+            Just(CallEnd::Lost),
+            Just(CallEnd::MachineOver),
+            Just(CallEnd::NotSent { reason: "late" }),
+            (0u32..10_000).prop_map(|code| CallEnd::CarrierCode {
+                carrier: CarrierApi::Plivo,
+                code: CarrierCode::Number(code / 10 * 10),
+            }),
+            (300u16..700, wait).prop_map(|(status, retry_after)| CallEnd::Refused {
+                status,
+                q850: None,
+                retry_after
+            }),
+        ]
+    }
+
     proptest! {
+        /// Over several rounds of any outcomes: never more attempts than the batch and the five
+        /// uncharged tries allow, every wait as long as its reason says, nothing after what is
+        /// never to be tried again.
         #[test]
-        fn charged_attempts_never_exceed_retry_plus_one(
+        fn a_round_is_as_long_as_its_policy_says(
             retry in 0u32..=10,
-            ends in proptest::collection::vec(prop_oneof![
-                Just(CallEnd::RingTimeout), Just(CallEnd::Silence), Just(CallEnd::MachineOver),
-                Just(CallEnd::NotSent { reason: "late" }),
-                (300u16..700).prop_map(|status| CallEnd::Refused {
-                    status, q850: None, retry_after: None
-                }),
-            ], 1..60),
+            delay_s in 0u64..=604_800,
+            (redial_unknown, retry_voicemail) in any::<(bool, bool)>(),
+            rounds in proptest::collection::vec(
+                proptest::collection::vec((any_end(), 0u64..100_000), 1..60), 1..4),
             random: u64,
         ) {
-            let policy = RetryPolicy {
-                redial_unknown: true, retry_voicemail: true, ..policy(retry)
-            };
-            let mut facts = CallFacts { round: 1, ..CallFacts::default() };
-            for end in ends {
-                let outcome = outcome_of(&end);
-                let next = next_step(&facts, &policy, &outcome, AT, random);
-                facts.charged += u32::from(outcome.charged);
-                let sent = !matches!(end, CallEnd::NotSent { .. });
-                facts.uncharged += u32::from(sent && !outcome.charged);
-                prop_assert!(facts.charged <= retry + 1);
-                prop_assert!(facts.uncharged <= UNCHARGED_MAX);
-                match next {
-                    CallNext::Pending { not_before, .. } => prop_assert!(not_before >= AT),
-                    CallNext::Finished(_) => break,
+            let delay = Duration::from_secs(delay_s);
+            let policy = RetryPolicy { delay, redial_unknown, retry_voicemail, ..policy(retry) };
+            let mut at = AT;
+            for (round, ends) in (1..).zip(rounds) {
+                let mut facts = CallFacts { round, ..CallFacts::default() };
+                for (end, later_ms) in ends {
+                    let outcome = outcome_of(&end);
+                    let next = next_step(&facts, &policy, &outcome, at, random);
+                    facts.charged += u32::from(outcome.charged);
+                    let sent = !matches!(end, CallEnd::NotSent { .. });
+                    facts.uncharged += u32::from(sent && !outcome.charged);
+                    prop_assert!(facts.charged <= retry + 1);
+                    prop_assert!(facts.uncharged <= UNCHARGED_MAX);
+                    let CallNext::Pending { not_before, reason, is_retry } = next else {
+                        let spent = facts.charged > retry || facts.uncharged >= UNCHARGED_MAX;
+                        let never = matches!(
+                            outcome.retry,
+                            RetryClass::Never | RetryClass::IfVoicemail | RetryClass::IfUnknown
+                        );
+                        prop_assert!(spent || never, "given up early: {end:?}");
+                        break;
+                    };
+                    prop_assert!(outcome.retry != RetryClass::Never);
+                    prop_assert!(outcome.disposition != Disposition::InvalidNumber);
+                    prop_assert_eq!(is_retry, facts.charged > 0);
+                    let wait = not_before.since(at);
+                    match reason {
+                        WaitReason::Due => prop_assert!(!sent && wait.is_zero()),
+                        WaitReason::RetryDelay if outcome.retry == RetryClass::IfUnknown => {
+                            prop_assert_eq!(wait, delay.max(UNKNOWN_REST));
+                        }
+                        WaitReason::RetryDelay => prop_assert_eq!(wait, delay),
+                        WaitReason::CarrierUnavailable => {
+                            prop_assert!(!outcome.charged && wait <= RETRY_AFTER_MAX * 5 / 4);
+                        }
+                        other => prop_assert!(false, "{other:?} is not for an attempt's end"),
+                    }
+                    at = not_before.after(Duration::from_millis(later_ms));
                 }
             }
         }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use outdial_ports::{Clock, Entropy, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::budget::Budget;
 use crate::config::HttpConfig;
 use crate::delivery::Deliveries;
+
+/// Forecasts that are made at once.
+const FORECASTS_AT_ONCE: usize = 2;
 
 /// The HTTP side's whole world: the ports, and what it remembers between requests.
 pub struct App {
@@ -30,6 +33,8 @@ pub struct App {
     /// Held from reading what a PATCH changes to writing it, so that of two at once neither undoes
     /// the other. Enough while one process serves a database; several need a version to compare.
     pub(crate) edits: tokio::sync::Mutex<()>,
+    /// Room for forecasts; each keeps a processor busy for as long as it takes.
+    pub(crate) forecasts: Arc<Semaphore>,
 }
 
 impl App {
@@ -45,6 +50,18 @@ impl App {
         let budget = Budget::new(config.ingest_budget_bytes);
         let deliveries = Arc::new(Deliveries::new(store.clone()));
         let edits = tokio::sync::Mutex::default();
-        Arc::new(Self { store, clock, entropy, wake, config, secret, budget, deliveries, edits })
+        let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
+        Arc::new(Self {
+            store,
+            clock,
+            entropy,
+            wake,
+            config,
+            secret,
+            budget,
+            deliveries,
+            edits,
+            forecasts,
+        })
     }
 }

@@ -70,6 +70,11 @@ impl ApiError {
         self
     }
 
+    /// What the client is told.
+    pub(crate) fn outer(&self) -> &str {
+        &self.outer
+    }
+
     /// The HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status

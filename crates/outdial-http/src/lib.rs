@@ -13,6 +13,7 @@ mod error;
 mod idempotency;
 mod ingest;
 pub mod keys;
+pub mod offline;
 mod outlook;
 mod routes;
 mod wire;

@@ -1,9 +1,12 @@
 //! How long a forecast takes: a year of 100,000 contacts over thirty and more zones, calling rules
-//! on, every attempt checked by a reference that looks at wall clocks. One outside: exit code 1.
+//! on, every attempt checked by the reference of `outdial-core`'s tests. One outside: exit code 1.
 //!
 //! `cargo xtask bench forecast [CONTACTS] [DAYS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[allow(dead_code, clippy::unwrap_used, reason = "it is a test's")]
+#[path = "../../outdial-core/tests/reference/mod.rs"]
+mod reference;
 #[path = "support/thirty_zones.rs"]
 mod thirty_zones;
 
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use outdial_core::forecast::{Assumptions, Input, run_watched};
 use outdial_core::time::Timestamp;
-use thirty_zones::{batch, may_leave, people, settings, workspace};
+use thirty_zones::{Judge, batch, people, settings, workspace};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -27,13 +30,15 @@ fn main() -> ExitCode {
     println!("{contacts} contacts, {} places in {zones} sets of zones", waiting.len());
     // Ten numbers; some two and a half attempts each, in somewhat more than a year.
     let calls_per_day = u32::try_from(contacts * 24 / 10 / 10 / 365).unwrap_or(u32::MAX).max(1);
+    let until = from.after(DAY * u32::try_from(days).expect("fewer days"));
+    let judge = Judge::new(&waiting, from, until);
     let input = Input {
         head: workspace(calls_per_day, settings(), from),
         waiting,
         batch: batch(),
         assumes_start: false,
         assume: Assumptions::default(),
-        until: from.after(DAY * u32::try_from(days).expect("fewer days")),
+        until,
         turns_max: u64::MAX,
     };
     let before = peak_kib();
@@ -43,7 +48,7 @@ fn main() -> ExitCode {
     let forecast = run_watched(input, &mut |attempt| {
         let began = now();
         attempts += 1;
-        if !may_leave(attempt.class, attempt.at) {
+        if !judge.may_leave(attempt.class, attempt.at) {
             outside += 1;
             println!("outside: {} at {}", attempt.class, attempt.at);
         }

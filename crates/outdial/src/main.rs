@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{batch, doctor, key, migrate, workspace};
+use crate::commands::{batch, doctor, key, migrate, simulate, workspace};
 use crate::config::{Config, LogConfig, LogFormat, Overrides};
 use crate::demo::DemoArgs;
 use crate::serve::ServeArgs;
@@ -63,6 +63,7 @@ enum Command {
     Workspace(workspace::WorkspaceArgs),
     /// Look at database, clock, numbers and port, and say what is wrong. Calls nobody.
     Doctor(doctor::DoctorArgs),
+    Simulate(simulate::SimulateArgs),
     /// Bring a database that is not being served to this version's schema.
     Migrate,
     /// Print the OpenAPI document of the HTTP API.
@@ -96,6 +97,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             Command::Batch(args) => batch::run(args).await?,
             Command::Key(args) => key::run(args, &config).await?,
             Command::Workspace(args) => workspace::run(args, &config).await?,
+            Command::Simulate(args) => simulate::run(args)?,
             Command::Migrate => migrate::run(&config).await?,
             Command::Openapi => term::say(outdial_http::openapi().trim_end()),
             Command::Config => term::say(config::DEFAULT_FILE.trim_end()),

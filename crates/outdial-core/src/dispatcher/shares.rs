@@ -10,8 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Candidate;
 use super::gates::Opening;
-use super::{Candidate, Scene};
+use super::scene::Scene;
 use crate::id::BatchId;
 
 /// What one start moves the virtual time of a batch of weight 1.

@@ -229,6 +229,7 @@ impl Stored {
             self.committed.values().map(|c| u64::from(part(c))).sum::<u64>()
         };
         let (updated, deferred) = (sum(|c| c.updated), sum(|c| c.deferred));
+        let listed = sum(|c| c.do_not_call);
         let call_ids = CallIds(self.committed.into_values().map(|c| c.calls).collect());
         let failed = self.failed.into_iter();
         Added {
@@ -242,9 +243,15 @@ impl Stored {
             rejected: remarks.rejected,
             batch_status,
             pause_reason,
-            warnings: remarks.warnings,
+            warnings: remarks.warnings.into_iter().chain(do_not_call(listed)).collect(),
         }
     }
+}
+
+fn do_not_call(count: u64) -> Option<Warning> {
+    let message = "these numbers are on the do-not-call list; they are skipped: see /api/dnc/list";
+    let warning = Warning { code: "do_not_call", count, message: message.to_owned(), place: None };
+    (count > 0).then_some(warning)
 }
 
 /// The envelope that goes with a verdict. `done` is what a complete success is called.

@@ -71,7 +71,7 @@ fn narrowed<'a>(
 fn message(rule: &Rule, at: Timestamp) -> String {
     let citations: Vec<&str> = rule.citations().iter().map(|c| c.text.as_str()).collect();
     format!(
-        "the calling rules of {} allow less than the batch's hours: {} ({}); these calls wait for \
+        "{}: the calling rules allow less than the batch's hours: {} ({}); these calls wait for \
          the hours that both allow",
         rule.name(),
         rule.hours_at(at),

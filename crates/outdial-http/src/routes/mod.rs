@@ -8,6 +8,7 @@ mod batches;
 mod calling;
 mod calls;
 mod dnc;
+pub(crate) mod forecast;
 mod keys;
 mod phones;
 mod settings;
@@ -38,6 +39,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(calls::list))
         .routes(routes!(calls::details))
         .routes(routes!(calls::cancel))
+        .routes(routes!(forecast::fetch))
         .routes(routes!(calling::start))
         .routes(routes!(calling::stop))
         .routes(routes!(phones::add))

@@ -76,8 +76,8 @@ pub(crate) fn one_call_fits(
     if call > most {
         let minutes = decimal::minutes(s.max_call_s.into());
         let text = format!(
-            "the budget is smaller than one call of maxCallSeconds ({} minutes): raise it, or lower \
-             maxCallSeconds",
+            "the budget is smaller than one call of maxCallSeconds ({} minutes): raise it, or \
+             lower maxCallSeconds",
             minutes.get()
         );
         faults.add(field, text);

@@ -10,6 +10,7 @@ pub(crate) mod decimal;
 pub(crate) mod dnc;
 pub(crate) mod envelope;
 pub(crate) mod faults;
+pub(crate) mod forecast;
 pub(crate) mod key;
 pub(crate) mod page;
 pub(crate) mod phone;

@@ -158,6 +158,11 @@ async fn holds_at_once_and_for_every_batch() {
         assert_eq!(details["data"]["reason"], "do_not_call", "{details}");
         assert!(details["data"].get("whyNotYet").is_none(), "{details}");
     }
+    // Added again while listed, it stays so, and the answer says it.
+    let body = [r#"{"phoneNumber":"12125551001"}"#, r#"{"phoneNumber":"12125551002"}"#];
+    let added = world.add(&batch, &body).send().await;
+    assert_snapshot!("dnc_warning", added.shown());
+    assert_eq!(world.records(&batch).await[0]["callStatus"], "skipped");
     // Taken off again, they are not revived; added again they are called.
     let path = format!("/api/dnc/delete/{}", listed(&world, "").await[0]["_id"].as_str().unwrap());
     world.delete(&path).send().await;

@@ -147,7 +147,7 @@ async fn zones_and_hours_that_never_meet() {
     let world = World::new().await;
     let agent = world.agent("[]").await;
     let phone = world.phone("12125551234", Some(&agent)).await;
-    let hours = r#","callingHour":{"start":"09:00","end":"10:00"}"#;
+    let hours = r#","callingHour":{"start":"10:00","end":"11:00"}"#;
     let batch = world.batch_over(&phone, hours).await;
     let toll_free = r#"{"phoneNumber":"18002345678"}"#;
     let records = [r#"{"phoneNumber":"12125551001"}"#, toll_free];
@@ -156,15 +156,38 @@ async fn zones_and_hours_that_never_meet() {
     let shown = world.records(&batch).await;
     assert_eq!(shown[0]["appliedTimezone"], "America/New_York", "{}", shown[0]);
     assert_eq!((&shown[1]["callStatus"], shown[1].get("timezone")), (&json!("skipped"), None));
-    let own = r#"{"phoneNumber":"18002345678","timezone":"America/Chicago"}"#;
+    let own = r#"{"phoneNumber":"18002345678","timezone":"America/Phoenix"}"#;
     let added = world.add(&batch, &[own]).send().await.json();
     assert!(added["data"].get("warnings").is_none(), "{added}");
     let shown = world.records(&batch).await;
-    assert_eq!(shown[1]["timezone"], "America/Chicago");
+    assert_eq!(shown[1]["timezone"], "America/Phoenix");
     assert_eq!(
         (&shown[1]["appliedTimezone"], &shown[1]["callStatus"]),
-        (&json!("America/Chicago"), &json!("pending"))
+        (&json!("America/Phoenix"), &json!("pending"))
     );
+}
+
+#[tokio::test]
+async fn rules_that_allow_less_than_the_hours() {
+    let world = World::new().await;
+    let agent = world.agent("[]").await;
+    let phone = world.phone("12125551234", Some(&agent)).await;
+    let hours = r#","callingHour":{"start":"07:00","end":"20:30"}"#;
+    let batch = world.batch_over(&phone, hours).await;
+    let records = [
+        r#"{"phoneNumber":"12125551001"}"#,
+        r#"{"phoneNumber":"13055551001"}"#,
+        r#"{"phoneNumber":"13055551002","timezone":"America/New_York"}"#,
+    ];
+    let added = world.add(&batch, &records).send().await;
+    assert_snapshot!("calling_rules", added.shown());
+    for record in world.records(&batch).await {
+        assert_eq!(record["callStatus"], "pending", "{record}");
+    }
+    // Without hours of its own a batch asks for nothing that a rule could take away.
+    let batch = world.batch_over(&phone, "").await;
+    let added = world.add(&batch, &records).send().await.json();
+    assert!(added["data"].get("warnings").is_none(), "{added}");
 }
 
 #[tokio::test]

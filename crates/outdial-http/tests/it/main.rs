@@ -8,6 +8,7 @@ mod dial;
 mod dnc;
 mod documented;
 mod faulty;
+mod forecast;
 mod ingest;
 mod isolation;
 mod live_edits;

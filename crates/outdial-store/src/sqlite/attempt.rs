@@ -101,7 +101,7 @@ impl SqliteDb {
         self.attempt_end(attempt, end)?;
         let number = params![ending.workspace, ending.phone, attempt.seq64()];
         self.exec(sql!("attempt/release_number"), number)?;
-        self.call_after(&ending, end, next)?;
+        self.call_after(&ending, end, next, settle)?;
         self.settle(ending.batch, ending.day, end.ended_at, settle)?;
         if !end.outcome.charged {
             self.person_forget(attempt.seq64())?;
@@ -145,6 +145,7 @@ impl SqliteDb {
         ending: &Ending,
         end: &AttemptEnd,
         next: CallNext,
+        settle: &Settle,
     ) -> Result<(), StoreError> {
         let now = self.now().as_millis();
         let outcome = &end.outcome;
@@ -182,7 +183,7 @@ impl SqliteDb {
             delta.pending -= 1;
             delta.finished += 1;
         }
-        self.totals_add(ending.batch, delta)
+        self.totals_settle(ending.batch, delta, settle)
     }
 
     /// What becomes of the call, and why, where its attempts do not say so. One that would be

@@ -329,21 +329,16 @@ fn by_id<T, K: Ord>(rows: impl Iterator<Item = T>, id: impl Fn(&T) -> K) -> Vec<
 
 fn batch_head(r: &Row<'_>) -> rusqlite::Result<BatchHead> {
     let lane: Option<u32> = r.get(3)?;
-    // Nothing has ended of one that has no row.
-    let (spent, pulse_ever) = match r.get::<_, Option<i64>>(4)? {
-        Some(_) => (spend(r, 4)?, pulse(r, 6)?),
-        None => (Spend::NONE, Pulse::default()),
-    };
     Ok(BatchHead {
         id: r.id(0)?,
         settings: Arc::new(r.json(2)?),
         numbers: Vec::new(),
         lane,
         live: 0,
-        spent,
+        spent: spend(r, 4)?,
         spent_by_day: Vec::new(),
         pulse: Pulse::default(),
-        pulse_ever,
+        pulse_ever: pulse(r, 6)?,
     })
 }
 

@@ -86,7 +86,8 @@ impl SqliteDb {
         Ok(())
     }
 
-    /// Books what an attempt used, on the day of its intent, and how it ended.
+    /// Books what an attempt used, on the day of its intent, and how it ended, in its minute. The
+    /// sums of all days and minutes stand with the totals.
     pub(super) fn settle(
         &self,
         batch: i64,
@@ -95,22 +96,16 @@ impl SqliteDb {
         settle: &Settle,
     ) -> Result<(), StoreError> {
         let (used, pulse) = (settle.used, settle.pulse);
-        if used == Spend::NONE && pulse == Pulse::default() {
-            return Ok(());
-        }
-        let (seconds, micros) = (whole(used.seconds), whole(used.micros));
-        let [ended, failed, answered, short, voicemail, talk_ms] = pulse_columns(&pulse);
         if used != Spend::NONE {
+            let (seconds, micros) = (whole(used.seconds), whole(used.micros));
             self.exec(sql!("limits/use_add"), params![batch, day, seconds, micros])?;
         }
         if pulse != Pulse::default() {
+            let [ended, failed, answered, short, voicemail, talk_ms] = pulse_columns(&pulse);
             let minute = minute_of(ended_at);
             let row = params![batch, minute, ended, failed, answered, short, voicemail, talk_ms];
             self.exec(sql!("limits/pulse_add"), row)?;
         }
-        let row =
-            params![batch, seconds, micros, ended, failed, answered, short, voicemail, talk_ms];
-        self.exec(sql!("limits/ever_add"), row)?;
         Ok(())
     }
 
@@ -175,6 +170,7 @@ pub(super) fn whole(value: u64) -> i64 {
 /// A million of these still fit into a column.
 const LARGEST: i64 = i64::MAX / 1_000_000;
 
-fn pulse_columns(p: &Pulse) -> [i64; 6] {
+/// As columns.
+pub(super) fn pulse_columns(p: &Pulse) -> [i64; 6] {
     [p.ended, p.failed, p.answered, p.short, p.voicemail, p.talk_ms].map(whole)
 }

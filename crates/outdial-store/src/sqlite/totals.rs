@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use outdial_core::batch::BatchTotals;
-use outdial_ports::store::StoreError;
+use outdial_ports::store::{Settle, StoreError};
 use rusqlite::{Row, params};
 
 use super::db::SqliteDb;
+use super::limits::{pulse_columns, whole};
 use super::{rows::RowExt, sql};
 
 /// What an operation adds to a batch's totals. `total` follows from the others (I3).
@@ -29,6 +30,38 @@ impl SqliteDb {
         self.exec(
             sql!("batch/add_total"),
             params![batch, total, d.pending, d.live, d.finished, d.picked, d.completed],
+        )?;
+        Ok(())
+    }
+
+    /// Adds it, with what an attempt used and how it ended.
+    pub(super) fn totals_settle(
+        &self,
+        batch: i64,
+        d: Delta,
+        settle: &Settle,
+    ) -> Result<(), StoreError> {
+        let total = d.pending + d.live + d.finished;
+        let [ended, failed, answered, short, voicemail, talk_ms] = pulse_columns(&settle.pulse);
+        self.exec(
+            sql!("batch/settle_total"),
+            params![
+                batch,
+                total,
+                d.pending,
+                d.live,
+                d.finished,
+                d.picked,
+                d.completed,
+                whole(settle.used.seconds),
+                whole(settle.used.micros),
+                ended,
+                failed,
+                answered,
+                short,
+                voicemail,
+                talk_ms,
+            ],
         )?;
         Ok(())
     }

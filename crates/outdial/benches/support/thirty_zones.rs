@@ -1,10 +1,8 @@
-//! A list of people in thirty and more zones, for the forecast's benchmark and its test, and a
-//! slow and obvious reference that says whether a call to them may leave.
-//!
-//! The reference knows nothing of `CallingHours` and `verdict`: it looks at the wall clock of every
-//! zone in which the person may be.
+//! A list of people in thirty and more zones, for the forecast's benchmark and its test, and the
+//! judge of every attempt: the slow and obvious reference of `outdial-core`, which shares neither
+//! time zones nor calendar nor rules with the core.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use outdial_core::batch::BatchSettings;
@@ -23,6 +21,8 @@ use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_core::variables::VariableSchema;
 use outdial_core::zone::{Class, Zone};
+
+use crate::reference::{Hours, Reference, agree};
 
 /// One number of each place; how the others of the list there differ does not matter to hours.
 const NUMBERS: [&str; 44] = [
@@ -79,13 +79,32 @@ pub(crate) fn batch() -> BatchId {
     BatchId::from_parts(0, 1)
 }
 
-/// Whether a call may leave, by the wall clocks alone.
-pub(crate) fn may_leave(class: &Class, at: Timestamp) -> bool {
-    class.zones().iter().all(|zone| {
-        let local = zone.tz().to_datetime(at.to_jiff());
-        let is_sunday = local.weekday() == jiff::civil::Weekday::Sunday;
-        !is_sunday && (HOURS.0..HOURS.1).contains(&local.hour())
-    })
+/// Says of every attempt whether it may leave.
+pub(crate) struct Judge {
+    by_class: BTreeMap<Class, Reference>,
+}
+
+impl Judge {
+    /// For these people, for so long. The judge's time zones are of another year than the core's;
+    /// they must say the same of these places in this time.
+    pub(crate) fn new(people: &[Bucket], from: Timestamp, until: Timestamp) -> Self {
+        let (start, end) = HOURS;
+        let minutes = |hour: i8| u16::from(hour.unsigned_abs()) * 60;
+        let hours = Hours { window: Some((minutes(start), minutes(end))), days: 0b111_1110 };
+        let reference = |bucket: &Bucket| {
+            let class = Class::clone(&bucket.zones);
+            let (from, until) = (from.as_millis(), until.as_millis());
+            assert!(agree(&class, from, until), "two opinions about the clocks of {class}");
+            let reference = Reference::new(&class.to_string(), &hours);
+            (class, reference)
+        };
+        Self { by_class: people.iter().map(reference).collect() }
+    }
+
+    /// By batch hours and calling rules, both.
+    pub(crate) fn may_leave(&self, class: &Class, at: Timestamp) -> bool {
+        self.by_class.get(class).is_some_and(|r| r.at(at.as_millis()) == (true, true))
+    }
 }
 
 /// `contacts` people spread over the places, and how many different sets of zones those have.

@@ -4,4 +4,5 @@ pub(crate) mod batch;
 pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod migrate;
+pub(crate) mod simulate;
 pub(crate) mod workspace;

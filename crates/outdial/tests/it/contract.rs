@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PATIENCE, Server, stdout_of};
+use crate::harness::{Home, PATIENCE, Server, lines_in, stdout_of, wait_for};
 
 /// Sends a request with curl; status and body, with ids and times replaced.
 fn curl(server: &Server<'_>, key: Option<&str>, args: &[&str]) -> (Value, Value) {
@@ -210,4 +210,111 @@ fn numbers_as_printed() {
         let (shown, _) = curl(&server, key, &["-X", "DELETE", &delete]);
         insta::assert_json_snapshot!(name, shown);
     }
+}
+
+/// A batch with one call that is over; its phone log's `requestUUID`.
+fn called(server: &Server<'_>, batch: &str) -> String {
+    let call = json!({ "batchId": batch, "call_data": [
+        { "phoneNumber": "12125551234", "name": "Emily Davis" } ] });
+    server.post("/api/call/addCallsToBatch", &call).expect(200);
+    server.wait_completed(batch, PATIENCE);
+    let calls = server.all_calls(batch);
+    calls[0]["phoneLogs"][0]["requestUUID"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn do_not_call_as_printed() {
+    let home = home();
+    let (server, number) = start(&home);
+    let key = Some(home.key.as_str());
+    let batch = server.make_batch(&number, &json!({}));
+    let log = called(&server, &batch);
+    let entry = format!(
+        r#"{{"phoneNumber": "12125551234", "batchId": "{batch}", "requestUUID": "{log}",
+             "type": "customer_request"}}"#
+    );
+    for name in ["dnc_add_200", "dnc_add_400_listed"] {
+        let (shown, _) = post(&server, key, "/api/dnc/add", &entry);
+        insta::assert_json_snapshot!(name, shown);
+    }
+    let (shown, _) = post(&server, None, "/api/dnc/add", &entry);
+    insta::assert_json_snapshot!("dnc_add_401", shown);
+    let (shown, _) = post(&server, key, "/api/dnc/add", r#"{"phoneNumber": "12125551234"}"#);
+    insta::assert_json_snapshot!("dnc_add_400_missing", shown);
+    let other = entry.replace(&log, "3f2b8c1e-9a4d-4e6f-8b7a-1c2d3e4f5a6b");
+    let (shown, _) = post(&server, key, "/api/dnc/add", &other);
+    insta::assert_json_snapshot!("dnc_add_404_log", shown);
+    let nowhere = entry.replace(&batch, "64e5f12345abcdef98765432");
+    let (shown, _) = post(&server, key, "/api/dnc/add", &nowhere);
+    insta::assert_json_snapshot!("dnc_add_404_batch", shown);
+
+    let (shown, list) = curl(&server, key, &["/api/dnc/list?page=1&limit=10&search=CUSTOMER"]);
+    insta::assert_json_snapshot!("dnc_list_200", shown);
+    // Who is listed is not called, by this batch or any other.
+    let second = server.make_batch(&number, &json!({ "batchName": "Another" }));
+    for batch in [&batch, &second] {
+        let again = json!({ "batchId": batch, "call_data": [
+            { "phoneNumber": "12125551234", "name": "Emily Davis" } ] });
+        server.post("/api/call/addCallsToBatch", &again).expect(200);
+        wait_for("the listed number is skipped", PATIENCE, || {
+            (server.count(batch, &["skipped"]) == 1).then_some(())
+        });
+    }
+    assert_eq!(lines_in(&home.carrier_log()).len(), 1, "called again");
+
+    let id = list["data"]["dncList"][0]["_id"].as_str().unwrap();
+    let delete = format!("/api/dnc/delete/{id}");
+    for name in ["dnc_delete_200", "dnc_delete_404"] {
+        let (shown, _) = curl(&server, key, &["-X", "DELETE", &delete]);
+        insta::assert_json_snapshot!(name, shown);
+    }
+    let (shown, _) = post(&server, key, "/api/dnc/enable-disable", r#"{"enable": true}"#);
+    insta::assert_json_snapshot!("dnc_switch_200", shown);
+    let (shown, _) = post(&server, key, "/api/dnc/enable-disable", r#"{"enable": "yes"}"#);
+    insta::assert_json_snapshot!("dnc_switch_400", shown);
+}
+
+#[test]
+fn one_batch_edited_while_it_runs() {
+    let home = home();
+    let (server, number) = start(&home);
+    let key = Some(home.key.as_str());
+    // Never open while the test runs: what waits can be seen waiting.
+    let batch = server.make_batch(&number, &json!({ "callingHour": hours_of_tomorrow() }));
+    let calls = json!({ "batchId": batch, "call_data": [
+        { "phoneNumber": "12125551001", "name": "Ann" },
+        { "phoneNumber": "12125551002", "name": "Bob" } ] });
+    let added = server.post("/api/call/addCallsToBatch", &calls).expect(200);
+    let path = format!("/api/call/batch/{batch}");
+    let (mut shown, _) = curl(&server, key, &[&path]);
+    shown["body"]["data"]["callingHour"].take();
+    insta::assert_json_snapshot!("batch_200", shown);
+    let call = added["data"]["callIds"][0].as_str().unwrap();
+    let details = server.get(&format!("/api/call/call-details/{call}")).expect(200);
+    assert_eq!(details["data"]["whyNotYet"][0]["reason"], "outside_calling_hours", "{details}");
+    let cancel = format!(r#"{{"callId": "{call}"}}"#);
+    let (shown, _) = post(&server, key, "/api/call/cancel-call", &cancel);
+    insta::assert_json_snapshot!("cancel_call_200", shown);
+
+    let patch = ["-X", "PATCH", "-H", "Content-Type: application/json", "-d"];
+    let edit = |body: &str| curl(&server, key, &[&patch[..], &[body, &path]].concat());
+    let (shown, _) = edit(r#"{"timezone": "Europe/Rome", "weight": 0}"#);
+    insta::assert_json_snapshot!("batch_patch_400", shown);
+    let (shown, _) = edit(r#"{"batchName": "June", "callingHour": null, "maxCallSeconds": 60}"#);
+    assert_eq!(shown["http"], 200, "{shown}");
+    // The change alone lets the other call go, and the batch end.
+    server.wait_completed(&batch, PATIENCE);
+    let (shown, _) = curl(&server, key, &[&path]);
+    insta::assert_json_snapshot!("batch_200_completed", shown);
+    assert_eq!(server.count(&batch, &["completed"]), 1);
+    assert_eq!(server.count(&batch, &["canceled"]), 1);
+}
+
+/// An hour that begins half a day from now, in New York, where the called are.
+fn hours_of_tomorrow() -> Value {
+    let hour = stdout_of(Command::new("date").args(["-u", "+%H"]));
+    let hour: u32 = hour.trim().parse().unwrap();
+    // New York is four or five hours behind.
+    let start = (hour + 24 - 5 + 12) % 24;
+    json!({ "start": format!("{start:02}:00"), "end": format!("{start:02}:59") })
 }

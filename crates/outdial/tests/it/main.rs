@@ -13,3 +13,9 @@ mod kill;
 mod kill_points;
 mod memory;
 mod restore;
+#[allow(dead_code, reason = "it is a test's of outdial-core")]
+#[path = "../../../outdial-core/tests/reference/mod.rs"]
+mod reference;
+mod simulate;
+#[path = "../../benches/support/thirty_zones.rs"]
+mod thirty_zones;

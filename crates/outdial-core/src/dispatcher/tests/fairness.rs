@@ -142,7 +142,8 @@ proptest! {
         away in proptest::collection::vec(any::<bool>(), 5..60), limit in 1u32..30,
     ) {
         let batches = [1, 2].map(|n| batch_head(n, BatchSettings::default(), &[1]));
-        let h = head(batches.to_vec(), vec![number(1, LineLimits::default())], LineLimits::default());
+        let numbers = vec![number(1, LineLimits::default())];
+        let h = head(batches.to_vec(), numbers, LineLimits::default());
         let both = vec![group(1, false, &utc()), group(2, false, &utc())];
         let mut w = World::new(h, both.clone(), turn(limit));
         for is_away in away {

@@ -11,7 +11,7 @@ mod model;
 use std::sync::Arc;
 
 use super::*;
-use crate::batch::BatchSettings;
+use crate::batch::{BatchSettings, PauseReason};
 use crate::call::CallFacts;
 use crate::id::{PhoneId, TrunkId, WorkspaceId};
 use crate::phone::PhoneNumber;

@@ -75,7 +75,7 @@ impl World {
         let talk_s = talk_s.map(|s| s.min(intent.max_call_s));
         let end = match talk_s {
             Some(_) => CallEnd::TalkOver,
-            None if intent.call.seq() % 2 == 0 => refused,
+            None if intent.call.seq().is_multiple_of(2) => refused,
             None => CallEnd::Refused { status: 500, q850: None, retry_after: None },
         };
         let talk = Duration::from_secs(u64::from(talk_s.unwrap_or(0)));

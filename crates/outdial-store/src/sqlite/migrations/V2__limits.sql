@@ -58,18 +58,16 @@ CREATE TABLE batch_use (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batch_use_day ON batch_use (day);
 
--- Use of all days, and how all attempts ended since the batch was last resumed from a brake.
-CREATE TABLE batch_ever (
-  batch     INTEGER PRIMARY KEY,
-  seconds   INTEGER NOT NULL,
-  micros    INTEGER NOT NULL,
-  ended     INTEGER NOT NULL,
-  failed    INTEGER NOT NULL,
-  answered  INTEGER NOT NULL,
-  short     INTEGER NOT NULL,
-  voicemail INTEGER NOT NULL,
-  talk_ms   INTEGER NOT NULL
-) STRICT;
+-- Use of all days, and how all attempts ended since the batch was last resumed from a brake: beside
+-- the totals, which every end of an attempt changes anyway.
+ALTER TABLE batch_total ADD COLUMN used_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN used_micros INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN short INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN voicemail INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch_total ADD COLUMN talk_ms INTEGER NOT NULL DEFAULT 0;
 
 -- How attempts ended, by the minute in which they did; since the batch was last resumed likewise.
 CREATE TABLE batch_pulse (

@@ -5,8 +5,8 @@ WITH asked (seq) AS (
   SELECT seq FROM batch
   WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
 )
-SELECT b.seq, b.created_at, b.settings, b.lane, e.seconds, e.micros, e.ended, e.failed, e.answered,
-  e.short, e.voicemail, e.talk_ms
+SELECT b.seq, b.created_at, b.settings, b.lane, t.used_s, t.used_micros, t.ended, t.failed,
+  t.answered, t.short, t.voicemail, t.talk_ms
 FROM asked q
 CROSS JOIN batch b ON b.seq = q.seq
-LEFT JOIN batch_ever e ON e.batch = b.seq
+JOIN batch_total t ON t.batch = b.seq AND t.shard = 0

@@ -1,3 +1,3 @@
-UPDATE batch_ever
+UPDATE batch_total
 SET ended = 0, failed = 0, answered = 0, short = 0, voicemail = 0, talk_ms = 0
 WHERE batch = ?1

@@ -1,0 +1,382 @@
+//! The forecast of a file: a batch, its calls and its limits, checked as the API checks them, and
+//! run without server or database (`outdial simulate`).
+//!
+//! Reads no file and no clock: bytes and the instant are arguments.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_core::batch::BatchSettings;
+use outdial_core::brake::Pulse;
+use outdial_core::budget::Spend;
+use outdial_core::call::WaitReason;
+use outdial_core::contact::{Checker, ClassId, FAULTS_SHOWN, Rules, json};
+use outdial_core::dispatcher::{
+    BatchHead, Bucket, GroupKey, Head, LineLimits, NumberHead, TrunkHead,
+};
+use outdial_core::forecast::{self, Assumptions, Forecast, Input};
+use outdial_core::id::{BatchId, PhoneId, TrunkId, WorkspaceId};
+use outdial_core::phone::{self, PhoneNumber};
+use outdial_core::phone_zones::zones_of;
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_core::variables::VariableSchema;
+use outdial_core::zone::{Class, Zone};
+use outdial_ingest::{BodyParser, validate_all};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::{ApiError, ApiResult};
+use crate::routes::forecast::{DAYS_MAX, TALK_MAX_S};
+use crate::wire::batch_settings::CreateBatch;
+use crate::wire::budget::check_prices;
+use crate::wire::decimal;
+use crate::wire::faults::Faults;
+use crate::wire::forecast::{BatchForecast, never_text};
+use crate::wire::settings::PatchSettings;
+
+pub use outdial_core::forecast::Never;
+
+/// Limits of a SIP trunk of which nobody says more.
+const TRUNK: LineLimits =
+    LineLimits { calls_per_second: Some(1.0), channels: Some(10), calls_per_day: None };
+/// Most calls per second that can be asked for.
+const CPS_MAX: f64 = 1000.0;
+/// Most channels that can be asked for.
+const CHANNELS_MAX: u32 = 100_000;
+/// Most attempts a day that a number may be told.
+const CALLS_PER_DAY_MAX: u32 = 1_000_000;
+/// Who waits on the computer in front of him may wait longer than a request.
+const TURNS_MAX: u64 = 50_000_000;
+
+/// What to assume.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// When it begins.
+    pub start: Timestamp,
+    /// Length of the window, 1–366 days.
+    pub days: u32,
+    /// Share of attempts that a person answers, 0–1; none: the default.
+    pub answer_rate: Option<f64>,
+    /// Mean talk in seconds, 1–14,400; none: the default.
+    pub talk_seconds: Option<f64>,
+}
+
+/// A forecast of a file.
+#[derive(Debug)]
+pub struct Simulation {
+    /// Name of the batch.
+    pub name: String,
+    /// The workspace's zone.
+    pub zone: Zone,
+    /// The trunk's limits.
+    pub trunk: LineLimits,
+    /// Records that a later one of the same number replaces.
+    pub duplicates: u64,
+    /// What is going to happen.
+    pub forecast: Forecast,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// What is wrong, and what would be right.
+    pub message: String,
+    /// Faults of records, one a line; the first hundred.
+    pub records: Vec<String>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(e: ApiError) -> Self {
+        Self { message: e.outer().to_owned(), records: Vec::new() }
+    }
+}
+
+impl Simulation {
+    /// As `GET /api/call/forecast/{batchId}` has it under `data`; one line.
+    ///
+    /// # Panics
+    /// Never: all of it can be written as JSON.
+    pub fn json(&self) -> String {
+        let shown = BatchForecast::of(None, &self.forecast);
+        serde_json::to_string(&shown).expect("names and numbers are JSON")
+    }
+}
+
+/// Why somebody is never reached, for people.
+pub fn why_never(why: Never) -> String {
+    never_text(why)
+}
+
+/// What a file has beside the fields of `createBatch` and `call_data`.
+#[derive(Debug, Default, Deserialize)]
+struct Surroundings {
+    trunk: Option<Trunk>,
+    numbers: Option<Vec<Box<RawValue>>>,
+    workspace: Option<PatchSettings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Trunk {
+    calls_per_second: Option<f64>,
+    channels: Option<i64>,
+}
+
+/// A calling number with its limits; alone, it is only the text.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Number {
+    phone_number: Box<RawValue>,
+    calls_per_second: Option<f64>,
+    channels: Option<i64>,
+    calls_per_day: Option<i64>,
+    price_per_minute: Option<Box<RawValue>>,
+}
+
+/// Reads a file and makes its forecast.
+///
+/// # Errors
+/// What is not as the API would take it.
+pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
+    let assume = assumptions(wish)?;
+    let not_json = |e: serde_json::Error| Refused { message: e.to_string(), records: Vec::new() };
+    let mut batch: CreateBatch = serde_json::from_slice(file).map_err(not_json)?;
+    let around: Surroundings = serde_json::from_slice(file).map_err(not_json)?;
+    let base = WorkspaceSettings::default();
+    let workspace = match around.workspace {
+        Some(patch) => patch.apply(base)?,
+        None => base,
+    };
+    // Which ids the numbers of a server have does not matter here.
+    batch.batch_name.get_or_insert_with(|| "Simulation".to_owned());
+    batch.calling_numbers = Some(vec![PhoneId::from_parts(0, 1).to_string()]);
+    let made = batch.parse(wish.start)?;
+    let mut faults = Faults::default();
+    let trunk = around.trunk.map_or(TRUNK, |trunk| {
+        let cps = trunk.calls_per_second;
+        line(&mut faults, "trunk", cps, trunk.channels, TRUNK)
+    });
+    let numbers = numbers(&mut faults, around.numbers.as_deref().unwrap_or_default());
+    if numbers.is_empty() && workspace.allowed_countries.is_none() {
+        let why = "name a calling number, or the countries under workspace.allowedCountries";
+        faults.add("numbers", why);
+    }
+    faults.finish()?;
+    let prices: Vec<Option<u64>> = numbers.iter().map(|n| n.price).collect();
+    check_prices(&made.settings, &prices)?;
+    let zone: Zone = workspace.timezone.parse().map_err(|e| ApiError::bad(format!("{e}")))?;
+    let rules = Rules {
+        schema: VariableSchema::default(),
+        allowed_countries: Rules::allowed_countries(&workspace, numbers.iter().map(|n| n.number)),
+        allow_special_numbers: workspace.allow_special_numbers,
+        batch_zone: made.settings.zone(),
+        workspace_zone: zone.clone(),
+        candidate_zones: zones_of,
+    };
+    let (waiting, duplicates) = records(file, rules)?;
+    let input = Input {
+        head: head(wish.start, &workspace, &zone, made.settings, (trunk, numbers)),
+        waiting,
+        batch: BATCH,
+        assumes_start: false,
+        assume,
+        until: wish.start.after(Duration::from_secs(86_400 * u64::from(wish.days))),
+        turns_max: TURNS_MAX,
+    };
+    let forecast = forecast::run(input);
+    Ok(Simulation { name: made.name, zone, trunk, duplicates, forecast })
+}
+
+const BATCH: BatchId = BatchId::from_parts(0, 1);
+const THE_TRUNK: TrunkId = TrunkId::from_parts(0, 1);
+
+fn assumptions(wish: &Wish) -> ApiResult<Assumptions> {
+    let mut faults = Faults::default();
+    if !(1..=DAYS_MAX).contains(&wish.days) {
+        faults.add("days", format!("write a whole number from 1 to {DAYS_MAX}"));
+    }
+    if wish.answer_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+        faults.add("answer rate", "write a number from 0 to 1");
+    }
+    let longest = f64::from(TALK_MAX_S);
+    if wish.talk_seconds.is_some_and(|talk| !(1.0..=longest).contains(&talk)) {
+        faults.add("talk seconds", format!("write a number from 1 to {TALK_MAX_S}"));
+    }
+    faults.finish()?;
+    let base = Assumptions::default();
+    let rated = wish.answer_rate.map_or(base, |rate| base.with_answer_rate(rate));
+    Ok(wish.talk_seconds.map_or(rated, |talk| rated.with_talk(Duration::from_secs_f64(talk))))
+}
+
+fn line(
+    faults: &mut Faults,
+    what: &str,
+    cps: Option<f64>,
+    channels: Option<i64>,
+    default: LineLimits,
+) -> LineLimits {
+    if cps.is_some_and(|cps| cps <= 0.0 || cps > CPS_MAX) {
+        faults.add(format!("{what}.callsPerSecond"), format!("write more than 0 to {CPS_MAX}"));
+    }
+    let channels = faults.whole(&format!("{what}.channels"), channels, 1, CHANNELS_MAX);
+    LineLimits {
+        calls_per_second: cps.or(default.calls_per_second),
+        channels: channels.or(default.channels),
+        calls_per_day: None,
+    }
+}
+
+/// The calling numbers, without ids of a store.
+fn numbers(faults: &mut Faults, raw: &[Box<RawValue>]) -> Vec<NumberHead> {
+    let mut numbers: Vec<NumberHead> = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let what = format!("numbers[{i}]");
+        let (text, wish) = match raw.get().starts_with('{') {
+            false => (Ok(raw.clone()), None),
+            true => match serde_json::from_str::<Number>(raw.get()) {
+                Ok(number) => (Ok(number.phone_number.clone()), Some(number)),
+                Err(e) => (Err(e.to_string()), None),
+            },
+        };
+        let parsed = text.and_then(|text| number(&text));
+        let number = match parsed {
+            Ok(number) => number,
+            Err(why) => {
+                faults.add(&what, why);
+                continue;
+            }
+        };
+        let mut head = NumberHead {
+            id: PhoneId::from_parts(0, numbers.len() as u64 + 1),
+            number,
+            trunk: THE_TRUNK,
+            limits: LineLimits::default(),
+            live: 0,
+            slots: Vec::new(),
+            price: None,
+            placed_by_day: Vec::new(),
+        };
+        if let Some(wish) = wish {
+            let none = LineLimits::default();
+            head.limits = line(faults, &what, wish.calls_per_second, wish.channels, none);
+            let field = format!("{what}.callsPerDay");
+            head.limits.calls_per_day =
+                faults.whole(&field, wish.calls_per_day, 1, CALLS_PER_DAY_MAX);
+            if let Some(raw) = &wish.price_per_minute {
+                head.price = decimal::units(raw, decimal::MONEY_PLACES);
+                if head.price.is_none() {
+                    let right = "write a price with at most 6 decimals, like 0.0125";
+                    faults.add(format!("{what}.pricePerMinute"), right);
+                }
+            }
+        }
+        numbers.push(head);
+    }
+    numbers
+}
+
+fn number(raw: &RawValue) -> Result<PhoneNumber, String> {
+    let text = json::phone_text(raw.get()).ok_or("write a phone number like \"12125551234\"")?;
+    phone::parse(&text).map(|parsed| parsed.number).map_err(|e| e.to_string())
+}
+
+/// The records of `call_data`, judged, and counted by where the people may be; and how many were
+/// replaced by later ones.
+fn records(file: &[u8], rules: Rules) -> Result<(Vec<Bucket>, u64), Refused> {
+    let refused = |message: String| Refused { message, records: Vec::new() };
+    let mut parser = BodyParser::default();
+    parser.feed(file).map_err(|e| refused(e.to_string()))?;
+    let body = parser.finish().map_err(|e| refused(e.to_string()))?;
+    let records = body.records().map_err(|e| refused(e.to_string()))?;
+    let mut checker = Checker::new(rules);
+    let mut validation = validate_all(records, &mut checker);
+    if validation.rejected > 0 {
+        let shown = validation.faults.kept().iter().take(FAULTS_SHOWN).map(|fault| {
+            let phone = fault.phone_number.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
+            let field = fault.field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default();
+            let (place, code) = (fault.index + 1, fault.code);
+            format!("record {place}{phone}: {field}{} [{code}]", fault.message)
+        });
+        let (bad, all) = (validation.rejected, validation.contacts.len());
+        return Err(Refused {
+            message: format!("{bad} of {all} records are not valid"),
+            records: shown.collect(),
+        });
+    }
+    let duplicates = validation.drop_superseded() as u64;
+    let mut counts: BTreeMap<ClassId, u64> = BTreeMap::new();
+    for contact in validation.contacts.iter().flatten() {
+        *counts.entry(contact.class).or_default() += 1;
+    }
+    let bucket = |(index, (class, count)): (u32, (ClassId, u64))| -> ApiResult<Bucket> {
+        let text = checker.class_text(class);
+        let zones: Class =
+            text.parse().map_err(|_| ApiError::internal("a class of the checker"))?;
+        Ok(Bucket {
+            group: GroupKey { batch: BATCH, lane: 0, class: index, is_retry: false },
+            zones: Arc::new(zones),
+            charged: 0,
+            uncharged: 0,
+            reason: WaitReason::Due,
+            not_before: Timestamp::EPOCH,
+            count,
+        })
+    };
+    let buckets = (0..).zip(counts).map(bucket).collect::<ApiResult<Vec<_>>>()?;
+    Ok((buckets, duplicates))
+}
+
+fn head(
+    start: Timestamp,
+    workspace: &WorkspaceSettings,
+    zone: &Zone,
+    settings: BatchSettings,
+    (trunk, mut numbers): (LineLimits, Vec<NumberHead>),
+) -> Head {
+    if numbers.is_empty() {
+        // Countries are given instead: over which number does not matter.
+        numbers.push(NumberHead {
+            id: PhoneId::from_parts(0, 1),
+            number: PhoneNumber::from_digits(0),
+            trunk: THE_TRUNK,
+            limits: LineLimits::default(),
+            live: 0,
+            slots: Vec::new(),
+            price: None,
+            placed_by_day: Vec::new(),
+        });
+    }
+    Head {
+        workspace: WorkspaceId::from_parts(0, 1),
+        version: 1,
+        clock: start,
+        concurrency: workspace.concurrency,
+        live: 0,
+        rules: workspace.calling_rules,
+        zone: zone.clone(),
+        attempts_24h: workspace.attempts_24h,
+        brakes: workspace.brakes,
+        batches: vec![BatchHead {
+            id: BATCH,
+            settings: Arc::new(settings),
+            numbers: numbers.iter().map(|n| n.id).collect(),
+            lane: None,
+            live: 0,
+            spent: Spend::NONE,
+            spent_by_day: Vec::new(),
+            pulse: Pulse::default(),
+            pulse_ever: Pulse::default(),
+        }],
+        numbers,
+        trunks: vec![TrunkHead {
+            id: THE_TRUNK,
+            limits: trunk,
+            live: 0,
+            slots: Vec::new(),
+            paused_until: None,
+        }],
+    }
+}
