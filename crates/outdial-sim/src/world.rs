@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::call::WaitReason;
+use outdial_core::hours::CallingHours;
 use outdial_core::id::BatchId;
 use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
@@ -46,6 +47,16 @@ const NIGHT: Duration = Duration::from_secs(180);
 const GRID: Duration = Duration::from_secs(300);
 /// Openings are searched so far ahead.
 const AHEAD: u32 = 15 * 24 * 12;
+
+/// When something can be placed.
+enum Outlook {
+    /// Soon, or a call is live.
+    Now,
+    /// Not for so long.
+    After(Duration),
+    /// Never, while the calling rules are on.
+    Never,
+}
 
 /// A world in the middle of its story.
 pub(crate) struct World {
@@ -201,9 +212,15 @@ impl World {
             if ran > ENDS_WITHIN {
                 return Err(Violation::new("I2", format!("not done after {ran:?}: {open:?}")));
             }
-            if let Some(away) = self.nothing_to_do()? {
-                self.parts.watch.count("nights");
-                self = self.pause_process(away).await?;
+            match self.nothing_to_do()? {
+                Outlook::Now => {}
+                Outlook::After(away) => {
+                    self.parts.watch.count("nights");
+                    self = self.pause_process(away).await?;
+                }
+                Outlook::Never => {
+                    self.client.without_rules(&self.parts, &*self.process.store).await?;
+                }
             }
             self.parts.clock.sleep(LOOK).await;
             ran += LOOK;
@@ -220,11 +237,11 @@ impl World {
     }
 
     /// How long nothing can be placed, if that is long: hours are closed for everybody who waits.
-    fn nothing_to_do(&self) -> Result<Option<Duration>, Violation> {
+    fn nothing_to_do(&self) -> Result<Outlook, Violation> {
         let now = self.parts.clock.now();
         let found = self.parts.watch.look(|seen, _| {
             if seen.checkers.once.live_count() > 0 {
-                return Ok(None);
+                return Ok(Outlook::Now);
             }
             // Per batch and class: hours, and when the first of its calls is due.
             let mut waiting = BTreeMap::new();
@@ -239,7 +256,7 @@ impl World {
                 }
             }
             if waiting.is_empty() {
-                return Ok(None);
+                return Ok(Outlook::Now);
             }
             for step in 0..AHEAD {
                 let at = now.after(GRID * step);
@@ -247,15 +264,32 @@ impl World {
                     if *due <= at.after(GRID)
                         && seen.checkers.hours.is_open(hours, *rules, class, at)?
                     {
-                        return Ok(Some(at.since(now)));
+                        // Back some time before the window that was found may have opened.
+                        let away = at.since(now).saturating_sub(GRID);
+                        return Ok(match away > NIGHT {
+                            true => Outlook::After(away),
+                            false => Outlook::Now,
+                        });
                     }
                 }
             }
-            Err(Violation::new("I2", format!("nobody can ever be called: {waiting:?}")))
+            // Held by the rules for good, and by nothing else.
+            let by_rules = |(hours, rules, _): &(CallingHours, CallingRules, Timestamp), class| {
+                let off = CallingRules::Off;
+                let mut open = (0..AHEAD).map(|step| now.after(GRID * step));
+                *rules == CallingRules::On
+                    && open.any(|at| seen.checkers.hours.is_open(hours, off, class, at) == Ok(true))
+            };
+            let mut by_rules = by_rules;
+            match waiting.iter().all(|((_, class), said)| by_rules(said, class)) {
+                true => Ok(Outlook::Never),
+                false => {
+                    let what = format!("nobody can ever be called: {waiting:?}");
+                    Err(Violation::new("I2", what))
+                }
+            }
         });
         self.parts.watch.verdict()?;
-        // Back some time before the window that was found may have opened.
-        let away = found.flatten().map(|d| d.saturating_sub(GRID));
-        Ok(away.filter(|d| *d > NIGHT))
+        Ok(found.unwrap_or(Outlook::Now))
     }
 }
