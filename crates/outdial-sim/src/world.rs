@@ -5,23 +5,21 @@
 //! with the model (the checkers of calls look on all the time). Then *liveness*: faults stop,
 //! everything is started, and must end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::call::WaitReason;
-use outdial_core::hours::CallingHours;
 use outdial_core::id::BatchId;
-use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_engine::EngineConfig;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
-use outdial_ports::{Clock, Store};
+use outdial_ports::Store;
 use outdial_store::SqliteInline;
 
 use crate::checker::{Violation, recount};
 use crate::client::{self, Client};
 use crate::clock::SimClock;
+use crate::outlook::{Outlook, outlook};
 use crate::panics;
 use crate::process::{Parts, Process};
 use crate::rng::{Rng, SimEntropy};
@@ -41,22 +39,6 @@ const STARTS: [&str; 6] = [
 const ENDS_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// Looked at so often while waiting for the end.
 const LOOK: Duration = Duration::from_secs(20);
-/// Nothing to do for longer than this: nobody runs a process meanwhile.
-const NIGHT: Duration = Duration::from_secs(180);
-/// The grid on which the next opening is searched; no window is shorter.
-const GRID: Duration = Duration::from_secs(300);
-/// Openings are searched so far ahead.
-const AHEAD: u32 = 15 * 24 * 12;
-
-/// When something can be placed.
-enum Outlook {
-    /// Soon, or a call is live.
-    Now,
-    /// Not for so long.
-    After(Duration),
-    /// Never, while the calling rules are on.
-    Never,
-}
 
 /// A world in the middle of its story.
 pub(crate) struct World {
@@ -238,57 +220,7 @@ impl World {
 
     /// How long nothing can be placed, if that is long: hours are closed for everybody who waits.
     fn nothing_to_do(&self) -> Result<Outlook, Violation> {
-        let now = self.parts.clock.now();
-        let found = self.parts.watch.look(|seen, _| {
-            if seen.checkers.once.live_count() > 0 {
-                return Ok(Outlook::Now);
-            }
-            // Per batch and class: hours, and when the first of its calls is due.
-            let mut waiting = BTreeMap::new();
-            for (id, batch) in seen.model.active() {
-                for (class, due) in seen.model.waiting(id) {
-                    let key = (id, class.to_owned());
-                    let hours = batch.settings.calling_hours.clone();
-                    let settings = seen.model.settings.get(&batch.workspace);
-                    let rules = settings.map_or(CallingRules::On, |s| s.calling_rules);
-                    let entry = waiting.entry(key).or_insert((hours, rules, due));
-                    entry.2 = entry.2.min(due);
-                }
-            }
-            if waiting.is_empty() {
-                return Ok(Outlook::Now);
-            }
-            for step in 0..AHEAD {
-                let at = now.after(GRID * step);
-                for ((_, class), (hours, rules, due)) in &waiting {
-                    if *due <= at.after(GRID)
-                        && seen.checkers.hours.is_open(hours, *rules, class, at)?
-                    {
-                        // Back some time before the window that was found may have opened.
-                        let away = at.since(now).saturating_sub(GRID);
-                        return Ok(match away > NIGHT {
-                            true => Outlook::After(away),
-                            false => Outlook::Now,
-                        });
-                    }
-                }
-            }
-            // Held by the rules for good, and by nothing else.
-            let by_rules = |(hours, rules, _): &(CallingHours, CallingRules, Timestamp), class| {
-                let off = CallingRules::Off;
-                let mut open = (0..AHEAD).map(|step| now.after(GRID * step));
-                *rules == CallingRules::On
-                    && open.any(|at| seen.checkers.hours.is_open(hours, off, class, at) == Ok(true))
-            };
-            let mut by_rules = by_rules;
-            match waiting.iter().all(|((_, class), said)| by_rules(said, class)) {
-                true => Ok(Outlook::Never),
-                false => {
-                    let what = format!("nobody can ever be called: {waiting:?}");
-                    Err(Violation::new("I2", what))
-                }
-            }
-        });
+        let found = self.parts.watch.look(outlook);
         self.parts.watch.verdict()?;
         Ok(found.unwrap_or(Outlook::Now))
     }
