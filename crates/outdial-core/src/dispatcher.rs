@@ -32,7 +32,7 @@ use crate::pacing::SLOT;
 use crate::time::Timestamp;
 use gates::{Days, Opening, Ruling, workspace_room};
 use lines::{Lines, Ready};
-use scene::{OpenGroup, Stage};
+use scene::{OpenGroup, Scene, Stage};
 use shares::{Queue, Shares, queues};
 use waits::Waits;
 
@@ -40,6 +40,8 @@ use waits::Waits;
 pub const HORIZON: Duration = Duration::from_millis(250);
 /// Fewer candidates than this are not worth a query.
 const ASK_MIN: u32 = 16;
+/// So many rulings are kept without a look at whose they are.
+const RULINGS_KEPT: usize = 256;
 
 /// The dispatcher of one workspace.
 #[derive(Debug, Default)]
@@ -124,18 +126,7 @@ impl Dispatcher {
         let mut queues = queues(&scene, candidates, &mut self.shares);
         let mut plan = Plan::default();
         let room = room(head, turn) as usize;
-        let mut line = BinaryHeap::new();
-        for (id, stage) in &scene.batches {
-            let any = queues.get(id).is_some_and(|queue| !queue.is_empty());
-            match stage.pause {
-                Some(reason) if any || stage.waiting => plan.pauses.push((*id, reason)),
-                None if !stage.open.is_empty() => {
-                    let time = self.shares.enter(*id, weight(stage.account.batch));
-                    line.push(Reverse((time, *id)));
-                }
-                _ => {}
-            }
-        }
+        let mut line = self.line_up(&scene, &queues, &mut plan);
         // Batches that their own limits hold back do not stand in line with the others; those that
         // the lines hold back do.
         let (mut held, mut blocked) = (BTreeSet::new(), BTreeSet::new());
@@ -176,10 +167,36 @@ impl Dispatcher {
             waits.now(Gate::TurnLimit);
         }
         self.shares.end_turn(&contenders, |id| batch(head, id).is_some());
-        self.rulings.retain(|(id, _), _| batch(head, *id).is_some());
+        // Those of batches that are gone take room, not time.
+        if self.rulings.len() > RULINGS_KEPT.max(2 * groups.len()) {
+            self.rulings.retain(|(id, _), _| batch(head, *id).is_some());
+        }
         plan.slots = scene.lines.used_slots(turn.now);
         plan.look_again = waits.soonest();
         plan
+    }
+
+    /// Puts the batches in line by their virtual time; those that are to be paused, and of which
+    /// something is pending, into the plan.
+    fn line_up(
+        &mut self,
+        scene: &Scene<'_>,
+        queues: &BTreeMap<BatchId, Queue>,
+        plan: &mut Plan,
+    ) -> BinaryHeap<Reverse<(u128, BatchId)>> {
+        let mut line = BinaryHeap::new();
+        for (id, stage) in &scene.batches {
+            let any = queues.get(id).is_some_and(|queue| !queue.is_empty());
+            match stage.pause {
+                Some(reason) if any || stage.waiting => plan.pauses.push((*id, reason)),
+                None if !stage.open.is_empty() => {
+                    let time = self.shares.enter(*id, weight(stage.account.batch));
+                    line.push(Reverse((time, *id)));
+                }
+                _ => {}
+            }
+        }
+        line
     }
 
     /// What the batch whose turn it is does with it.

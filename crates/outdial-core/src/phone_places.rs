@@ -1,9 +1,9 @@
 //! Which places a number belongs to, and in which places the clocks of a zone are read.
 //!
 //! The tables are data, made by `cargo xtask phone-places`: `data/phone_places.txt` has the states
-//! and provinces of the area codes of `+1`, `data/zone_places.txt` the places of every zone. Nothing
-//! here guesses: a number without an area of its own belongs to all of its country, or, where
-//! countries share its code, to all of these.
+//! and provinces of the area codes of `+1`, `data/zone_places.txt` the places of every zone.
+//! Nothing here guesses: a number without an area of its own belongs to all of its country, or,
+//! where countries share its code, to all of these.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

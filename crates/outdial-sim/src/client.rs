@@ -252,8 +252,9 @@ impl Client {
             return Err(Violation::new("store", format!("batch {batch} is not shown")));
         };
         let now = parts.clock.now();
+        let said = (&hours, self.tenants[tenant].settings.calling_rules);
         let records: Vec<ChunkRecord> =
-            people.iter().map(|phone| draw::record(&mut self.rng, *phone, &hours, now)).collect();
+            people.iter().map(|phone| draw::record(&mut self.rng, *phone, said, now)).collect();
         self.requests += 1;
         let begin = RequestBegin {
             workspace: self.tenants[tenant].id,

@@ -10,6 +10,7 @@ pub mod checker;
 mod client;
 mod clock;
 mod model;
+mod outlook;
 mod panics;
 mod process;
 mod rng;

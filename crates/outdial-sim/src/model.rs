@@ -68,6 +68,8 @@ pub(crate) struct Call {
     pub canceled: bool,
     /// While finished.
     pub disposition: Option<Disposition>,
+    /// Finished because its number is on the do-not-call list.
+    pub by_list: bool,
     deferred: Option<Deferred>,
 }
 
@@ -168,7 +170,7 @@ impl Model {
     /// The closer took a batch for done.
     pub(crate) fn batch_closed(&mut self, id: BatchId) -> Result<(), Violation> {
         let Batch { state, lane, .. } = *self.batch(id)?;
-        if state != BatchState::Active {
+        if !matches!(state, BatchState::Active | BatchState::Paused) {
             return differs(format!("batch {id} was closed although it is {state:?}"));
         }
         let mut waiting = false;
@@ -258,6 +260,7 @@ impl Model {
                 attempt: None,
                 canceled: false,
                 disposition: finished,
+                by_list: listed,
                 deferred: None,
             };
             self.calls.insert(id, call);
@@ -267,9 +270,14 @@ impl Model {
         };
         call.adds += 1;
         added.updated += 1;
+        added.listed += u32::from(listed);
+        if listed && call.state == CallState::Finished && call.by_list {
+            // It stays skipped.
+            return Ok(());
+        }
         if call.state != CallState::Live {
-            added.listed += u32::from(listed);
             call.disposition = finished.or(call.disposition);
+            call.by_list = listed;
         }
         match call.state {
             CallState::Live => {

@@ -5,22 +5,21 @@
 //! with the model (the checkers of calls look on all the time). Then *liveness*: faults stop,
 //! everything is started, and must end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::call::WaitReason;
 use outdial_core::id::BatchId;
-use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_engine::EngineConfig;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
-use outdial_ports::{Clock, Store};
+use outdial_ports::Store;
 use outdial_store::SqliteInline;
 
 use crate::checker::{Violation, recount};
 use crate::client::{self, Client};
 use crate::clock::SimClock;
+use crate::outlook::{Outlook, outlook};
 use crate::panics;
 use crate::process::{Parts, Process};
 use crate::rng::{Rng, SimEntropy};
@@ -40,12 +39,6 @@ const STARTS: [&str; 6] = [
 const ENDS_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// Looked at so often while waiting for the end.
 const LOOK: Duration = Duration::from_secs(20);
-/// Nothing to do for longer than this: nobody runs a process meanwhile.
-const NIGHT: Duration = Duration::from_secs(180);
-/// The grid on which the next opening is searched; no window is shorter.
-const GRID: Duration = Duration::from_secs(300);
-/// Openings are searched so far ahead.
-const AHEAD: u32 = 15 * 24 * 12;
 
 /// A world in the middle of its story.
 pub(crate) struct World {
@@ -202,9 +195,15 @@ impl World {
             if ran > ENDS_WITHIN {
                 return Err(Violation::new("I2", format!("not done after {ran:?}: {open:?}")));
             }
-            if let Some(away) = self.nothing_to_do()? {
-                self.parts.watch.count("nights");
-                self = self.pause_process(away).await?;
+            match self.nothing_to_do()? {
+                Outlook::Now => {}
+                Outlook::After(away) => {
+                    self.parts.watch.count("nights");
+                    self = self.pause_process(away).await?;
+                }
+                Outlook::Never => {
+                    self.client.without_rules(&self.parts, &*self.process.store).await?;
+                }
             }
             self.parts.clock.sleep(LOOK).await;
             ran += LOOK;
@@ -221,42 +220,9 @@ impl World {
     }
 
     /// How long nothing can be placed, if that is long: hours are closed for everybody who waits.
-    fn nothing_to_do(&self) -> Result<Option<Duration>, Violation> {
-        let now = self.parts.clock.now();
-        let found = self.parts.watch.look(|seen, _| {
-            if seen.checkers.once.live_count() > 0 {
-                return Ok(None);
-            }
-            // Per batch and class: hours, and when the first of its calls is due.
-            let mut waiting = BTreeMap::new();
-            for (id, batch) in seen.model.active() {
-                for (class, due) in seen.model.waiting(id) {
-                    let key = (id, class.to_owned());
-                    let hours = batch.settings.calling_hours.clone();
-                    let settings = seen.model.settings.get(&batch.workspace);
-                    let rules = settings.map_or(CallingRules::On, |s| s.calling_rules);
-                    let entry = waiting.entry(key).or_insert((hours, rules, due));
-                    entry.2 = entry.2.min(due);
-                }
-            }
-            if waiting.is_empty() {
-                return Ok(None);
-            }
-            for step in 0..AHEAD {
-                let at = now.after(GRID * step);
-                for ((_, class), (hours, rules, due)) in &waiting {
-                    if *due <= at.after(GRID)
-                        && seen.checkers.hours.is_open(hours, *rules, class, at)?
-                    {
-                        return Ok(Some(at.since(now)));
-                    }
-                }
-            }
-            Err(Violation::new("I2", format!("nobody can ever be called: {waiting:?}")))
-        });
+    fn nothing_to_do(&self) -> Result<Outlook, Violation> {
+        let found = self.parts.watch.look(outlook);
         self.parts.watch.verdict()?;
-        // Back some time before the window that was found may have opened.
-        let away = found.flatten().map(|d| d.saturating_sub(GRID));
-        Ok(away.filter(|d| *d > NIGHT))
+        Ok(found.unwrap_or(Outlook::Now))
     }
 }

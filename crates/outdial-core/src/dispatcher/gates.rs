@@ -182,9 +182,9 @@ pub(super) struct Account<'a> {
 pub(super) enum Purse {
     /// There is room for its reserve.
     Fits,
-    /// Not before this instant; [`Timestamp::MAX`]: not before a live call gives back.
+    /// Not before this instant, at which the day's account begins anew.
     Until(Timestamp),
-    /// Not unless somebody raises it.
+    /// Not unless a live call gives back, or somebody raises it.
     Empty,
 }
 
@@ -219,10 +219,9 @@ impl<'a> Account<'a> {
         if budget.fits(self.used(budget, index), reserve) {
             return Purse::Fits;
         }
-        match (budget.per_day, budget.fits(Spend::NONE, reserve)) {
-            (true, true) => Purse::Until(days.end(index)),
-            (false, true) if self.calls() > 0 => Purse::Until(Timestamp::MAX),
-            _ => Purse::Empty,
+        match budget.per_day && budget.fits(Spend::NONE, reserve) {
+            true => Purse::Until(days.end(index)),
+            false => Purse::Empty,
         }
     }
 

@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Candidate;
 use super::gates::Opening;
-use super::scene::Scene;
+use super::scene::{OpenGroup, Scene};
+use super::{Candidate, GroupKey};
 use crate::id::BatchId;
 
 /// What one start moves the virtual time of a batch of weight 1.
@@ -123,15 +123,10 @@ pub(super) fn queues(
     candidates: &[Candidate],
     shares: &mut Shares,
 ) -> BTreeMap<BatchId, Queue> {
-    let mut places = BTreeMap::new();
-    let groups = scene.batches.values().flat_map(|b| &b.open);
-    let openings: Vec<Opening> = groups
-        .enumerate()
-        .map(|(place, open)| {
-            places.insert(open.key, place);
-            open.opening
-        })
-        .collect();
+    let wanted: BTreeSet<GroupKey> = candidates.iter().map(|c| c.group).collect();
+    let groups = scene.batches.values().flat_map(|stage| &stage.open);
+    let groups: Vec<&OpenGroup> = groups.filter(|open| wanted.contains(&open.key)).collect();
+    let places: BTreeMap<GroupKey, usize> = (0..).zip(&groups).map(|(n, g)| (g.key, n)).collect();
     let mut order: Vec<(usize, &Candidate)> =
         candidates.iter().filter_map(|c| Some((*places.get(&c.group)?, c))).collect();
     order.sort_by_key(|(place, _)| *place);
@@ -142,7 +137,7 @@ pub(super) fn queues(
             ..Queue::default()
         });
         let into = if candidate.group.is_retry { &mut queue.retries } else { &mut queue.first };
-        into.push_back((*candidate, openings[place]));
+        into.push_back((*candidate, groups[place].opening));
     }
     queues
 }

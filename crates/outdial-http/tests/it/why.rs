@@ -209,6 +209,49 @@ async fn the_batch_has_expired() {
 }
 
 #[tokio::test]
+async fn nobody_says_any_more_what_a_minute_costs() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    let call = added(&world, &batch, "12125551001").await;
+    let phones = world.get("/api/phones").send().await.json();
+    let phone = format!("/api/phones/{}", phones["data"]["phones"][0]["_id"].as_str().unwrap());
+    world.patch(&phone, r#"{"pricePerMinute":0.01}"#).send().await;
+    patch(&world, &batch, r#"{"budget":{"money":1}}"#).await;
+    assert_eq!(details(&world, &call).await["whyNotYet"], json!([{"reason": "queued"}]));
+    world.patch(&phone, r#"{"pricePerMinute":null}"#).send().await;
+    let shown = details(&world, &call).await;
+    assert_eq!(shown["whyNotYet"], json!([{"reason": "no_price"}]));
+    assert!(shown.get("nextAttemptAt").is_none(), "{shown}");
+}
+
+#[tokio::test]
+async fn the_first_calls_must_end_well_first() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    patch(&world, &batch, r#"{"canary":1}"#).await;
+    added(&world, &batch, "12125551001").await;
+    let call = added(&world, &batch, "12125551002").await;
+    let attempt = world.dial().await;
+    assert_eq!(details(&world, &call).await["whyNotYet"], json!([{"reason": "canary"}]));
+    assert_eq!(waiting(&world, &batch).await, json!([{"reason": "canary", "calls": 1}]));
+    world.hang_up(attempt, Duration::from_secs(30)).await;
+    assert_eq!(details(&world, &call).await["whyNotYet"], json!([{"reason": "queued"}]));
+}
+
+#[tokio::test]
+async fn the_numbers_channels_are_taken() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    added(&world, &batch, "12125551001").await;
+    let call = added(&world, &batch, "12125551002").await;
+    let phones = world.get("/api/phones").send().await.json();
+    let phone = format!("/api/phones/{}", phones["data"]["phones"][0]["_id"].as_str().unwrap());
+    world.patch(&phone, r#"{"channels":1}"#).send().await;
+    world.dial().await;
+    assert_eq!(details(&world, &call).await["whyNotYet"], json!([{"reason": "channels"}]));
+}
+
+#[tokio::test]
 async fn every_call_is_counted_once() {
     let world = World::new().await;
     let batch = world.batch().await;

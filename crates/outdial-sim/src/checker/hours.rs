@@ -75,6 +75,9 @@ impl Hours {
         if rules == CallingRules::Off {
             return Ok(true);
         }
+        if places.is_empty() {
+            return Ok(false);
+        }
         let laws = Laws::get()?;
         for name in read_in.split(',') {
             let local = self.zone(name)?.tz().to_datetime(at.to_jiff());
@@ -91,7 +94,8 @@ impl Hours {
             return Ok(None);
         }
         let laws = Laws::get()?;
-        Ok(lists(class).1.split(',').filter_map(|place| laws.attempts(place)).min())
+        let places = lists(class).1.split(',').filter(|place| !place.is_empty());
+        Ok(places.filter_map(|place| laws.attempts(place)).min())
     }
 
     /// The calendar day of an instant in a zone: days since 1970-01-01.
@@ -163,12 +167,12 @@ impl Hours {
     }
 }
 
-/// The lists of a class: zones, places (unknown: any place that is nobody else's), and the zones in
-/// which the rules of those are read.
+/// The lists of a class: zones, places (empty: unknown), and the zones in which the rules of those
+/// are read.
 fn lists(class: &str) -> (&str, &str, &str) {
     let mut lists = class.split(';');
     let zones = lists.next().unwrap_or_default();
-    let places = lists.next().filter(|p| !p.is_empty()).unwrap_or("ZZ");
+    let places = lists.next().unwrap_or_default();
     (zones, places, lists.next().unwrap_or(zones))
 }
 

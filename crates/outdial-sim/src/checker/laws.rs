@@ -28,6 +28,7 @@ pub(super) struct Laws(BTreeMap<String, Law>);
 #[derive(Debug)]
 struct Law {
     periods: Vec<Period>,
+    holidays: BTreeSet<Date>,
     attempts: Option<u32>,
 }
 
@@ -36,7 +37,6 @@ struct Period {
     from: Date,
     /// By day of the week, Monday first, in minutes of the day; none: always.
     hours: Option<[Vec<(i64, i64)>; 7]>,
-    holidays: BTreeSet<Date>,
 }
 
 impl Laws {
@@ -57,11 +57,16 @@ impl Laws {
         self.of(place).filter_map(|law| law.attempts).min()
     }
 
-    /// The laws of a place: of the part and of the country.
+    /// The laws of a place: its own, the country's, and where only the country is known those of
+    /// all its parts.
     fn of(&self, place: &str) -> impl Iterator<Item = &Law> {
-        let part = self.0.get(place).filter(|_| place.len() > 2);
-        let country = self.0.get(&place[..2]).or_else(|| self.0.get(ELSEWHERE));
-        part.into_iter().chain(country)
+        let country = place.get(..2).unwrap_or("").to_owned();
+        let own = place.to_owned();
+        let parts = self.0.iter().filter(move |(name, _)| {
+            name.len() > 2 && (**name == own || (own.len() == 2 && name.starts_with(&own)))
+        });
+        let national = self.0.get(&country).or_else(|| self.0.get(ELSEWHERE));
+        parts.map(|(_, law)| law).chain(national)
     }
 }
 
@@ -69,10 +74,10 @@ impl Law {
     fn is_open(&self, local: DateTime) -> bool {
         let today = local.date();
         let in_force = self.periods.iter().filter(|p| p.from <= today).max_by_key(|p| p.from);
-        let Some(period) = in_force else { return true };
-        if period.holidays.contains(&today) {
+        if self.holidays.contains(&today) {
             return false;
         }
+        let Some(period) = in_force else { return true };
         let Some(hours) = &period.hours else { return true };
         let minute = i64::from(local.hour()) * 60 + i64::from(local.minute());
         let day = usize::from(today.weekday().to_monday_zero_offset().unsigned_abs());
@@ -101,7 +106,13 @@ fn read(folder: &Path) -> Result<Laws, String> {
 fn law(file: &Value) -> Option<Law> {
     let periods = file["periods"].as_array()?.iter().map(period).collect::<Option<Vec<_>>>()?;
     let attempts = file["attempts24h"].as_u64().and_then(|n| u32::try_from(n).ok());
-    Some(Law { periods, attempts })
+    let mut holidays = BTreeSet::new();
+    for holiday in file["holidays"].as_array().into_iter().flatten() {
+        for (year, easter) in YEARS.into_iter().zip(EASTER) {
+            holidays.extend(days(holiday, year, easter)?);
+        }
+    }
+    Some(Law { periods, holidays, attempts })
 }
 
 fn period(value: &Value) -> Option<Period> {
@@ -123,13 +134,7 @@ fn period(value: &Value) -> Option<Period> {
             Some(week)
         }
     };
-    let mut holidays = BTreeSet::new();
-    for holiday in value["holidays"].as_array().into_iter().flatten() {
-        for (year, easter) in YEARS.into_iter().zip(EASTER) {
-            holidays.extend(days(holiday, year, easter)?);
-        }
-    }
-    Some(Period { from, hours, holidays })
+    Some(Period { from, hours })
 }
 
 fn minutes(text: &str) -> Option<i64> {
@@ -180,14 +185,17 @@ mod tests {
     fn hours_days_and_holidays_of_places() {
         // 2026-06-14 is a Sunday.
         for (place, local, wanted) in [
+            ("US", "2026-06-14T12:00:00", false),
+            ("US", "2026-06-16T12:00:00", true),
+            ("US", "2026-06-16T17:00:00", false),
             ("US-NY", "2026-06-14T07:59:59", false),
             ("US-NY", "2026-06-14T08:00:00", true),
             ("US-NY", "2026-06-14T20:59:59", true),
             ("US-FL", "2026-06-14T20:00:00", false),
             ("US-TX", "2026-06-14T11:59:59", false),
             ("US-PA", "2026-06-21T12:00:00", true),
-            ("US-PA", "2026-06-14T12:00:00", false),
-            ("US-PA", "2026-06-15T12:00:00", false),
+            ("US-PA", "2026-05-25T12:00:00", false),
+            ("US-PA", "2026-11-03T12:00:00", false),
             ("US-PA", "2026-10-18T12:00:00", false),
             ("AU", "2026-06-14T12:00:00", false),
             ("AU-NSW", "2026-04-03T12:00:00", false),
@@ -202,5 +210,6 @@ mod tests {
         }
         assert_eq!(Laws::get().unwrap().attempts("US-FL"), Some(3));
         assert_eq!(Laws::get().unwrap().attempts("US-NY"), None);
+        assert_eq!(Laws::get().unwrap().attempts("US"), Some(3));
     }
 }

@@ -179,13 +179,12 @@ pub(super) fn person(rng: &mut Rng, i: u64) -> PhoneNumber {
 pub(super) fn record(
     rng: &mut Rng,
     phone: PhoneNumber,
-    hours: &CallingHours,
+    (hours, rules): (&CallingHours, CallingRules),
     now: Timestamp,
 ) -> ChunkRecord {
     let text = *rng.pick(&CLASSES);
     let class: Class = text.parse().expect("these zones exist");
-    let never =
-        verdict(hours, CallingRules::On, &class, now).allowed == Allowed::Closed { opens: None };
+    let never = verdict(hours, rules, &class, now).allowed == Allowed::Closed { opens: None };
     ChunkRecord {
         phone,
         class: Arc::from(text),

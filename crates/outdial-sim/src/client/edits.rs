@@ -3,6 +3,7 @@
 
 use outdial_core::id::{BatchId, DncId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::CallingRules;
 use outdial_ports::store::{
     BatchPatch, CallQuery, CallSort, CallView, DncAddError, DncDeleteError, NewDnc, PhonePatch,
 };
@@ -47,6 +48,23 @@ impl Client {
             price,
         };
         must!("phone_update", store.phone_update(tenant.id, phone, patch).await);
+        Ok(())
+    }
+
+    /// Switches the calling rules off everywhere: who is nobody knows where is not called while
+    /// they are on.
+    pub(crate) async fn without_rules(
+        &mut self,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        parts.watch.note("client", "switches all calling rules off");
+        parts.watch.count("held by the rules");
+        for tenant in &mut self.tenants {
+            tenant.settings.calling_rules = CallingRules::Off;
+            let settings = draw::healed(&tenant.settings);
+            must!("settings_update", store.settings_update(tenant.id, settings).await);
+        }
         Ok(())
     }
 

@@ -53,6 +53,7 @@ impl Model {
                 DropReason::DoNotCall => {
                     (call.state, call.disposition) =
                         (CallState::Finished, Some(Disposition::Skipped));
+                    call.by_list = true;
                 }
                 // The store says until when; see `Model::rest`.
                 DropReason::AttemptsPerDay => call.not_before = now,
@@ -201,6 +202,8 @@ impl Model {
             finished = finished.or(deferred.blocked);
         }
         call.canceled = false;
+        call.by_list =
+            instead == Some(Disposition::Skipped) && matches!(next, CallNext::Pending { .. });
         call.disposition = finished;
         call.state = match finished {
             Some(_) => CallState::Finished,

@@ -1,5 +1,7 @@
 //! The model against what the store shows.
 
+use std::collections::BTreeMap;
+
 use outdial_core::batch::BatchState;
 use outdial_core::call::CallState;
 use outdial_core::id::BatchId;
@@ -58,7 +60,12 @@ impl Model {
         open.map(|(id, b)| {
             let of = |state| self.calls_of(*id).filter(|c| c.state == state).count();
             let (pending, live) = (of(CallState::Pending), of(CallState::Live));
-            (*id, format!("{:?}, {pending} pending, {live} live", b.state))
+            let mut classes: BTreeMap<&str, (u32, Timestamp)> = BTreeMap::new();
+            for call in self.calls_of(*id).filter(|c| c.state == CallState::Pending) {
+                let (count, due) = classes.entry(&call.class).or_insert((0, call.not_before));
+                (*count, *due) = (*count + 1, call.not_before.min(*due));
+            }
+            (*id, format!("{:?}, {pending} pending: {classes:?}, {live} live, {b:?}", b.state))
         })
         .collect()
     }

@@ -64,6 +64,7 @@ impl Model {
             let Some(call) = self.calls.get_mut(&id) else { continue };
             if call.state == CallState::Pending {
                 (call.state, call.disposition) = (CallState::Finished, Some(Disposition::Skipped));
+                call.by_list = true;
                 changed.push(call.batch);
             }
         }
@@ -143,7 +144,7 @@ impl Model {
     pub(crate) fn paused(&mut self, id: BatchId, why: PauseReason) -> Result<bool, Violation> {
         let batch = self.batch(id)?;
         let has_reason = match why {
-            PauseReason::Budget => batch.settings.budget.is_some_and(|b| !b.per_day),
+            PauseReason::Budget => batch.settings.budget.is_some(),
             PauseReason::Failures | PauseReason::ShortCalls | PauseReason::Voicemail => true,
             PauseReason::NoNumbers | PauseReason::CallsHeld => false,
         };

@@ -1,5 +1,5 @@
-//! Random moves against a model that is too slow and too simple to be wrong: what is live, reserved,
-//! used, placed and charged is what it counts by hand.
+//! Random moves against a model that is too slow and too simple to be wrong: what is live,
+//! reserved, used, placed and charged is what it counts by hand.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -48,7 +48,8 @@ fn fill_v1(path: &std::path::Path) {
          INSERT INTO batch_total VALUES (1, 0, 3, 1, 1, 1, 1, 1), (2, 0, 0, 0, 0, 0, 0, 0);
          INSERT INTO class VALUES (1, 'Europe/Berlin');
          INSERT INTO call VALUES
-           (1, 1, 49301, 1, 0, 2, 0, 1, 1, 0, 1, 0, NULL, 'completed', NULL, 1, 1, 1, {MADE}, {MADE}),
+           (1, 1, 49301, 1, 0, 2, 0, 1, 1, 0, 1, 0, NULL, 'completed', NULL, 1, 1, 1, {MADE},
+            {MADE}),
            (2, 1, 49302, 1, 0, 1, 0, 1, 0, 0, 1, 0, NULL, NULL, NULL, 0, 1, 1, {MADE}, {MADE}),
            (3, 1, 49303, 1, 0, 0, 0, 1, 0, 0, 0, 0, NULL, NULL, NULL, 0, 1, 1, {MADE}, {MADE});
          INSERT INTO call_fields VALUES (1, '{{}}'), (2, '{{}}'), (3, '{{}}');

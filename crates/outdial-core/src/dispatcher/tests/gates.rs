@@ -3,7 +3,9 @@
 use super::*;
 use crate::brake::Pulse;
 use crate::budget::{Budget, Day, Spend};
-use crate::hours::CallingHours;
+use crate::hours::{Allowed, CallingHours};
+use crate::settings::CallingRules;
+use crate::zone::Place;
 
 /// A world of one batch, one number with a price of 6000 a minute, an unlimited trunk.
 fn one(settings: BatchSettings) -> Head {
@@ -176,11 +178,43 @@ fn an_expired_batch_is_closed_and_one_about_to_expire_closes_then() {
 }
 
 #[test]
-fn attempts_per_person_are_the_lesser_of_the_workspace_and_the_rules() {
+fn the_rules_of_the_place_hold_beside_the_hours() {
+    let new_york: Zone = "America/New_York".parse().unwrap();
+    let florida = in_florida(new_york);
     let mut h = one(BatchSettings::default());
-    assert_eq!(plan(&h).intents[0].attempts_24h, None);
-    h.attempts_24h = Some(3);
-    assert_eq!(plan(&h).intents[0].attempts_24h, Some(3));
+    h.rules = CallingRules::On;
+    let of = |at| {
+        let hours = CallingHours::always();
+        crate::rules::verdict(&hours, CallingRules::On, &florida, at).allowed
+    };
+    // NOW is three in the morning there.
+    let Allowed::Closed { opens: Some(opens) } = of(NOW) else { panic!("open at night") };
+    let groups = [group(1, false, &florida)];
+    let night = run(&mut Dispatcher::new(), &h, &groups, &turn(5), 10);
+    assert!(night.intents.is_empty());
+    assert_eq!(night.look_again, Some((opens.before(turn(5).lead), Gate::Rules)));
+    let why = Dispatcher::new().explain(&h, &groups, &turn(5));
+    assert_eq!(why[&groups[0].key], wait(Gate::Rules, opens));
+    let Allowed::Open { until } = of(opens) else { panic!("closed where it opens") };
+    let day = Turn { now: opens, ..turn(5) };
+    let attempts = |h: &Head| {
+        let plan = run(&mut Dispatcher::new(), h, &groups, &day, 10);
+        assert!(plan.intents.iter().all(|i| i.open_until == until));
+        plan.intents[0].attempts_24h
+    };
+    assert_eq!(attempts(&h), Some(3), "Florida's");
+    h.attempts_24h = Some(2);
+    assert_eq!(attempts(&h), Some(2), "the workspace's, which is less");
+    h.attempts_24h = Some(9);
+    assert_eq!(attempts(&h), Some(3), "the law's, which is less");
+    h.rules = CallingRules::Off;
+    assert_eq!(plan(&h).intents[0].attempts_24h, Some(9));
+}
+
+/// Somebody in Florida.
+fn in_florida(zone: Zone) -> Class {
+    let florida: Place = "US-FL".parse().unwrap();
+    Class::new([zone.clone()]).at_places([florida]).rules_read_in([zone])
 }
 
 #[test]
@@ -221,11 +255,11 @@ fn a_change_of_the_rules_switch_is_seen_at_once() {
     let mut d = Dispatcher::new();
     let _ = run(&mut d, &h, &first_tries(), &turn(1), 10);
     let before = d.rulings.len();
-    h.rules = crate::settings::CallingRules::On;
+    h.rules = CallingRules::On;
     let _ = run(&mut d, &h, &first_tries(), &turn(1), 10);
     assert_eq!((before, d.rulings.len()), (1, 1));
     let ruling = d.rulings.values().next().unwrap();
     let hours = CallingHours::always();
     assert!(ruling.holds(&hours, h.rules, earliest(&turn(1))));
-    assert!(!ruling.holds(&hours, crate::settings::CallingRules::Off, earliest(&turn(1))));
+    assert!(!ruling.holds(&hours, CallingRules::Off, earliest(&turn(1))));
 }
