@@ -120,6 +120,17 @@ pub struct Forecast {
     pub turns: u64,
 }
 
+impl Forecast {
+    /// Counts calls that import skips, because hours and rules never open for them.
+    pub fn skip(&mut self, calls: u64) {
+        self.calls += calls;
+        if calls > 0 {
+            self.never.push((Never::NoCommonHours, calls));
+            self.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+        }
+    }
+}
+
 /// Runs it.
 #[must_use]
 pub fn run(input: Input) -> Forecast {

@@ -16,9 +16,11 @@ use outdial_core::dispatcher::{
     BatchHead, Bucket, GroupKey, Head, LineLimits, NumberHead, TrunkHead,
 };
 use outdial_core::forecast::{self, Assumptions, Forecast, Input};
+use outdial_core::hours::Allowed;
 use outdial_core::id::{BatchId, PhoneId, TrunkId, WorkspaceId};
 use outdial_core::phone::{self, PhoneNumber};
 use outdial_core::phone_zones::zones_of;
+use outdial_core::rules::verdict;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_core::variables::VariableSchema;
@@ -176,7 +178,13 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
         workspace_zone: zone.clone(),
         candidate_zones: zones_of,
     };
-    let (waiting, duplicates) = records(file, rules)?;
+    let (mut waiting, duplicates) = records(file, rules)?;
+    // As at import: who can never be called is skipped at once.
+    let (hours, never) = (&made.settings.calling_hours, Allowed::Closed { opens: None });
+    let is_closed = |bucket: &Bucket| {
+        verdict(hours, workspace.calling_rules, &bucket.zones, wish.start).allowed == never
+    };
+    let skipped = waiting.extract_if(.., |bucket| is_closed(bucket)).map(|b| b.count).sum();
     let input = Input {
         head: head(wish.start, &workspace, &zone, made.settings, (trunk, numbers)),
         waiting,
@@ -186,7 +194,8 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
         until: wish.start.after(Duration::from_secs(86_400 * u64::from(wish.days))),
         turns_max: TURNS_MAX,
     };
-    let forecast = forecast::run(input);
+    let mut forecast = forecast::run(input);
+    forecast.skip(skipped);
     Ok(Simulation { name: made.name, zone, trunk, duplicates, forecast })
 }
 

@@ -178,7 +178,7 @@ impl<'a> World<'a> {
 
     /// Does what the store does with a plan. True: some of it fell out.
     pub(super) fn commit(&mut self, plan: Plan) -> bool {
-        let calls: Vec<u32> = plan.intents.iter().map(|i| call_index(i)).collect();
+        let calls: Vec<u32> = plan.intents.iter().map(call_index).collect();
         self.waiting.take(&calls);
         let mut dropped = false;
         for (intent, call) in plan.intents.iter().zip(calls) {

@@ -99,8 +99,9 @@ fn table(made: &Simulation) -> String {
 
 fn peak(made: &Simulation) -> String {
     let peak = number(made.forecast.peak_batch.into());
-    let cps = made.trunk.calls_per_second.map(|n| format!("{n} calls per second"));
-    let channels = made.trunk.channels.map(|n| format!("{n} channels"));
+    let plural = |n: f64| if n == 1.0 { "" } else { "s" };
+    let cps = made.trunk.calls_per_second.map(|n| format!("{n} call{} per second", plural(n)));
+    let channels = made.trunk.channels.map(|n| counted(n.into(), "channel"));
     let limits: Vec<String> = cps.into_iter().chain(channels).collect();
     match limits.is_empty() {
         true => peak,
