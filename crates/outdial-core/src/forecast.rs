@@ -186,12 +186,14 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
     let tally = &mut world.tally;
     tally.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
     let held = tally.never.iter().any(|(why, _)| *why == Never::Held);
-    let is_done = ending == Ending::Done && !held;
+    let closed = tally.never.iter().any(|(why, _)| *why == Never::NoCommonHours);
+    let is_done = ending == Ending::Done && !held && !closed;
     Forecast {
         from,
         to: tally.last_end.filter(|_| is_done).unwrap_or(now),
         ending: match ending {
             Ending::Done if held => Ending::Paused(PauseReason::CallsHeld),
+            Ending::Done if closed => Ending::Stuck,
             other => other,
         },
         done_at: is_done.then(|| tally.last_end.unwrap_or(from)),
