@@ -25,6 +25,7 @@ use crate::rules::verdict;
 use crate::time::Timestamp;
 use crate::why::{self, Standing};
 use crate::zone::Class;
+use tally::Tally;
 use world::World;
 
 /// Between two turns, as the engine has it.
@@ -183,7 +184,17 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
         Ending::Paused(reason) => Never::Paused(reason),
         _ => why_left(head, key, class, (now, wait), gates.get(key).map_or(&[], Vec::as_slice)),
     });
-    let tally = &mut world.tally;
+    summed(&mut world.tally, (from, now), ending, (assumed, assumes_start), turns)
+}
+
+/// The forecast from its counts.
+fn summed(
+    tally: &mut Tally,
+    (from, now): (Timestamp, Timestamp),
+    ending: Ending,
+    (assumed, assumes_start): (Assumptions, bool),
+    turns: u64,
+) -> Forecast {
     tally.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
     let held = tally.never.iter().any(|(why, _)| *why == Never::Held);
     let closed = tally.never.iter().any(|(why, _)| *why == Never::NoCommonHours);
