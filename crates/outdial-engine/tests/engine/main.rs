@@ -11,5 +11,7 @@ mod world;
 mod breakdowns;
 mod crashes;
 mod dialing;
+mod edits;
 mod limits;
 mod stopping;
+mod wishes;
