@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outdial_core::batch::PauseReason;
 use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
-use outdial_core::id::WorkspaceId;
+use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::Monotonic;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
@@ -232,10 +233,7 @@ impl Desk {
         self.latency = (self.latency * 7 + now.since(began)) / 8;
         match result {
             Ok(outcome) => {
-                for (batch, reason) in &pauses {
-                    tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
-                        "a batch is paused until it is started again");
-                }
+                self.tell_pauses(&pauses);
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
                 if self.is_slow() {
@@ -267,6 +265,13 @@ impl Desk {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_pauses(&self, pauses: &[(BatchId, PauseReason)]) {
+        for (batch, reason) in pauses {
+            tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
+                "a batch is paused until it is started again");
         }
     }
 

@@ -105,7 +105,16 @@ async fn a_number_has_its_day_and_a_person_24_hours_over_all_batches() {
     world.inline.phone_update(world.workspace, world.phone, patch).await.unwrap();
     let one = world.batch(BatchSettings::default(), 1000..1010).await;
     let two = world.batch(BatchSettings::default(), 1005..1020).await;
-    let engine = world.engine(EngineConfig::default());
+    let minute = 60_000;
+    // Days pass: polls that find nothing are left out.
+    let engine = world.engine(EngineConfig {
+        supervise_ms: minute,
+        groups_ms: minute,
+        recall_ms: minute,
+        close_ms: minute,
+        resolve_ms: minute,
+        ..EngineConfig::default()
+    });
     world.sleep(secs(3600)).await;
     assert_eq!(world.carrier.count(), 12, "the number's day");
     world.completed(one, secs(2 * 86_400)).await;
