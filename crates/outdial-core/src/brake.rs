@@ -54,6 +54,18 @@ pub struct Pulse {
     pub talk_ms: u64,
 }
 
+/// What the brakes remember of a batch between two looks. Forgotten when a person starts a batch
+/// that they had paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrakeState {
+    /// It goes slowly: its pulse ever as it was when that began. What ended since decides whether
+    /// it pauses or is released.
+    pub slowed: Option<Pulse>,
+    /// Its canary has sung; it is not listened to again.
+    pub canary_passed: bool,
+}
+
 /// What the brakes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Brake {

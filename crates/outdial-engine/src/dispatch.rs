@@ -136,7 +136,7 @@ impl Desk {
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
         let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
-        if plan.intents.is_empty() && plan.pauses.is_empty() {
+        if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
         self.commit(&head, base, plan, look_again).await
@@ -226,8 +226,8 @@ impl Desk {
             })
             .collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let Plan { slots, pauses, .. } = plan;
-        let new = NewPlan { intents, slots, pauses: pauses.clone() };
+        let Plan { slots, pauses, brakes, .. } = plan;
+        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         let now = ctx.clock.monotonic();
         self.latency = (self.latency * 7 + now.since(began)) / 8;

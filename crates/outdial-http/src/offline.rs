@@ -331,6 +331,7 @@ fn records(file: &[u8], rules: Rules) -> Result<(Vec<Bucket>, u64), Refused> {
             uncharged: 0,
             reason: WaitReason::Due,
             not_before: Timestamp::EPOCH,
+            earliest: Timestamp::EPOCH,
             count,
         })
     };
@@ -378,6 +379,7 @@ fn head(
             spent_by_day: Vec::new(),
             pulse: Pulse::default(),
             pulse_ever: Pulse::default(),
+            brake: Default::default(),
         }],
         numbers,
         trunks: vec![TrunkHead {
