@@ -30,7 +30,8 @@ impl Default for BrakeSettings {
             window_s: 600,
             min_attempts: 100,
             failed_percent: Some(80),
-            short_percent: Some(90),
+            // A greeting that plays and hangs up is short, and as it should be.
+            short_percent: None,
             voicemail_percent: Some(90),
         }
     }
@@ -51,6 +52,18 @@ pub struct Pulse {
     pub voicemail: u64,
     /// Talk of persons and machines, in milliseconds.
     pub talk_ms: u64,
+}
+
+/// What the brakes remember of a batch between two looks. Forgotten when a person starts a batch
+/// that they had paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrakeState {
+    /// It goes slowly: its pulse ever as it was when that began. What ended since decides whether
+    /// it pauses or is released.
+    pub slowed: Option<Pulse>,
+    /// Its canary has sung; it is not listened to again.
+    pub canary_passed: bool,
 }
 
 /// What the brakes say.
@@ -168,7 +181,7 @@ mod tests {
     #[test]
     fn the_table() {
         use PauseReason as P;
-        let s = BrakeSettings::default();
+        let s = BrakeSettings { short_percent: Some(90), ..BrakeSettings::default() };
         let table = [
             // ended, failed, answered, short, voicemail
             (pulse(99, 99, 0, 0, 0), Brake::Free),
@@ -201,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_canary_judges_as_soon_as_it_is_over() {
-        let s = BrakeSettings::default();
+        let s = BrakeSettings { short_percent: Some(90), ..BrakeSettings::default() };
         assert_eq!(judge_canary(&s, 10, &pulse(9, 9, 0, 0, 0)), None);
         assert_eq!(judge_canary(&s, 10, &pulse(10, 8, 0, 0, 0)), None);
         assert_eq!(judge_canary(&s, 10, &pulse(10, 9, 0, 0, 0)), Some(PauseReason::Failures));

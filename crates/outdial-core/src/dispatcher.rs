@@ -281,6 +281,8 @@ fn intent(batch: &BatchHead, c: &Candidate, opening: &Opening, ready: &Ready) ->
         batch: c.group.batch,
         callee: c.callee,
         facts: c.facts,
+        lane: c.group.lane,
+        class: c.group.class,
         caller: ready.number,
         trunk: ready.trunk,
         send_at: ready.send_at,

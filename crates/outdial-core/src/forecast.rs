@@ -25,6 +25,7 @@ use crate::rules::verdict;
 use crate::time::Timestamp;
 use crate::why::{self, Standing};
 use crate::zone::Class;
+use tally::Tally;
 use world::World;
 
 /// Between two turns, as the engine has it.
@@ -120,6 +121,17 @@ pub struct Forecast {
     pub turns: u64,
 }
 
+impl Forecast {
+    /// Counts calls that import skips, because hours and rules never open for them.
+    pub fn skip(&mut self, calls: u64) {
+        self.calls += calls;
+        if calls > 0 {
+            self.never.push((Never::NoCommonHours, calls));
+            self.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+        }
+    }
+}
+
 /// Runs it.
 #[must_use]
 pub fn run(input: Input) -> Forecast {
@@ -172,15 +184,27 @@ pub fn run_watched(input: Input, on_attempt: &mut dyn FnMut(&Attempt<'_>)) -> Fo
         Ending::Paused(reason) => Never::Paused(reason),
         _ => why_left(head, key, class, (now, wait), gates.get(key).map_or(&[], Vec::as_slice)),
     });
-    let tally = &mut world.tally;
+    summed(&mut world.tally, (from, now), ending, (assumed, assumes_start), turns)
+}
+
+/// The forecast from its counts.
+fn summed(
+    tally: &mut Tally,
+    (from, now): (Timestamp, Timestamp),
+    ending: Ending,
+    (assumed, assumes_start): (Assumptions, bool),
+    turns: u64,
+) -> Forecast {
     tally.never.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
     let held = tally.never.iter().any(|(why, _)| *why == Never::Held);
-    let is_done = ending == Ending::Done && !held;
+    let closed = tally.never.iter().any(|(why, _)| *why == Never::NoCommonHours);
+    let is_done = ending == Ending::Done && !held && !closed;
     Forecast {
         from,
         to: tally.last_end.filter(|_| is_done).unwrap_or(now),
         ending: match ending {
             Ending::Done if held => Ending::Paused(PauseReason::CallsHeld),
+            Ending::Done if closed => Ending::Stuck,
             other => other,
         },
         done_at: is_done.then(|| tally.last_end.unwrap_or(from)),

@@ -180,6 +180,7 @@ mod tests {
                 spent_by_day: vec![],
                 pulse: Pulse::default(),
                 pulse_ever: Pulse::default(),
+                brake: Default::default(),
             }],
             numbers: vec![NumberHead {
                 id: number,

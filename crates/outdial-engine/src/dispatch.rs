@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outdial_core::batch::PauseReason;
 use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
-use outdial_core::id::WorkspaceId;
+use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
@@ -135,7 +136,7 @@ impl Desk {
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
         let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
-        if plan.intents.is_empty() && plan.pauses.is_empty() {
+        if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
         self.commit(&head, base, plan, look_again).await
@@ -242,18 +243,15 @@ impl Desk {
             })
             .collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let Plan { slots, pauses, .. } = plan;
-        let new = NewPlan { intents, slots, pauses: pauses.clone() };
+        let Plan { slots, pauses, brakes, .. } = plan;
+        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
         failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         let now = ctx.clock.monotonic();
         self.latency = (self.latency * 7 + now.since(began)) / 8;
         match result {
             Ok(outcome) => {
-                for (batch, reason) in &pauses {
-                    tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
-                        "a batch is paused until it is started again");
-                }
+                self.tell_pauses(&pauses);
                 failpoint("engine.committed");
                 if !outcome.committed.is_empty() {
                     // Before anything leaves. What cannot be noted is given back as a loose end.
@@ -291,6 +289,13 @@ impl Desk {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_pauses(&self, pauses: &[(BatchId, PauseReason)]) {
+        for (batch, reason) in pauses {
+            tracing::warn!(workspace = %self.workspace, %batch, reason = reason.as_str(),
+                "a batch is paused until it is started again");
         }
     }
 

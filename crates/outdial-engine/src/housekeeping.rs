@@ -174,11 +174,8 @@ async fn committed_after_all(
 
 /// Takes calls back that are no longer wanted.
 async fn recall(ctx: Arc<Context>) -> Result<u32, StoreError> {
-    let mut recalled = 0;
-    for attempt in ctx.store.live_list_recalled().await? {
-        recalled += u32::from(ctx.live.recall(attempt));
-    }
-    Ok(recalled)
+    let attempts = ctx.store.live_list_recalled().await?;
+    Ok(ctx.live.recall(&attempts))
 }
 
 /// Finishes the calls of batches whose time is over.

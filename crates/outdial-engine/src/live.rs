@@ -1,6 +1,6 @@
 //! The live calls of this process: one runner each, and who looks after the runners.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use outdial_core::id::AttemptId;
@@ -12,7 +12,14 @@ use crate::runner::{self, Start};
 
 /// The live calls of this process, and how to reach their runners.
 #[derive(Default)]
-pub(crate) struct LiveCalls(Mutex<BTreeMap<AttemptId, Handle>>);
+pub(crate) struct LiveCalls(Mutex<Live>);
+
+#[derive(Default)]
+struct Live {
+    calls: BTreeMap<AttemptId, Handle>,
+    /// Recalled between their commit and the start of their runner, as of the last recall.
+    early: BTreeSet<AttemptId>,
+}
 
 struct Handle {
     mailbox: mpsc::UnboundedSender<Request>,
@@ -32,26 +39,43 @@ impl LiveCalls {
     /// Enters a call; it is taken out when the result is dropped.
     pub(crate) fn enter(ctx: &Arc<Context>, attempt: AttemptId) -> Entry {
         let (mailbox, requests) = mpsc::unbounded_channel();
-        locked(&ctx.live.0).insert(attempt, Handle { mailbox, recalled: false });
+        let mut live = locked(&ctx.live.0);
+        let recalled = live.early.contains(&attempt);
+        if recalled {
+            // It is read before the slot is waited for.
+            let _ = mailbox.send(Request::Recall);
+        }
+        live.calls.insert(attempt, Handle { mailbox, recalled });
+        drop(live);
         Entry { ctx: Arc::clone(ctx), attempt, requests }
     }
 
     /// How many.
     pub(crate) fn count(&self) -> usize {
-        locked(&self.0).len()
+        locked(&self.0).calls.len()
     }
 
-    /// Recalls one; false: it is not live here, or was recalled before.
-    pub(crate) fn recall(&self, attempt: AttemptId) -> bool {
+    /// Recalls these; how many of them were live here and not recalled before.
+    pub(crate) fn recall(&self, attempts: &[AttemptId]) -> u32 {
         let mut live = locked(&self.0);
-        let Some(handle) = live.get_mut(&attempt).filter(|h| !h.recalled) else { return false };
-        handle.recalled = true;
-        handle.mailbox.send(Request::Recall).is_ok()
+        live.early.clear();
+        let mut recalled = 0;
+        for attempt in attempts {
+            match live.calls.get_mut(attempt) {
+                Some(handle) if handle.recalled => {}
+                Some(handle) => {
+                    handle.recalled = true;
+                    recalled += u32::from(handle.mailbox.send(Request::Recall).is_ok());
+                }
+                None => drop(live.early.insert(*attempt)),
+            }
+        }
+        recalled
     }
 
     /// Ends them all.
     pub(crate) fn hang_up_all(&self) {
-        for handle in locked(&self.0).values() {
+        for handle in locked(&self.0).calls.values() {
             // A runner that is already recording the end does not listen any more.
             let _ = handle.mailbox.send(Request::HangUp);
         }
@@ -67,7 +91,7 @@ pub(crate) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        locked(&self.ctx.live.0).remove(&self.attempt);
+        locked(&self.ctx.live.0).calls.remove(&self.attempt);
     }
 }
 

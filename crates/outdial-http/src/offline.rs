@@ -16,9 +16,11 @@ use outdial_core::dispatcher::{
     BatchHead, Bucket, GroupKey, Head, LineLimits, NumberHead, TrunkHead,
 };
 use outdial_core::forecast::{self, Assumptions, Forecast, Input};
+use outdial_core::hours::Allowed;
 use outdial_core::id::{BatchId, PhoneId, TrunkId, WorkspaceId};
 use outdial_core::phone::{self, PhoneNumber};
 use outdial_core::phone_zones::zones_of;
+use outdial_core::rules::verdict;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_core::variables::VariableSchema;
@@ -176,7 +178,13 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
         workspace_zone: zone.clone(),
         candidate_zones: zones_of,
     };
-    let (waiting, duplicates) = records(file, rules)?;
+    let (mut waiting, duplicates) = records(file, rules)?;
+    // As at import: who can never be called is skipped at once.
+    let (hours, never) = (&made.settings.calling_hours, Allowed::Closed { opens: None });
+    let is_closed = |bucket: &Bucket| {
+        verdict(hours, workspace.calling_rules, &bucket.zones, wish.start).allowed == never
+    };
+    let skipped = waiting.extract_if(.., |bucket| is_closed(bucket)).map(|b| b.count).sum();
     let input = Input {
         head: head(wish.start, &workspace, &zone, made.settings, (trunk, numbers)),
         waiting,
@@ -186,7 +194,8 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
         until: wish.start.after(Duration::from_secs(86_400 * u64::from(wish.days))),
         turns_max: TURNS_MAX,
     };
-    let forecast = forecast::run(input);
+    let mut forecast = forecast::run(input);
+    forecast.skip(skipped);
     Ok(Simulation { name: made.name, zone, trunk, duplicates, forecast })
 }
 
@@ -322,6 +331,7 @@ fn records(file: &[u8], rules: Rules) -> Result<(Vec<Bucket>, u64), Refused> {
             uncharged: 0,
             reason: WaitReason::Due,
             not_before: Timestamp::EPOCH,
+            earliest: Timestamp::EPOCH,
             count,
         })
     };
@@ -369,6 +379,7 @@ fn head(
             spent_by_day: Vec::new(),
             pulse: Pulse::default(),
             pulse_ever: Pulse::default(),
+            brake: Default::default(),
         }],
         numbers,
         trunks: vec![TrunkHead {

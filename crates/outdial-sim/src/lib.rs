@@ -111,9 +111,11 @@ mod tests {
         }
         for what in [
             "added: deferred",
+            "added: do not call",
             "added: new",
             "added: pending",
             "added: re-opened",
+            "changed",
             "commit refused",
             "crashed with live calls",
             "deleted",
@@ -123,10 +125,16 @@ mod tests {
             "dialed: third time",
             "dialed: voicemail",
             "drained",
+            "dropped: attempts per day",
             "dropped: number busy",
+            "expired",
             "hung up by us",
+            "listed: skipped",
             "nights",
+            "paused: budget",
+            "paused: failures",
             "started with callData",
+            "taken back: pending",
         ] {
             assert!(counts.contains_key(what), "never: {what}; {counts:?}");
         }

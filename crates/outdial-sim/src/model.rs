@@ -73,6 +73,31 @@ pub(crate) struct Call {
     deferred: Option<Deferred>,
 }
 
+impl Call {
+    fn new(
+        batch: BatchId,
+        record: &ChunkRecord,
+        finished: Option<Disposition>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            batch,
+            phone: record.phone,
+            class: Arc::clone(&record.class),
+            lane: 0,
+            state: if finished.is_some() { CallState::Finished } else { CallState::Pending },
+            facts: CallFacts { round: 1, ..CallFacts::default() },
+            adds: 1,
+            not_before: now,
+            attempt: None,
+            canceled: false,
+            disposition: finished,
+            by_list: false,
+            deferred: None,
+        }
+    }
+}
+
 /// Added while the call was on the phone.
 #[derive(Clone, Debug)]
 struct Deferred {
@@ -247,21 +272,10 @@ impl Model {
         let class = Arc::clone(&record.class);
         let waiting = if finished.is_some() { CallState::Finished } else { CallState::Pending };
         let Some(call) = self.calls.get_mut(&id) else {
-            let facts = CallFacts { round: 1, ..CallFacts::default() };
             let call = Call {
-                batch: add.batch,
-                phone: record.phone,
-                class,
                 lane: fresh_lane,
-                state: waiting,
-                facts,
-                adds: 1,
-                not_before: now,
-                attempt: None,
-                canceled: false,
-                disposition: finished,
                 by_list: listed,
-                deferred: None,
+                ..Call::new(add.batch, record, finished, now)
             };
             self.calls.insert(id, call);
             added.new += 1;

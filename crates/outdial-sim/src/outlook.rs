@@ -27,7 +27,7 @@ pub(crate) enum Outlook {
     Now,
     /// Not for so long.
     After(Duration),
-    /// Never, while the calling rules are on.
+    /// Never, with these hours and rules.
     Never,
 }
 
@@ -65,19 +65,14 @@ pub(crate) fn outlook(seen: &mut Seen, now: Timestamp) -> Result<Outlook, Violat
         let away = opens.since(now).saturating_sub(FINE);
         return Ok(if away > NIGHT { Outlook::After(away) } else { Outlook::Now });
     }
-    // Held by the rules for good, and by nothing else.
-    for said in waiting.values_mut() {
-        if said.1 == CallingRules::Off {
-            return Err(Violation::new("I2", format!("nobody can ever be called: {waiting:?}")));
-        }
-        said.1 = CallingRules::Off;
+    // Held for good, by the rules or by hours that somebody has changed.
+    let open = |(hours, rules, _): &(CallingHours, CallingRules, Timestamp)| {
+        hours.is_always() && *rules == CallingRules::Off
+    };
+    match waiting.values().any(open) {
+        false => Ok(Outlook::Never),
+        true => Err(Violation::new("I2", format!("nobody can ever be called: {waiting:?}"))),
     }
-    for step in 0..AHEAD {
-        if anybody(hours, &waiting, now.after(GRID * step), GRID)? {
-            return Ok(Outlook::Never);
-        }
-    }
-    Err(Violation::new("I2", format!("nobody can ever be called, without rules: {waiting:?}")))
 }
 
 /// Somebody can be called at `at`, or is due up to `slack` later.

@@ -12,8 +12,8 @@ use outdial_core::call::WaitReason;
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 use outdial_engine::EngineConfig;
-use outdial_ports::store::{CallQuery, CallSort, CallView};
 use outdial_ports::Store;
+use outdial_ports::store::{CallQuery, CallSort, CallView};
 use outdial_store::SqliteInline;
 
 use crate::checker::{Violation, recount};
@@ -202,7 +202,7 @@ impl World {
                     self = self.pause_process(away).await?;
                 }
                 Outlook::Never => {
-                    self.client.without_rules(&self.parts, &*self.process.store).await?;
+                    self.client.at_any_hour(&self.parts, &*self.process.store).await?;
                 }
             }
             self.parts.clock.sleep(LOOK).await;

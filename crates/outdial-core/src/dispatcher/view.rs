@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{BatchSettings, PauseReason};
-use crate::brake::{BrakeSettings, Pulse};
+use crate::brake::{BrakeSettings, BrakeState, Pulse};
 use crate::budget::{Day, Spend};
 use crate::call::{CallFacts, WaitReason};
 use crate::id::{BatchId, CallId, PhoneId, TrunkId, WorkspaceId};
@@ -65,6 +65,8 @@ pub struct BatchHead {
     pub pulse: Pulse,
     /// How all of its attempts went since it was last resumed from a brake.
     pub pulse_ever: Pulse,
+    /// What the brakes remember of it.
+    pub brake: BrakeState,
 }
 
 /// Limits of a line: a trunk or a calling number.
@@ -177,6 +179,10 @@ pub struct Intent {
     /// What retry arithmetic needs, as of before this attempt. The attempt's number is
     /// `facts.attempts + 1`.
     pub facts: CallFacts,
+    /// The lane and class of its candidate: the commit drops a call that is in others by then.
+    pub lane: u32,
+    /// See `lane`.
+    pub class: u32,
     /// The calling number.
     pub caller: PhoneId,
     /// The trunk.
@@ -225,6 +231,8 @@ pub struct Plan {
     pub slots: Vec<(Line, Vec<Timestamp>)>,
     /// Batches to pause, because a brake or a budget says so.
     pub pauses: Vec<(BatchId, PauseReason)>,
+    /// What the brakes are to remember of batches from now on.
+    pub brakes: Vec<(BatchId, BrakeState)>,
     /// When to look again at the latest, and why not now; none: only when something changes.
     pub look_again: Option<(Timestamp, Gate)>,
 }
@@ -328,6 +336,8 @@ pub struct Bucket {
     pub reason: WaitReason,
     /// When they are due: [`Timestamp::EPOCH`] for those that are, else rounded up to the minute.
     pub not_before: Timestamp,
+    /// When the first of them is due, exactly.
+    pub earliest: Timestamp,
     /// How many.
     pub count: u64,
 }

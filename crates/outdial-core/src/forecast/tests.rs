@@ -43,6 +43,7 @@ fn head(trunk: LineLimits, batches: Vec<(u64, BatchSettings)>) -> Head {
         spent_by_day: vec![],
         pulse: Pulse::default(),
         pulse_ever: Pulse::default(),
+        brake: Default::default(),
     };
     Head {
         workspace: WorkspaceId::from_parts(0, 1),
@@ -83,6 +84,7 @@ fn bucket(batch: u64, class: u32, zone: &str, count: u64) -> Bucket {
         uncharged: 0,
         reason: WaitReason::Due,
         not_before: Timestamp::EPOCH,
+        earliest: Timestamp::EPOCH,
         count,
     }
 }

@@ -18,9 +18,11 @@ use crate::brake::{Pulse, pulse_of};
 use crate::budget::{Day, Spend, used};
 use crate::call::{CallNext, WaitReason};
 use crate::dispatcher::{BatchHead, GroupKey, Head, Intent, Line, Plan};
+use crate::hours::{Allowed, CallingHours};
 use crate::id::{BatchId, PhoneId, TrunkId};
 use crate::outcome::{CallEnd, Disposition, outcome_of};
 use crate::retry::{RetryPolicy, next_step};
+use crate::rules::verdict;
 use crate::time::Timestamp;
 use crate::zone::Class;
 
@@ -123,6 +125,16 @@ impl<'a> World<'a> {
         for bucket in &buckets {
             let key = bucket.group;
             let Some(batch) = world.batches.get_mut(&key.batch) else { continue };
+            let hours = world.head.batches.iter().find(|b| b.id == key.batch);
+            let hours = hours.map(|b| &b.settings.calling_hours);
+            if hours.is_some_and(|h| never_opens(h, &world.head, &bucket.zones)) {
+                // Looked at again and again it would only take time.
+                if key.batch == asked {
+                    world.tally.calls += bucket.count;
+                    world.tally.never(Never::NoCommonHours, bucket.count);
+                }
+                continue;
+            }
             if batch.lane.is_none_or(|lane| lane == key.lane) {
                 batch.pending += bucket.count;
             }
@@ -178,7 +190,7 @@ impl<'a> World<'a> {
 
     /// Does what the store does with a plan. True: some of it fell out.
     pub(super) fn commit(&mut self, plan: Plan) -> bool {
-        let calls: Vec<u32> = plan.intents.iter().map(|i| call_index(i)).collect();
+        let calls: Vec<u32> = plan.intents.iter().map(call_index).collect();
         self.waiting.take(&calls);
         let mut dropped = false;
         for (intent, call) in plan.intents.iter().zip(calls) {
@@ -456,6 +468,12 @@ impl Window {
         }
         self.sum
     }
+}
+
+/// Hours and rules have no instant in common within 14 days.
+fn never_opens(hours: &CallingHours, head: &Head, class: &Class) -> bool {
+    let said = verdict(hours, head.rules, class, head.clock);
+    said.allowed == (Allowed::Closed { opens: None })
 }
 
 fn call_index(intent: &Intent) -> u32 {

@@ -11,7 +11,7 @@ use outdial_ports::Store;
 
 use crate::carrier::Trick;
 use crate::faulty::Fault;
-use crate::world::World;
+use crate::world::{World, settings};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -60,7 +60,7 @@ async fn a_stale_plan_places_nothing_and_is_made_again() {
             world.store.calls("attempt_commit_intents") == 1
         })
         .await;
-    let settings = WorkspaceSettings { concurrency: Some(3), ..WorkspaceSettings::default() };
+    let settings = WorkspaceSettings { concurrency: Some(3), ..settings() };
     world.inline.settings_update(world.workspace, settings).await.unwrap();
     world.completed(batch, secs(120)).await;
     engine.stop().await;

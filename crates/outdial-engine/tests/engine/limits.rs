@@ -9,7 +9,7 @@ use outdial_ports::store::PhonePatch;
 use outdial_ports::{Clock, Store};
 
 use crate::faulty::Fault;
-use crate::world::World;
+use crate::world::{World, settings as defaults};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -50,7 +50,7 @@ async fn concurrency_of_channel_batch_workspace_and_node() {
             }
             "batch" => settings.concurrency = Some(4),
             "workspace" => {
-                let all = WorkspaceSettings { concurrency: Some(4), ..Default::default() };
+                let all = WorkspaceSettings { concurrency: Some(4), ..defaults() };
                 world.inline.settings_update(world.workspace, all).await.unwrap();
             }
             _ => config.node_calls = 4,

@@ -11,6 +11,8 @@ mod world;
 mod breakdowns;
 mod crashes;
 mod dialing;
+mod edits;
 mod limits;
 mod marks;
 mod stopping;
+mod wishes;

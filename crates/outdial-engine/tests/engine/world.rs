@@ -10,7 +10,7 @@ use outdial_core::batch::{BatchSettings, BatchState};
 use outdial_core::id::{AgentId, BatchId, PhoneId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
-use outdial_core::settings::WorkspaceSettings;
+use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
 use outdial_engine::{Drained, Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard};
 use outdial_ports::store::{
@@ -103,6 +103,11 @@ impl Running {
     }
 }
 
+/// Settings of the workspace, without calling rules: nobody knows where its people are.
+pub(crate) fn settings() -> WorkspaceSettings {
+    WorkspaceSettings { calling_rules: CallingRules::Off, ..WorkspaceSettings::default() }
+}
+
 impl World {
     /// Monday, 2 March 2026, 15:00 UTC.
     pub(crate) const START: i64 = 1_772_463_600_000;
@@ -118,7 +123,7 @@ impl World {
         let inline = SqliteInline::in_memory(Arc::clone(&clock) as _, &*entropy).unwrap();
         let key =
             NewKey { hash: [1; 32], hint: "1".into(), name: "key".into(), scopes: Vec::new() };
-        let settings = WorkspaceSettings::default();
+        let settings = settings();
         let new = NewWorkspace { name: "w".into(), key, settings };
         let workspace = inline.workspace_create(new).await.unwrap().workspace;
         let spec = AgentSpec {

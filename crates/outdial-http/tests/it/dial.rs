@@ -43,6 +43,8 @@ impl World {
             batch: c.group.batch,
             callee: c.callee,
             facts: c.facts,
+            lane: c.group.lane,
+            class: c.group.class,
             caller: number.id,
             trunk: number.trunk,
             send_at: now,

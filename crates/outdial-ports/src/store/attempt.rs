@@ -2,7 +2,7 @@
 
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::{BatchSettings, PauseReason};
-use outdial_core::brake::Pulse;
+use outdial_core::brake::{BrakeState, Pulse};
 use outdial_core::budget::Spend;
 use outdial_core::call::CallFacts;
 use outdial_core::dispatcher::{Intent, Line};
@@ -31,6 +31,8 @@ pub struct NewPlan {
     pub slots: Vec<(Line, Vec<Timestamp>)>,
     /// Batches to pause.
     pub pauses: Vec<(BatchId, PauseReason)>,
+    /// What the brakes are to remember of batches.
+    pub brakes: Vec<(BatchId, BrakeState)>,
 }
 
 /// What an attempt's end changes besides its call; the core has worked it out.

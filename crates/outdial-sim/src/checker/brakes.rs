@@ -58,12 +58,16 @@ pub struct Brakes(BTreeMap<BatchId, Story>);
 struct Story {
     ends: Vec<(Timestamp, End)>,
     started: Option<Timestamp>,
+    /// So many had ended when it was last started: a canary begins anew with that if a brake had
+    /// paused it.
+    before: usize,
 }
 
 impl Brakes {
     /// A person started a batch.
     pub fn started(&mut self, batch: BatchId, at: Timestamp) {
-        self.0.entry(batch).or_default().started = Some(at);
+        let story = self.0.entry(batch).or_default();
+        (story.started, story.before) = (Some(at), story.ends.len());
     }
 
     /// An attempt that was sent ended.
@@ -81,9 +85,12 @@ impl Brakes {
         canary: Option<u32>,
     ) -> Result<(), Violation> {
         let story = self.0.entry(batch).or_default();
-        let ended = story.ends.len();
-        if let Some(first) = canary.filter(|first| ended < *first as usize)
-            && ended + live as usize > first as usize
+        let (ended, live_too) = (story.ends.len(), live as usize);
+        let beyond =
+            |ended: usize, first: u32| ended < first as usize && ended + live_too > first as usize;
+        if let Some(first) = canary
+            && beyond(ended, first)
+            && beyond(ended - story.before, first)
         {
             let what = format!("batch {batch}: {ended} ended and {live} live, canary {first}");
             return Err(Violation::new("canary", what));

@@ -142,11 +142,11 @@ pub(super) fn workspace(rng: &mut Rng, old: &WorkspaceSettings) -> WorkspaceSett
             CallingRules::Off => CallingRules::On,
         };
     }
-    if rng.percent(40) {
-        let percent = |rng: &mut Rng| rng.percent(60).then(|| rng.range(5..=90) as u8);
+    if rng.percent(60) {
+        let percent = |rng: &mut Rng| rng.percent(60).then(|| rng.range(5..=70) as u8);
         new.brakes = BrakeSettings {
             window_s: *rng.pick(&[60, 300, 600]),
-            min_attempts: rng.range(2..=12) as u32,
+            min_attempts: rng.range(1..=6) as u32,
             failed_percent: percent(rng),
             short_percent: percent(rng),
             voicemail_percent: percent(rng),

@@ -1,6 +1,8 @@
 //! What users change while calls run: settings, limits, prices, whole batches; who is not to be
 //! called; calls that are taken back.
 
+use outdial_core::batch::BatchSettings;
+use outdial_core::hours::CallingHours;
 use outdial_core::id::{BatchId, DncId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::CallingRules;
@@ -51,19 +53,28 @@ impl Client {
         Ok(())
     }
 
-    /// Switches the calling rules off everywhere: who is nobody knows where is not called while
-    /// they are on.
-    pub(crate) async fn without_rules(
+    /// Switches the calling rules off and gives every batch all hours: who is nobody knows where is
+    /// not called by the rules, and changed hours may have left no instant for somebody.
+    pub(crate) async fn at_any_hour(
         &mut self,
         parts: &Parts,
         store: &dyn Store,
     ) -> Result<(), Violation> {
-        parts.watch.note("client", "switches all calling rules off");
-        parts.watch.count("held by the rules");
+        parts.watch.note("client", "lifts all rules and hours");
+        parts.watch.count("held for good");
         for tenant in &mut self.tenants {
             tenant.settings.calling_rules = CallingRules::Off;
             let settings = draw::healed(&tenant.settings);
             must!("settings_update", store.settings_update(tenant.id, settings).await);
+            for &batch in &tenant.batches {
+                let Some(shown) = must!("batch_fetch", store.batch_fetch(batch).await) else {
+                    return Err(Violation::new("store", format!("batch {batch} is not shown")));
+                };
+                let settings =
+                    BatchSettings { calling_hours: CallingHours::always(), ..shown.settings };
+                let patch = BatchPatch { settings: Some(settings), ..BatchPatch::default() };
+                must!("batch_update", store.batch_update(tenant.id, batch, patch).await);
+            }
         }
         Ok(())
     }
@@ -124,7 +135,13 @@ impl Client {
         store: &dyn Store,
     ) -> Result<(), Violation> {
         let ws = self.tenants[tenant].id;
-        if self.rng.percent(35)
+        if self.rng.percent(30) {
+            let tenant = &mut self.tenants[tenant];
+            tenant.settings.do_not_call = !tenant.settings.do_not_call;
+            let settings = tenant.settings.clone();
+            must!("settings_update", store.settings_update(ws, settings).await);
+        }
+        if self.rng.percent(25)
             && let Some((id, _)) = self.tenants[tenant].listed.pop()
         {
             return match store.dnc_delete(ws, id).await {

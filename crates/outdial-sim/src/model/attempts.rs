@@ -98,11 +98,10 @@ impl Model {
         if call.facts.round > call.adds {
             return differs(format!("call {id} was re-opened more often than added: {call:?}"));
         }
-        if self.is_listed(call.batch, call.phone) {
-            return differs(format!("{attempt} was committed to {}, which is listed", call.phone));
-        }
-        if batch.settings.expires_at.is_some_and(|at| at <= now) {
-            return differs(format!("{attempt} was committed for a batch whose time is over"));
+        if self.is_listed(call.batch, call.phone)
+            || batch.settings.expires_at.is_some_and(|at| at <= now)
+        {
+            return differs(format!("{attempt} was committed to a listed number, or too late"));
         }
         if intent.max_call_s != batch.settings.max_call_s {
             return differs(format!("{attempt} may talk {} s, not its batch's", intent.max_call_s));

@@ -129,7 +129,8 @@ impl Model {
         for call in self.calls.values_mut().filter(|c| c.state == CallState::Pending) {
             let batch = &self.batches[&call.batch];
             let over = batch.settings.expires_at.is_some_and(|at| at <= now);
-            if over && batch.state != BatchState::Deleted {
+            // Added to a completed batch for a start that has not come yet: it is looked at then.
+            if over && !matches!(batch.state, BatchState::Deleted | BatchState::Completed) {
                 (call.state, call.disposition) = (CallState::Finished, Some(Disposition::Expired));
                 changed.push(call.batch);
             }

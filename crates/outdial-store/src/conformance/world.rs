@@ -163,6 +163,8 @@ impl World {
             batch: c.group.batch,
             callee: c.callee,
             facts: c.facts,
+            lane: c.group.lane,
+            class: c.group.class,
             caller: self.phone,
             trunk: self.trunk,
             send_at: self.now(),

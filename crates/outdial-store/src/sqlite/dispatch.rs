@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outdial_core::brake::Pulse;
+use outdial_core::brake::{BrakeState, Pulse};
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallFacts, WaitReason};
 use outdial_core::dispatcher::{
@@ -144,9 +144,9 @@ impl SqliteDb {
                     GroupKey { batch, lane: r.int(0)?, class: r.int(1)?, is_retry: r.get(2)? };
                 let reason = r.word_opt(5, WaitReason::parse)?.unwrap_or(WaitReason::Due);
                 let (charged, uncharged) = (r.int(3)?, r.int(4)?);
-                Ok((class, group, charged, uncharged, reason, r.time(6)?, r.int(7)?))
+                Ok((class, group, charged, uncharged, reason, r.time(6)?, r.time(8)?, r.int(7)?))
             })?;
-            for (class, group, charged, uncharged, reason, not_before, count) in rows {
+            for (class, group, charged, uncharged, reason, not_before, earliest, count) in rows {
                 let zones = self.class_zones(class)?;
                 buckets.push(Bucket {
                     group,
@@ -155,6 +155,7 @@ impl SqliteDb {
                     uncharged,
                     reason,
                     not_before,
+                    earliest,
                     count,
                 });
             }
@@ -339,6 +340,7 @@ fn batch_head(r: &Row<'_>) -> rusqlite::Result<BatchHead> {
         spent_by_day: Vec::new(),
         pulse: Pulse::default(),
         pulse_ever: pulse(r, 6)?,
+        brake: BrakeState::default(),
     })
 }
 

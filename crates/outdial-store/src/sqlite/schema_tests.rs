@@ -168,6 +168,8 @@ async fn commit_one_per_day(store: &SqliteStore, ws: WorkspaceId) {
             batch: group.batch,
             callee: c.callee,
             facts: c.facts,
+            lane: c.group.lane,
+            class: c.group.class,
             caller: id(PhoneId::from_parts, 1),
             trunk: id(TrunkId::from_parts, 1),
             send_at: head.clock,

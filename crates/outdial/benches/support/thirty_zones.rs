@@ -136,6 +136,7 @@ pub(crate) fn people(contacts: u64) -> (Vec<Bucket>, usize) {
             uncharged: 0,
             reason: WaitReason::Due,
             not_before: Timestamp::EPOCH,
+            earliest: Timestamp::EPOCH,
             count,
         });
     }
@@ -179,6 +180,7 @@ pub(crate) fn workspace(calls_per_day: u32, settings: BatchSettings, now: Timest
             spent_by_day: Vec::new(),
             pulse: Pulse::default(),
             pulse_ever: Pulse::default(),
+            brake: Default::default(),
         }],
         trunks: vec![TrunkHead {
             id: trunk,

@@ -99,8 +99,9 @@ fn table(made: &Simulation) -> String {
 
 fn peak(made: &Simulation) -> String {
     let peak = number(made.forecast.peak_batch.into());
-    let cps = made.trunk.calls_per_second.map(|n| format!("{n} calls per second"));
-    let channels = made.trunk.channels.map(|n| format!("{n} channels"));
+    let plural = |n: f64| if n == 1.0 { "" } else { "s" };
+    let cps = made.trunk.calls_per_second.map(|n| format!("{n} call{} per second", plural(n)));
+    let channels = made.trunk.channels.map(|n| counted(n.into(), "channel"));
     let limits: Vec<String> = cps.into_iter().chain(channels).collect();
     match limits.is_empty() {
         true => peak,
@@ -232,7 +233,7 @@ fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

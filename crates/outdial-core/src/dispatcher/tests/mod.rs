@@ -38,6 +38,7 @@ fn batch_head(n: u64, settings: BatchSettings, numbers: &[u64]) -> BatchHead {
         spent_by_day: Vec::new(),
         pulse: crate::brake::Pulse::default(),
         pulse_ever: crate::brake::Pulse::default(),
+        brake: Default::default(),
     }
 }
 
