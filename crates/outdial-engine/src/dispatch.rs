@@ -10,8 +10,8 @@ use outdial_core::batch::PauseReason;
 use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
-use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
+use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;

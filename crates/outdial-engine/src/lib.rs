@@ -29,8 +29,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
-pub use watermark::MemoryWatermark;
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
+pub use watermark::MemoryWatermark;
 
 use context::Context;
 

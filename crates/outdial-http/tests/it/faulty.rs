@@ -300,6 +300,10 @@ impl Store for Faulty {
         self.inner.dispatch_workspaces().await
     }
 
+    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError> {
+        self.inner.dispatch_versions().await
+    }
+
     async fn dispatch_head(
         &self,
         ws: WorkspaceId,

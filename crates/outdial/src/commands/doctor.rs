@@ -79,10 +79,7 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
 }
 
 /// Workspaces in which the database is older than what this node saw.
-fn older(
-    marks: &Marks,
-    versions: &BTreeMap<WorkspaceId, u64>,
-) -> BTreeMap<WorkspaceId, u64> {
+fn older(marks: &Marks, versions: &BTreeMap<WorkspaceId, u64>) -> BTreeMap<WorkspaceId, u64> {
     let is_older = |ws: &WorkspaceId, version: u64| {
         marks.older.contains(ws) || marks.seen.get(ws).is_some_and(|seen| version < *seen)
     };

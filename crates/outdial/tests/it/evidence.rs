@@ -8,7 +8,13 @@ use serde_json::Value;
 use crate::harness::{Home, Server, lines_in};
 
 /// I1, I2, I3 by the carrier's log and the histories; how many calls were cut off by a kill.
-pub(crate) fn check_dialed(server: &Server<'_>, batch: &str, home: &Home, total: u64, retry: usize) -> u64 {
+pub(crate) fn check_dialed(
+    server: &Server<'_>,
+    batch: &str,
+    home: &Home,
+    total: u64,
+    retry: usize,
+) -> u64 {
     let calls = server.all_calls(batch);
     assert_eq!(calls.len() as u64, total);
     let placed = placed(home);

@@ -24,8 +24,12 @@ fn killed_at_every_step_nothing_is_lost_and_nobody_is_called_twice() {
     let once = ["http.request_begun", "http.chunks_stored", "http.answer_kept"];
     let early = FAILPOINTS.iter().map(|name| (*name, 1));
     let later = FAILPOINTS.iter().filter(|name| !once.contains(name)).map(|name| match *name {
-        "store.chunk_applied" | "http.chunk_stored" | "engine.planned" | "engine.committed"
-        | "engine.noted" | "store.intents_applied" => (*name, 2),
+        "store.chunk_applied"
+        | "http.chunk_stored"
+        | "engine.planned"
+        | "engine.committed"
+        | "engine.noted"
+        | "store.intents_applied" => (*name, 2),
         name => (name, 60),
     });
     let kills: Vec<(&str, u32)> = early.chain(later).collect();
@@ -68,7 +72,8 @@ fn killed_at(name: &str, passes: u32) {
 /// time and would only make it longer.
 fn list(batch: &str) -> Vec<u8> {
     let mut call_data = records(FIRST, RECORDS * 2);
-    let refused = |r: &Value| matches!(&r["phoneNumber"].as_str().unwrap()[9..], "93" | "94" | "95");
+    let refused =
+        |r: &Value| matches!(&r["phoneNumber"].as_str().unwrap()[9..], "93" | "94" | "95");
     call_data.retain(|r| !refused(r));
     call_data.truncate(usize::try_from(RECORDS).unwrap());
     json!({ "batchId": batch, "call_data": call_data }).to_string().into_bytes()

@@ -12,10 +12,10 @@ mod kill;
 #[cfg(feature = "failpoints")]
 mod kill_points;
 mod memory;
-mod restore;
 #[allow(dead_code, reason = "it is a test's of outdial-core")]
 #[path = "../../../outdial-core/tests/reference/mod.rs"]
 mod reference;
+mod restore;
 mod simulate;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;

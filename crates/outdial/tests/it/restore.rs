@@ -38,7 +38,9 @@ fn an_older_copy_is_not_dialed_until_it_is_accepted() {
     }
     add(&server, 12_125_550_100);
     let log = || fs::read_to_string(home.path("server.log")).unwrap();
-    wait_for("it says so", PATIENCE, || log().contains("not dialing: the database is older").then_some(()));
+    wait_for("it says so", PATIENCE, || {
+        log().contains("not dialing: the database is older").then_some(())
+    });
     let findings = doctor(&home, &[]);
     assert!(!findings.0, "doctor is content: {findings:?}");
     let restore = findings.1.iter().find(|f| f["check"] == "restore").unwrap();
