@@ -31,6 +31,7 @@ use crate::commands::workspace;
 use crate::config::{Config, Role};
 use crate::database;
 use crate::entropy::OsEntropy;
+use crate::state::FileWatermark;
 use crate::term::{hint, say};
 
 /// How often it is looked whether the store has stopped for good.
@@ -89,6 +90,7 @@ async fn greet_if_new(store: &dyn Store) -> Result<()> {
 pub(crate) struct Server {
     address: SocketAddr,
     store: Arc<SqliteStore>,
+    watermark: Arc<FileWatermark>,
     stop: watch::Sender<bool>,
     parts: JoinSet<Part>,
 }
@@ -108,7 +110,7 @@ impl Server {
             .with_context(|| format!("{listen} cannot be listened on (--listen takes another)"))?;
         let address = listener.local_addr()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let watermark: Arc<dyn Watermark> = Arc::new(database::watermark(config, &*store).await?);
+        let watermark = Arc::new(database::watermark(config, &*store).await?);
         warn_of_older_copy(&*store, &*watermark).await?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let wake = Arc::new(Notify::new());
@@ -135,7 +137,7 @@ impl Server {
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
         let limit = Duration::from_millis(config.engine.drain_limit_ms);
         parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
-        Ok(Self { address, store, stop, parts })
+        Ok(Self { address, store, watermark, stop, parts })
     }
 
     /// Where its API is.
@@ -147,7 +149,7 @@ impl Server {
     async fn failed(&mut self) -> anyhow::Error {
         let ended = tokio::select! {
             ended = self.parts.join_next() => ended,
-            () = stopped_for_good(&self.store) => {
+            () = stopped_for_good(&self.store, &self.watermark) => {
                 return anyhow!(
                     "the disk failed to keep what was written: nothing more is taken in. What was \
                      acknowledged is safe; look at the disk, then start again"
@@ -221,9 +223,9 @@ async fn serve(
     }
 }
 
-/// Returns when the store has stopped after a failed fsync.
-async fn stopped_for_good(store: &SqliteStore) {
-    while !store.has_stopped() {
+/// Returns when the store, or the state file beside it, has stopped after a failed fsync.
+async fn stopped_for_good(store: &SqliteStore, watermark: &FileWatermark) {
+    while !store.has_stopped() && !watermark.has_stopped() {
         tokio::time::sleep(LOOK_AT_STORE_EVERY).await;
     }
 }

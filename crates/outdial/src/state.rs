@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -149,6 +150,16 @@ pub(crate) struct FileWatermark {
     /// The file as it was when an older copy was last compared with it.
     looked: Mutex<Option<(SystemTime, u64)>>,
     appends: Sender<Append>,
+    health: Arc<Health>,
+}
+
+/// How the file takes what is appended.
+#[derive(Default)]
+struct Health {
+    /// The latest line was not written; the next may be.
+    failing: AtomicBool,
+    /// A sync failed: nothing is written any more.
+    stopped: AtomicBool,
 }
 
 impl FileWatermark {
@@ -161,11 +172,18 @@ impl FileWatermark {
         }
         let append = OpenOptions::new().append(true).open(file.path())?;
         let (appends, queue) = channel();
-        std::thread::Builder::new()
-            .name("state".to_owned())
-            .spawn(move || append_all(append, &queue))?;
+        let health = Arc::<Health>::default();
+        std::thread::Builder::new().name("state".to_owned()).spawn({
+            let health = Arc::clone(&health);
+            move || append_all(append, &queue, &health)
+        })?;
         let (known, looked) = (Arc::new(Mutex::new(marks)), Mutex::default());
-        Ok(Self { file, known, looked, appends })
+        Ok(Self { file, known, looked, appends, health })
+    }
+
+    /// A sync has failed: nothing may leave any more, and the process must end.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.health.stopped.load(Ordering::Acquire)
     }
 
     async fn append(&self, line: String) -> Result<(), WatermarkError> {
@@ -195,6 +213,10 @@ impl FileWatermark {
 #[async_trait]
 impl Watermark for FileWatermark {
     async fn compare(&self, ws: WorkspaceId, version: u64) -> Result<Standing, WatermarkError> {
+        if self.health.failing.load(Ordering::Acquire) {
+            // Before anything is committed that could not be noted, and would be given back unsent.
+            self.append("\n".to_owned()).await?;
+        }
         let (seen, was_older) = {
             let known = self.known();
             (known.seen.get(&ws).copied().unwrap_or(0), known.older.contains(&ws))
@@ -225,23 +247,37 @@ impl Watermark for FileWatermark {
     }
 }
 
-/// Writes what waits, syncs once for all of it, answers. A failed fsync is never tried again: every
-/// later line fails too, and nothing leaves any more.
-fn append_all(mut file: File, queue: &Receiver<Append>) {
+/// Writes what waits, syncs once for all of it, answers. What could not be written (no room) may be
+/// written later. A failed sync is never tried again: every later line fails too.
+fn append_all(mut file: File, queue: &Receiver<Append>, health: &Health) {
+    // Set for good by a sync.
     let mut failed: Option<io::ErrorKind> = None;
     while let Ok(first) = queue.recv() {
         let group: Vec<Append> = std::iter::once(first).chain(queue.try_iter()).collect();
-        let lines: String = group.iter().map(|a| a.line.as_str()).collect();
-        if failed.is_none() {
-            let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
-            failed = written.err().map(|e| {
-                tracing::error!(error = %e, "the state directory does not keep what is written");
-                e.kind()
-            });
+        let was_failing = health.failing.load(Ordering::Acquire);
+        // Half a line may be there, to which nothing may be appended.
+        let gap = was_failing.then_some("\n");
+        let lines: String = gap.into_iter().chain(group.iter().map(|a| a.line.as_str())).collect();
+        let result = match failed {
+            Some(kind) => Err(kind),
+            None => file.write_all(lines.as_bytes()).map_err(|e| e.kind()).and_then(|()| {
+                file.sync_data().map_err(|e| {
+                    tracing::error!(error = %e, "the state directory does not keep what is written");
+                    failed = Some(e.kind());
+                    health.stopped.store(true, Ordering::Release);
+                    e.kind()
+                })
+            }),
+        };
+        if result.is_err() != was_failing {
+            health.failing.store(result.is_err(), Ordering::Release);
+            match result {
+                Ok(()) => tracing::info!("the state directory takes what is written again"),
+                Err(error) => tracing::error!(%error, "nothing leaves: it cannot be noted"),
+            }
         }
         for append in group {
-            let result = failed.map_or(Ok(()), |kind| Err(io::Error::from(kind)));
-            let _nobody_waits = append.done.send(result);
+            let _nobody_waits = append.done.send(result.map_err(io::Error::from));
         }
     }
 }

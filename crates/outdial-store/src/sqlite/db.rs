@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use outdial_core::time::Timestamp;
 use outdial_ports::Clock;
 use outdial_ports::store::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Params, Row};
 
 use super::class::Classes;
@@ -23,6 +24,19 @@ pub(crate) struct SqliteDb {
     clock: Arc<dyn Clock>,
     /// An fsync failed, on whichever connection: no operation runs any more.
     stopped: Arc<AtomicBool>,
+}
+
+impl Drop for SqliteDb {
+    fn drop(&mut self) {
+        // The last connection to close brings the log into the database and syncs both. After a
+        // failed fsync the log is all that is known to be good, and is left as it is.
+        if self.stopped.load(Ordering::Acquire)
+            && let Err(e) =
+                self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::error!(error = %e, "the write-ahead log may be brought in at the end");
+        }
+    }
 }
 
 /// How a transaction begins.
@@ -123,6 +137,13 @@ impl SqliteDb {
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         let run = || self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         run().map_err(|e| self.fail(&e))
+    }
+
+    /// What is wrong with the file, a few lines of it.
+    pub(super) fn damage(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut found = self.all("PRAGMA quick_check(10)", [], |r| r.get::<_, String>(0))?;
+        found.retain(|line| line != "ok");
+        Ok(found)
     }
 
     fn batch(&self, text: &str) -> Result<(), StoreError> {

@@ -82,6 +82,12 @@ impl SqliteStore {
         self.opened.stopped.load(Ordering::Acquire)
     }
 
+    /// What is wrong with the file's pages and tables, in SQLite's words; nothing when it is whole.
+    /// Reads all of it.
+    pub async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.run(Kind::SlowRead, SqliteDb::damage).await
+    }
+
     fn start(
         &mut self,
         name: &str,

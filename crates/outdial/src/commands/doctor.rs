@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use outdial_core::id::WorkspaceId;
 use outdial_ports::{Clock, Store};
+use outdial_store::SqliteStore;
 use serde_json::{Value, json};
 
 use crate::clock::SystemClock;
@@ -59,6 +60,7 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
     let workspaces = store.workspace_list().await?.len();
     let text = format!("{} can be read; {workspaces} workspace(s)", config.database.url);
     report.tell("database", Ok(text));
+    report.tell("integrity", integrity(&store).await);
     let numbers = numbers(&*store).await?;
     report.tell("trunks", Ok(numbers));
 
@@ -76,6 +78,18 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
         report.tell("restore", Err(refusal(&marks, &older, &file)));
     }
     Ok(())
+}
+
+/// The file is what was written, as far as SQLite can tell: it has no checksums of its rows.
+async fn integrity(store: &SqliteStore) -> Result<String, String> {
+    match store.damage().await {
+        Ok(found) if found.is_empty() => Ok("every page and row can be read".to_owned()),
+        Ok(found) => Err(format!(
+            "the file is damaged ({}): stop the server, and put a backup back",
+            found.join("; ")
+        )),
+        Err(error) => Err(format!("the file cannot be read to its end: {error}")),
+    }
 }
 
 /// Workspaces in which the database is older than what this node saw.

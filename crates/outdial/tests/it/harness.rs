@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -165,6 +165,14 @@ impl Home {
 
     /// As `serve_and_listen`, with more in the environment of this one life.
     pub(crate) fn serve_with(&self, more: &[(&str, &str)]) -> (Server<'_>, Vec<String>) {
+        self.try_serve_with(more).expect("a server says that it listens")
+    }
+
+    /// As `serve_with`; none when it refuses to serve, and says why in `server.log`.
+    pub(crate) fn try_serve_with(
+        &self,
+        more: &[(&str, &str)],
+    ) -> Option<(Server<'_>, Vec<String>)> {
         let log = std::fs::File::options().create(true).append(true).open(self.path("server.log"));
         let mut child = self
             .outdial()
@@ -177,8 +185,8 @@ impl Home {
             .unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         let mut server = Server { home: self, child, url: String::new() };
-        let said = server.wait_ready(&lines);
-        (server, said)
+        let said = server.wait_ready(&lines)?;
+        Some((server, said))
     }
 }
 
@@ -200,15 +208,23 @@ pub(crate) struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn wait_ready(&mut self, lines: &Receiver<String>) -> Vec<String> {
+    fn wait_ready(&mut self, lines: &Receiver<String>) -> Option<Vec<String>> {
         let start = monotonic();
         let mut said = Vec::new();
         loop {
             let left = PATIENCE.checked_sub(monotonic() - start).expect("a server is ready sooner");
-            let line = lines.recv_timeout(left).expect("a server says that it listens");
+            let line = match lines.recv_timeout(left) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = self.child.wait().unwrap();
+                    assert!(!ended.success(), "neither served nor refused");
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("neither served nor refused in time"),
+            };
             if let Some(url) = line.strip_prefix("listening on ") {
                 url.clone_into(&mut self.url);
-                return said;
+                return Some(said);
             }
             said.push(line);
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::chance::Chance;
 use crate::evidence::{check_dialed, ids_of};
 use crate::harness::{Answer, Home, Server, monotonic, records, try_send};
 
@@ -52,24 +53,6 @@ fn nothing_is_lost_and_nobody_is_called_twice() {
     // Else the kills did not hit what they are meant to hit, and nothing was proved.
     assert!(half_way >= 3, "only {half_way} rounds were killed in the middle of the ingest");
     assert!(cut_off >= 100, "only {cut_off} calls were cut off");
-}
-
-/// Random numbers from a seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Up to `longest`.
-    fn wait(&mut self, longest: Duration) -> Duration {
-        Duration::from_millis(self.next() % (longest.as_millis() as u64).max(1))
-    }
 }
 
 /// What one round does.

@@ -2,20 +2,28 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod chance;
 mod cli;
 mod contract;
 mod demo;
+mod disk_full;
 mod drain;
+mod drain_full;
 mod evidence;
+mod failed_sync;
+mod faulty_disk;
 mod harness;
 mod kill;
 #[cfg(feature = "failpoints")]
 mod kill_points;
 mod memory;
+#[cfg(feature = "failpoints")]
+mod poison;
 #[allow(dead_code, reason = "it is a test's of outdial-core")]
 #[path = "../../../outdial-core/tests/reference/mod.rs"]
 mod reference;
 mod restore;
 mod simulate;
+mod torn;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;
