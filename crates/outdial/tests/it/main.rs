@@ -24,6 +24,7 @@ mod poison;
 mod reference;
 mod restore;
 mod simulate;
+mod storm;
 mod torn;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;

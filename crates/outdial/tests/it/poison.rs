@@ -16,8 +16,18 @@ const REDIAL: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_call_that_kills_the_process_is_given_up_and_the_batch_goes_on() {
+    // Before it leaves, while it rings, and when it is over; mostly waiting, so all at once.
+    std::thread::scope(|scope| {
+        for (name, placed) in [("engine.committed", 0), ("engine.placed", 2), ("engine.over", 2)] {
+            scope.spawn(move || given_up(name, placed));
+        }
+    });
+}
+
+fn given_up(name: &str, placed_in_all: usize) {
     let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
-    let deadly = [("OUTDIALTEST_KILL_AT", "engine.placed:1")];
+    let at = format!("{name}:1");
+    let deadly = [("OUTDIALTEST_KILL_AT", at.as_str())];
     let (mut server, _) = home.serve_with(&deadly);
     let number = server.make_number();
     let more = json!({ "redialUnknown": true, "retry": 1, "delay": 0 });
@@ -43,6 +53,12 @@ fn a_call_that_kills_the_process_is_given_up_and_the_batch_goes_on() {
     let (mut server, _) = home.serve_with(&deadly);
     server.wait_completed(&batch, PATIENCE);
     assert_eq!(server.count(&batch, &["unknown"]), 1);
-    assert_eq!(placed(&home)[&POISON.to_string()].len(), 2, "retry + 1");
+    let times = placed(&home).get(&POISON.to_string()).map_or(0, Vec::len);
+    assert_eq!(times, placed_in_all, "{name}");
+    let details = server.all_calls(&batch);
+    let poison = details.iter().find(|c| c["phoneNumber"] == POISON.to_string()).unwrap();
+    let path = format!("/api/call/call-details/{}", poison["_id"].as_str().unwrap());
+    let details = server.get(&path).expect(200);
+    assert_eq!(details["data"]["attempts"].as_array().unwrap().len(), 2, "retry + 1: {details}");
     assert!(!server.is_gone());
 }

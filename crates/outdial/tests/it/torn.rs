@@ -89,7 +89,6 @@ impl Killed {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "what the harm hit")]
 fn a_torn_log_is_read_up_to_its_last_good_commit() {
     let mut chance = seed();
     let killed = killed();
