@@ -83,6 +83,8 @@ impl Engine {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
         let Self { ctx, wake } = self;
         tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
+        // From here on a jump shows, also one before the first call.
+        ctx.compare_clocks();
         let mut house = housekeeping::start(&ctx);
         let (start, started) = mpsc::unbounded_channel();
         let mut runners = JoinSet::new();

@@ -1,6 +1,8 @@
 //! The carrier of the world: plays the far ends of `outdial_core::simulated` in virtual time, and
 //! tells the watch of every call that leaves and of every one that is over. The calls of a process
-//! die with it.
+//! die with it. In bad weather things go wrong on calls: `mishap`.
+
+mod mishap;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -12,7 +14,7 @@ use outdial_core::attempt::CallEvent;
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::CallEnd;
 use outdial_core::simulated::{Ending, Script, SimulatedCall, SimulatedInput};
-use outdial_ports::{CallControl, CallOrder, Carrier, Clock, Monotonic, PlacedCall};
+use outdial_ports::{CallControl, CallOrder, Carrier, Clock, PlacedCall};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
@@ -20,6 +22,8 @@ use crate::clock::SimClock;
 use crate::rng::Rng;
 use crate::store::Life;
 use crate::watch::Watch;
+use crate::weather::Weather;
+use mishap::Mishap;
 
 /// The carrier as one process has it.
 pub(crate) struct SimCarrier {
@@ -27,6 +31,7 @@ pub(crate) struct SimCarrier {
     life: Arc<Life>,
     watch: Arc<Watch>,
     clock: Arc<SimClock>,
+    weather: Arc<Weather>,
     rng: Mutex<Rng>,
     lines: Mutex<BTreeMap<AttemptId, AbortHandle>>,
 }
@@ -38,9 +43,11 @@ impl SimCarrier {
         life: Arc<Life>,
         watch: Arc<Watch>,
         clock: Arc<SimClock>,
+        weather: Arc<Weather>,
         rng: Rng,
     ) -> Self {
-        Self { process, life, watch, clock, rng: Mutex::new(rng), lines: Mutex::default() }
+        let (rng, lines) = (Mutex::new(rng), Mutex::default());
+        Self { process, life, watch, clock, weather, rng, lines }
     }
 
     /// The process has died, and its calls with it. How many there were.
@@ -67,24 +74,34 @@ impl Carrier for SimCarrier {
         } else if placed_at >= order.send_by {
             let _ = tell.send(CallEvent::Ended(CallEnd::NotSent { reason: "late" }));
         } else {
-            self.watch.placed(self.process, &order);
-            let ending = Ending::of(order.callee);
-            self.watch.count(word(ending));
-            let what = format!("attempt {} leaves to {}", order.attempt.seq(), order.callee);
-            self.watch.note("carrier", &what);
-            let chance = locked(&self.rng).draw();
-            let script = Script::of(order.callee, order.charged_before, chance);
+            let (script, mishap) = {
+                let mut rng = locked(&self.rng);
+                let script = Script::of(order.callee, order.charged_before, rng.draw());
+                mishap::strike(script, self.weather.at_carrier(), &mut rng)
+            };
+            for what in mishap.words() {
+                self.watch.count(what);
+                self.watch.note("carrier", &format!("attempt {}: {what}", order.attempt.seq()));
+            }
             let line = Line {
-                attempt: order.attempt,
+                process: self.process,
                 call: SimulatedCall::new(script, order.ring_limit, order.talk_limit),
-                placed_at,
+                mishap,
+                life: Arc::clone(&self.life),
                 clock: Arc::clone(&self.clock),
                 watch: Arc::clone(&self.watch),
                 hang_up: Arc::clone(&hang_up),
                 tell,
+                order,
+            };
+            let attempt = line.order.attempt;
+            // It leaves before anybody can think twice, unless the carrier is slow.
+            let line = match mishap.leaves_after.is_zero() {
+                true => line.leave(),
+                false => line,
             };
             let task = tokio::spawn(line.run());
-            locked(&self.lines).insert(order.attempt, task.abort_handle());
+            locked(&self.lines).insert(attempt, task.abort_handle());
         }
         PlacedCall { events: Box::pin(Events(events)), control: Box::new(Control(hang_up)) }
     }
@@ -92,9 +109,11 @@ impl Carrier for SimCarrier {
 
 /// A call on its way.
 struct Line {
-    attempt: AttemptId,
+    process: u32,
+    order: CallOrder,
     call: SimulatedCall,
-    placed_at: Monotonic,
+    mishap: Mishap,
+    life: Arc<Life>,
     clock: Arc<SimClock>,
     watch: Arc<Watch>,
     hang_up: Arc<Notify>,
@@ -102,30 +121,79 @@ struct Line {
 }
 
 impl Line {
+    /// The INVITE goes out.
+    fn leave(self) -> Self {
+        self.watch.placed(self.process, &self.order);
+        self.watch.count("attempts");
+        self.watch.count(word(Ending::of(self.order.callee)));
+        let what =
+            format!("attempt {} leaves to {}", self.order.attempt.seq(), self.order.callee);
+        self.watch.note("carrier", &what);
+        self
+    }
+
     async fn run(mut self) {
+        let wait = self.mishap.leaves_after;
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+            self.life.awake(&self.clock).await;
+            if self.clock.monotonic() >= self.order.send_by {
+                let _ = self.tell.send(CallEvent::Ended(CallEnd::NotSent { reason: "late" }));
+                return;
+            }
+            self = self.leave();
+        }
+        let (placed_at, attempt) = (self.clock.monotonic(), self.order.attempt);
         while let Some((due, _)) = self.call.deadline() {
             let events = tokio::select! {
                 biased;
                 () = self.hang_up.notified() => {
-                    self.watch.hung_up(self.attempt);
-                    let now = self.clock.monotonic().since(self.placed_at);
+                    self.watch.hung_up(attempt);
+                    let now = self.clock.monotonic().since(placed_at);
                     self.call.handle(now, SimulatedInput::Cancel)
                 }
-                () = self.clock.sleep_until(self.placed_at.after(due)) => {
+                () = self.clock.sleep_until(placed_at.after(due)) => {
                     self.call.handle(due, SimulatedInput::Tick)
                 }
             };
             for event in events {
-                let what = format!("attempt {} {event:?}", self.attempt.seq());
-                self.watch.note("carrier", &what);
-                match &event {
-                    CallEvent::Ringing => {}
-                    CallEvent::Answered => self.watch.answered(self.attempt),
-                    CallEvent::Ended(end) => self.watch.over(self.attempt, Some(end)),
+                if matches!(event, CallEvent::Ended(_)) {
+                    self.clock.sleep(self.mishap.ends_late_by).await;
                 }
-                let _ = self.tell.send(event);
+                self.tell(event).await;
+                if self.mishap.gone_after == Some(event_rank(&event)) {
+                    self.watch.note("carrier", &format!("attempt {}: not a word", attempt.seq()));
+                    self.watch.excuse(attempt);
+                    self.watch.over(attempt, None);
+                    return;
+                }
             }
         }
+    }
+
+    /// What has happened is so at once; the process hears of it when it is awake.
+    async fn tell(&mut self, event: CallEvent) {
+        let attempt = self.order.attempt;
+        self.watch.note("carrier", &format!("attempt {} {event:?}", attempt.seq()));
+        match &event {
+            CallEvent::Ringing => {}
+            CallEvent::Answered => self.watch.answered(attempt),
+            CallEvent::Ended(end) => self.watch.over(attempt, Some(end)),
+        }
+        self.life.awake(&self.clock).await;
+        self.watch.heard(attempt, &event);
+        for event in self.mishap.told(event) {
+            let _ = self.tell.send(event);
+        }
+    }
+}
+
+/// Counts from 0.
+fn event_rank(event: &CallEvent) -> u8 {
+    match event {
+        CallEvent::Ringing => 0,
+        CallEvent::Answered => 1,
+        CallEvent::Ended(_) => 2,
     }
 }
 

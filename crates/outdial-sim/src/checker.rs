@@ -3,6 +3,7 @@
 //! promises, and must not use its code to judge it.
 
 mod brakes;
+mod clocks;
 mod hours;
 mod laws;
 mod often;
@@ -11,6 +12,7 @@ mod pace;
 mod spending;
 mod stop;
 mod totals;
+mod unknowns;
 mod wishes;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 
 pub use brakes::{Brakes, End, Rules};
+pub use clocks::Clocks;
 pub use hours::Hours;
 pub use often::{Often, Try};
 pub use once::Once;
@@ -27,6 +30,7 @@ pub use pace::{Cap, Pace};
 pub use spending::{Most, Spending, Sum};
 pub use stop::Stops;
 pub use totals::recount;
+pub use unknowns::Unknowns;
 pub use wishes::{Recalls, Wishes};
 
 /// A broken promise.
@@ -108,12 +112,17 @@ pub struct Checkers {
     pub brakes: Brakes,
     /// I5.
     pub pace: Pace,
+    /// Clocks that were set.
+    pub clocks: Clocks,
+    /// What is not redialed.
+    pub unknowns: Unknowns,
 }
 
 impl Checkers {
     /// A call leaves.
     pub fn placed(&mut self, call: &Placed) -> Result<(), Violation> {
         self.once.placed(call)?;
+        self.clocks.placed(call)?;
         self.stops.placed(call)?;
         self.wishes.placed(call)?;
         self.recalls.placed(call, self.wishes.listed_since(call));

@@ -29,6 +29,7 @@ use crate::checker::Violation;
 use crate::process::{Parts, Process};
 use crate::rng::Rng;
 use crate::watch::Caller;
+use crate::weather::{FAULT, is_meant};
 pub(crate) use draw::pause;
 
 /// Channels of the trunk of simulated numbers.
@@ -57,9 +58,12 @@ struct Tenant {
     listed: Vec<(DncId, PhoneNumber)>,
 }
 
-/// The store refused what it has to take.
+/// The store refused what it has to take, unless that is meant.
 fn refused(what: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Violation + '_ {
-    move |error| Violation::new("store", format!("{what}: {error}"))
+    move |error| {
+        let text = format!("{what}: {error}");
+        Violation::new(if is_meant(&text) { FAULT } else { "store" }, text)
+    }
 }
 
 impl Client {
@@ -132,8 +136,38 @@ impl Client {
         Ok(Tenant { id, agent, phones, people, batches, settings, listed })
     }
 
-    /// Does something.
+    /// Does something, or is told that it cannot be done now.
     pub(crate) async fn act(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
+        self.look_around(parts);
+        match self.do_something(process, parts).await {
+            Err(told) if told.promise == FAULT => {
+                parts.watch.note("client", &told.what);
+                parts.watch.count("client told of a fault");
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// What was done although its answer was lost is seen here.
+    fn look_around(&mut self, parts: &Parts) {
+        parts.watch.look(|seen, _| {
+            for tenant in &mut self.tenants {
+                let batches = seen.model.batches.iter();
+                let there = batches
+                    .filter(|(_, b)| b.workspace == tenant.id && b.state != BatchState::Deleted);
+                tenant.batches = there.map(|(id, _)| *id).collect();
+                if let Some(settings) = seen.model.settings.get(&tenant.id) {
+                    tenant.settings = settings.clone();
+                }
+                let listed = seen.model.listed.iter().filter(|((ws, _), _)| *ws == tenant.id);
+                tenant.listed = listed.map(|((_, phone), id)| (*id, *phone)).collect();
+            }
+            Ok(())
+        });
+    }
+
+    async fn do_something(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
         let tenant = self.rng.range(0..=self.tenants.len() as u64 - 1) as usize;
         let store = Arc::clone(&process.store);
         let dice = self.rng.range(0..=99);
@@ -162,9 +196,29 @@ impl Client {
         Ok(())
     }
 
+    /// Adds people to a batch and hurries the process.
+    pub(crate) async fn rush(
+        &mut self,
+        batch: BatchId,
+        process: &Process,
+        parts: &Parts,
+    ) -> Result<(), Violation> {
+        self.look_around(parts);
+        let tenant = self.tenants.iter().position(|t| t.batches.contains(&batch));
+        let Some(tenant) = tenant else { return Ok(()) };
+        let people = self.some_people(tenant);
+        let done = self.add(tenant, batch, None, &people, parts, &*process.store).await;
+        process.wake.notify_one();
+        match done {
+            Err(told) if told.promise == FAULT => Ok(()),
+            done => done,
+        }
+    }
+
     /// Lifts all limits and starts everything that is not done: from here on all must end.
     pub(crate) async fn heal(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
         let store = Arc::clone(&process.store);
+        self.look_around(parts);
         for tenant in 0..self.tenants.len() {
             let (ws, settings) = (self.tenants[tenant].id, &self.tenants[tenant].settings);
             let settings = draw::healed(settings);

@@ -14,9 +14,11 @@ mod outlook;
 mod panics;
 mod process;
 mod rng;
+mod sabotage;
 mod store;
 mod trace;
 mod watch;
+mod weather;
 mod world;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ use std::fmt;
 use std::time::Duration;
 
 use checker::Violation;
+pub use sabotage::Sabotage;
 pub use trace::tail;
 use world::World;
 
@@ -62,6 +65,15 @@ impl fmt::Display for Failure {
 
 /// Plays the world of a seed.
 pub fn run(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
+    play(seed, steps, None)
+}
+
+/// Plays the world of a seed with one safeguard switched off.
+pub fn run_sabotaged(seed: u64, steps: u32, rule: Sabotage) -> Result<Report, Box<Failure>> {
+    play(seed, steps, Some(rule))
+}
+
+fn play(seed: u64, steps: u32, rule: Option<Sabotage>) -> Result<Report, Box<Failure>> {
     panics::watch();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -71,7 +83,7 @@ pub fn run(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
     // The clock is the runtime's, so it is read inside.
     let (played, (trace, counts, lasted)) = runtime.block_on(async {
         let mut watch = None;
-        let played = match World::new(seed, &mut watch).await {
+        let played = match World::new(seed, rule, &mut watch).await {
             Ok(world) => world.play(steps).await,
             Err(violation) => Err(violation),
         };

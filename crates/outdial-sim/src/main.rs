@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use outdial_sim::{Failure, Report, run, tail};
@@ -25,6 +25,9 @@ struct Args {
     /// Steps of each world.
     #[arg(long, default_value_t = outdial_sim::STEPS)]
     steps: u32,
+    /// Begin no more worlds after so many minutes.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Print whole traces.
     #[arg(long)]
     trace: bool,
@@ -39,10 +42,13 @@ struct Sum {
     lasted: Duration,
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it takes is asked by people")]
 fn main() -> ExitCode {
     let args = Args::parse();
     let first = args.seed.unwrap_or(1);
     let seeds = args.seeds.unwrap_or(if args.seed.is_some() { 1 } else { 50 });
+    let began = Instant::now();
+    let in_time = || args.minutes.is_none_or(|most| began.elapsed().as_secs_f64() < most * 60.0);
     let next = AtomicU64::new(0);
     let sum = Mutex::new(Sum::default());
     // A world is one thread; several worlds know nothing of each other.
@@ -50,7 +56,7 @@ fn main() -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                loop {
+                while in_time() {
                     let seed = first + next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + seeds {
                         break;
@@ -63,18 +69,36 @@ fn main() -> ExitCode {
         }
     });
     let sum = sum.into_inner().expect("nobody panics while holding it");
-    for (what, count) in &sum.counts {
-        println!("{count:>8} {what}");
-    }
-    println!("{:>8.1} virtual hours", sum.lasted.as_secs_f64() / 3600.0);
-    println!("{} seeds, {} failed", sum.played, sum.failed.len());
-    for seed in &sum.failed {
-        println!("again: cargo run -p outdial-sim -- --seed {seed} --steps {} --trace", args.steps);
-    }
-    match sum.failed.is_empty() && sum.played == seeds {
+    report(&args, &sum, seeds, began.elapsed());
+    match sum.failed.is_empty() && sum.played > 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+fn report(args: &Args, sum: &Sum, seeds: u64, took: Duration) {
+    for (what, count) in &sum.counts {
+        println!("{count:>9} {what}");
+    }
+    let count = |what: &str| sum.counts.get(what).copied().unwrap_or(0);
+    println!(
+        "{} of {seeds} seeds in {:.0} s: {} steps, {} faults, {} attempts, {:.1} virtual years; \
+         {} failed",
+        sum.played,
+        took.as_secs_f64(),
+        count("steps"),
+        sum.counts.iter().filter(|(what, _)| is_fault(what)).map(|(_, n)| n).sum::<u64>(),
+        count("attempts"),
+        sum.lasted.as_secs_f64() / (365.25 * 86_400.0),
+        sum.failed.len()
+    );
+    for seed in &sum.failed {
+        println!("again: cargo run -p outdial-sim -- --seed {seed} --steps {} --trace", args.steps);
+    }
+}
+
+fn is_fault(what: &str) -> bool {
+    what.starts_with("fault: ") || what == "crashed"
 }
 
 fn tell(args: &Args, sum: &mut Sum, played: Result<Report, Box<Failure>>, seeds: u64) {
@@ -95,7 +119,7 @@ fn tell(args: &Args, sum: &mut Sum, played: Result<Report, Box<Failure>>, seeds:
             sum.failed.push(failure.seed);
         }
     }
-    if sum.played.is_multiple_of(10) || sum.played == seeds {
+    if sum.played.is_multiple_of(100) || sum.played == seeds {
         println!("{} of {seeds} seeds played", sum.played);
     }
 }

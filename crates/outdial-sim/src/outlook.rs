@@ -35,7 +35,8 @@ pub(crate) enum Outlook {
 type Waiting = BTreeMap<(BatchId, String), (CallingHours, CallingRules, Timestamp)>;
 
 /// By hours and rules.
-pub(crate) fn outlook(seen: &mut Seen, now: Timestamp) -> Result<Outlook, Violation> {
+pub(crate) fn outlook(seen: &mut Seen, _: Timestamp) -> Result<Outlook, Violation> {
+    let now = seen.wall;
     if seen.checkers.once.live_count() > 0 {
         return Ok(Outlook::Now);
     }

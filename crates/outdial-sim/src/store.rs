@@ -1,11 +1,11 @@
 //! The store as one process of the world has it: the real one, behind a line on which questions and
 //! answers take time, and which is dead when the process is. What the store did is told to the
-//! watch at the moment it did it. Faults will come in here.
+//! watch at the moment it did it. In bad weather (`weather`) it refuses, loses answers, is slow.
 
 mod told;
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +31,7 @@ use outdial_ports::store::{
 use crate::clock::SimClock;
 use crate::rng::Rng;
 use crate::watch::Watch;
+use crate::weather::{Luck, MEANT, Weather, lost, writes};
 pub(crate) use told::{Latency, Life};
 
 /// The store of one process.
@@ -47,7 +48,11 @@ pub(crate) struct SimStore {
     pub clock: Arc<SimClock>,
     /// How long it takes.
     pub latency: Latency,
-    /// Draws how long.
+    /// Whether it works.
+    pub weather: Arc<Weather>,
+    /// It is the engine's: whoever asks survives a panic.
+    pub may_panic: bool,
+    /// Draws how long, and what goes wrong.
     pub rng: Mutex<Rng>,
 }
 
@@ -55,28 +60,67 @@ impl SimStore {
     /// One way between the process and its store; nobody arrives of a process that is dead.
     async fn travel(&self) {
         let wait = {
-            let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rng = self.rng();
             let spike = self.latency.spike_ms > 0 && rng.percent(1);
             let most = if spike { self.latency.spike_ms } else { self.latency.usual_ms };
-            if most == 0 { 0 } else { rng.range(0..=most) }
+            let usual = Duration::from_millis(if most == 0 { 0 } else { rng.range(0..=most) });
+            self.weather.delay(&mut rng).unwrap_or(usual)
         };
-        if wait > 0 && !self.life.is_over() {
-            self.clock.sleep(Duration::from_millis(wait)).await;
+        if !wait.is_zero() && !self.life.is_over() {
+            self.clock.sleep(wait).await;
         }
+        self.life.awake(&self.clock).await;
         if self.life.is_over() {
             pending::<()>().await;
         }
     }
+
+    /// What a question meets with; counted.
+    fn luck(&self, op: &'static str) -> Luck {
+        let luck = self.weather.luck(&mut self.rng(), writes(op), self.may_panic);
+        let what = match &luck {
+            Luck::Good => return luck,
+            Luck::Refused(StoreError::Full) => "fault: disk full",
+            Luck::Refused(_) => "fault: store unavailable",
+            Luck::AnswerLost => "fault: applied, answer lost",
+            Luck::NeverArrived => "fault: not applied, answer lost",
+            Luck::Panic => "fault: store panics",
+        };
+        self.watch.count(what);
+        // There is no end of these; what changes something is of interest.
+        if writes(op) {
+            self.note(&format!("{op}: {what}"));
+        }
+        luck
+    }
+
+    fn rng(&self) -> MutexGuard<'_, Rng> {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// There, done, told, and back.
+/// There, done, told, and back; unless the weather is bad.
 macro_rules! ask {
     ($self:ident.$op:ident($($arg:expr),*), |$out:ident| $told:block) => {{
+        let luck = $self.luck(stringify!($op));
         $self.travel().await;
-        let out = $self.inner.$op($($arg),*).await;
-        { let $out = &out; $told }
-        $self.travel().await;
-        out
+        match luck {
+            Luck::Good | Luck::AnswerLost => {
+                let out = $self.inner.$op($($arg),*).await;
+                { let $out = &out; $told }
+                $self.travel().await;
+                if luck == Luck::AnswerLost { Err(lost().into()) } else { out }
+            }
+            Luck::Refused(error) => {
+                $self.travel().await;
+                Err(error.into())
+            }
+            Luck::NeverArrived => {
+                $self.travel().await;
+                Err(lost().into())
+            }
+            Luck::Panic => panic!("{MEANT}"),
+        }
     }};
 }
 
@@ -129,7 +173,6 @@ store! {
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
         dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
-        dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
@@ -137,9 +180,32 @@ store! {
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
         live_list_recalled() -> Vec<AttemptId>, StoreError;
-        limits_prune(limit: u32) -> u32, StoreError;
     }
     told {
+        async fn dispatch_head(
+            &self,
+            ws: WorkspaceId,
+            also: Option<BatchId>,
+        ) -> Result<Head, StoreError> {
+            ask!(self.dispatch_head(ws, also), |out| {
+                if out.is_ok() && also.is_none() {
+                    self.saw(|seen, _| {
+                        seen.checkers.brakes.known_until(ws, seen.wall);
+                        Ok(())
+                    });
+                }
+            })
+        }
+        async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError> {
+            ask!(self.limits_prune(limit), |out| {
+                if out.is_ok() {
+                    self.saw(|seen, _| {
+                        seen.checkers.often.pruned(seen.wall);
+                        Ok(())
+                    });
+                }
+            })
+        }
         async fn settings_update(
             &self,
             ws: WorkspaceId,
@@ -223,9 +289,9 @@ store! {
             let lane = start.call_data_lane;
             ask!(self.batch_start(ws, id, start), |out| {
                 if out.is_ok() {
-                    self.saw(|seen, now| {
+                    self.saw(|seen, _| {
                         seen.checkers.stops.started(id);
-                        seen.checkers.brakes.started(id, now);
+                        seen.checkers.brakes.started(id, seen.wall);
                         seen.changed.insert(id);
                         seen.model.batch_started(id, lane)
                     });
@@ -288,8 +354,13 @@ store! {
         async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {
             let add = chunk.clone();
             ask!(self.call_add_chunk(chunk), |out| {
-                if let Ok(stored) = out {
-                    self.saw_chunk(&add, stored);
+                match out {
+                    Ok(stored) => self.saw_chunk(&add, stored),
+                    // Whatever was stored of it is too much.
+                    Err(_) => self.saw(|seen, _| {
+                        seen.changed.insert(add.batch);
+                        Ok(())
+                    }),
                 }
             })
         }

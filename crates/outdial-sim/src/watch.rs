@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use outdial_core::attempt::CallEvent;
 use outdial_core::id::{AttemptId, BatchId, PhoneId, TrunkId, WorkspaceId};
 use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
@@ -40,7 +41,6 @@ pub(crate) struct Caller {
 }
 
 /// What was seen.
-#[derive(Default)]
 pub(crate) struct Seen {
     /// For people.
     pub trace: Trace,
@@ -54,13 +54,20 @@ pub(crate) struct Seen {
     pub changed: BTreeSet<BatchId>,
     /// How often what happened: a world in which nothing happens proves nothing.
     pub counts: BTreeMap<&'static str, u64>,
+    /// What the wall clock shows; `look` is told of time that only passes.
+    pub wall: Timestamp,
+    /// Attempts whose carrier left them without a word.
+    pub excused: BTreeSet<AttemptId>,
+    /// When an attempt was committed, in time that only passes.
+    committed_at: BTreeMap<AttemptId, Timestamp>,
     violation: Option<Violation>,
 }
 
 impl Watch {
     /// Has seen nothing yet.
     pub(crate) fn new(clock: Arc<SimClock>) -> Self {
-        Self { clock, seen: Mutex::default() }
+        let seen = Seen { wall: clock.now(), ..Seen::new() };
+        Self { clock, seen: Mutex::new(seen) }
     }
 
     /// Writes a line.
@@ -74,7 +81,8 @@ impl Watch {
         f: impl FnOnce(&mut Seen, Timestamp) -> Result<R, Violation>,
     ) -> Option<R> {
         let mut seen = self.seen();
-        match f(&mut seen, self.clock.now()) {
+        seen.wall = self.clock.now();
+        match f(&mut seen, self.clock.real()) {
             Ok(result) => Some(result),
             Err(violation) => {
                 if seen.violation.is_none() {
@@ -106,18 +114,28 @@ impl Watch {
     /// A call that left is over, `None`: because its process is.
     pub(crate) fn over(&self, attempt: AttemptId, end: Option<&CallEnd>) {
         let charged = !matches!(end, Some(CallEnd::Refused { status: 503, .. }));
-        let mut seen = self.seen();
-        seen.checkers.over(Over { attempt, charged });
-        if end.is_some() {
-            seen.checkers.spending.over(attempt, self.clock.now());
+        self.seen().checkers.over(Over { attempt, charged });
+    }
+
+    /// The process hears what happened on a call; what is spent is reckoned from that.
+    pub(crate) fn heard(&self, attempt: AttemptId, event: &CallEvent) {
+        let now = self.clock.real();
+        let spending = &mut self.seen().checkers.spending;
+        match event {
+            CallEvent::Ringing => {}
+            CallEvent::Answered => spending.answered(attempt, now),
+            CallEvent::Ended(_) => spending.over(attempt, now),
         }
+    }
+
+    /// The carrier will never say what became of a call.
+    pub(crate) fn excuse(&self, attempt: AttemptId) {
+        self.seen().excused.insert(attempt);
     }
 
     /// A call that left was answered.
     pub(crate) fn answered(&self, attempt: AttemptId) {
-        let mut seen = self.seen();
-        seen.checkers.spending.answered(attempt, self.clock.now());
-        seen.checkers.recalls.settled(attempt);
+        self.seen().checkers.recalls.settled(attempt);
     }
 
     /// A call is being cancelled.
@@ -139,6 +157,21 @@ impl Watch {
 }
 
 impl Seen {
+    fn new() -> Self {
+        Self {
+            trace: Trace::default(),
+            model: Model::default(),
+            checkers: Checkers::default(),
+            callers: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            wall: Timestamp::EPOCH,
+            excused: BTreeSet::new(),
+            committed_at: BTreeMap::new(),
+            violation: None,
+        }
+    }
+
     /// Counts `what`.
     pub(crate) fn count(&mut self, what: &'static str, times: u64) {
         *self.counts.entry(what).or_default() += times;
@@ -160,12 +193,10 @@ impl Seen {
         let Some(caller) = caller.filter(|_| call.phone == order.callee) else {
             return wrong(format!("{order:?} is not what was committed: {attempt:?}, {call:?}"));
         };
-        if at > attempt.at.after(HOLDS) {
-            return wrong(format!(
-                "{} left {:?} after its commit",
-                order.attempt,
-                at.since(attempt.at)
-            ));
+        let committed = self.committed_at.get(&order.attempt).copied().unwrap_or(attempt.at);
+        if at > committed.after(HOLDS) {
+            let late = at.since(committed);
+            return wrong(format!("{} left {late:?} after its commit", order.attempt));
         }
         let placed = Placed {
             at,
@@ -180,7 +211,9 @@ impl Seen {
             caller: caller.phone,
             callee: order.callee,
         };
-        self.checkers.hours.placed(&attempt.hours, attempt.rules, &attempt.class, at)?;
+        let (hours, rules, class) = (attempt.hours.clone(), attempt.rules, attempt.class.clone());
+        let walls = self.checkers.clocks.walls(self.wall, at);
+        self.checkers.hours.placed(&hours, rules, &class, walls)?;
         self.checkers.placed(&placed)
     }
 }

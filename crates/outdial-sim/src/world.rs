@@ -5,6 +5,8 @@
 //! with the model (the checkers of calls look on all the time). Then *liveness*: faults stop,
 //! everything is started, and must end.
 
+mod faults;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +25,11 @@ use crate::outlook::{Outlook, outlook};
 use crate::panics;
 use crate::process::{Parts, Process};
 use crate::rng::{Rng, SimEntropy};
+use crate::sabotage::Sabotage;
 use crate::store::Latency;
 use crate::watch::Watch;
+use crate::weather::Weather;
+use faults::Temper;
 
 /// When worlds begin: mostly just before daylight saving changes where somebody is.
 const STARTS: [&str; 6] = [
@@ -43,6 +48,7 @@ const LOOK: Duration = Duration::from_secs(20);
 /// A world in the middle of its story.
 pub(crate) struct World {
     rng: Rng,
+    temper: Temper,
     parts: Parts,
     db: SqliteInline,
     /// The store without a line in between.
@@ -53,7 +59,11 @@ pub(crate) struct World {
 
 impl World {
     /// The world of a seed. Needs a runtime whose time is paused.
-    pub(crate) async fn new(seed: u64, watch: &mut Option<Arc<Watch>>) -> Result<Self, Violation> {
+    pub(crate) async fn new(
+        seed: u64,
+        sabotage: Option<Sabotage>,
+        watch: &mut Option<Arc<Watch>>,
+    ) -> Result<Self, Violation> {
         let mut rng = Rng::new(seed);
         let start: Timestamp = rng.pick(&STARTS).parse().expect("these are instants");
         let start = start.after(Duration::from_secs(60 * rng.range(0..=90)));
@@ -73,17 +83,20 @@ impl World {
                 drain_limit_ms: *rng.pick(&[1_000, 20_000]),
                 ..EngineConfig::default()
             },
+            weather: Arc::new(Weather::new(Arc::clone(&clock))),
+            sabotage,
             watermark: Arc::default(),
         };
+        let temper = Temper::draw(&mut rng);
         let (latency, config) = (parts.latency, &parts.config);
-        watch.note("world", &format!("seed {seed}, {start}, {latency:?}, {config:?}"));
+        watch.note("world", &format!("seed {seed}, {start}, {latency:?}, {config:?}, {temper:?}"));
         let entropy = SimEntropy::new(rng.fork());
         let db = SqliteInline::in_memory(clock, &entropy)
             .map_err(|e| Violation::new("harness", e.to_string()))?;
         let store: Arc<dyn Store> = Arc::new(db.clone());
         let client = Client::new(rng.fork(), &parts, &*store).await?;
         let process = Process::start(&parts, 1, &db, rng.fork());
-        Ok(Self { rng, parts, db, store, client, process })
+        Ok(Self { rng, temper, parts, db, store, client, process })
     }
 
     /// Plays so many steps, then waits until everything has ended.
@@ -92,11 +105,16 @@ impl World {
             self = match self.rng.range(0..=99) {
                 0..=4 => self.crash().await,
                 5..=6 => self.restart().await?,
+                7..=20 => {
+                    self.disturb().await?;
+                    self
+                }
                 _ => {
                     self.client.act(&self.process, &self.parts).await?;
                     self
                 }
             };
+            self.parts.watch.count("steps");
             self.check().await?;
             let pause = client::pause(&mut self.rng);
             self.parts.clock.sleep(pause).await;
@@ -106,7 +124,7 @@ impl World {
     }
 
     async fn crash(self) -> Self {
-        let Self { process, mut rng, parts, db, store, client } = self;
+        let Self { process, mut rng, temper, parts, db, store, client } = self;
         let number = process.number + 1;
         process.crash(&parts.watch).await;
         // The next one may be there at once, or take its time.
@@ -114,7 +132,7 @@ impl World {
             parts.clock.sleep(client::pause(&mut rng)).await;
         }
         let process = Process::start(&parts, number, &db, rng.fork());
-        Self { process, rng, parts, db, store, client }
+        Self { process, rng, temper, parts, db, store, client }
     }
 
     async fn restart(self) -> Result<Self, Violation> {
@@ -123,12 +141,12 @@ impl World {
 
     /// Ends the process politely, lets time pass without one, and starts the next.
     async fn pause_process(self, away: Duration) -> Result<Self, Violation> {
-        let Self { process, mut rng, parts, db, store, client } = self;
+        let Self { process, mut rng, temper, parts, db, store, client } = self;
         let number = process.number + 1;
         process.drain(&parts.watch).await?;
         parts.clock.sleep(away).await;
         let process = Process::start(&parts, number, &db, rng.fork());
-        Ok(Self { process, rng, parts, db, store, client })
+        Ok(Self { process, rng, temper, parts, db, store, client })
     }
 
     /// Everything that changed is as the model has it, and adds up.
@@ -136,7 +154,7 @@ impl World {
         self.parts.watch.look(|seen, now| seen.checkers.recalls.check(now));
         self.parts.watch.verdict()?;
         panics::check()?;
-        self.process.check()?;
+        self.process.check(self.parts.weather.broke_down(), false)?;
         let changed = self.parts.watch.look(|seen, _| Ok(std::mem::take(&mut seen.changed)));
         for batch in changed.into_iter().flatten() {
             self.check_batch(batch).await?;
@@ -183,7 +201,7 @@ impl World {
 
     /// Heals the world, and waits until every batch is done.
     async fn settle(mut self) -> Result<(), Violation> {
-        self.parts.watch.note("world", "heals");
+        self.heal();
         self.client.heal(&self.process, &self.parts).await?;
         self.check().await?;
         let mut ran = Duration::ZERO;
@@ -214,7 +232,10 @@ impl World {
         self.check().await?;
         let live = self.parts.watch.look(|seen, _| Ok(seen.checkers.once.live_count()));
         match live {
-            Some(0) => self.process.drain(&self.parts.watch).await,
+            Some(0) => {
+                self.process.check(false, true)?;
+                self.process.drain(&self.parts.watch).await
+            }
             _ => Err(Violation::new("I2", format!("{live:?} calls are live after everything"))),
         }
     }

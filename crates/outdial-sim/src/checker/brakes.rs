@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outdial_core::id::BatchId;
+use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::time::Timestamp;
 
 use super::Violation;
@@ -52,7 +52,11 @@ pub enum End {
 
 /// All batches.
 #[derive(Debug, Default)]
-pub struct Brakes(BTreeMap<BatchId, Story>);
+pub struct Brakes {
+    batches: BTreeMap<BatchId, Story>,
+    /// What a plan may rest on: when the store last told how things are.
+    known: BTreeMap<WorkspaceId, Timestamp>,
+}
 
 #[derive(Debug, Default)]
 struct Story {
@@ -64,27 +68,34 @@ struct Story {
 }
 
 impl Brakes {
+    /// The store told how things are.
+    pub fn known_until(&mut self, ws: WorkspaceId, at: Timestamp) {
+        self.known.insert(ws, at);
+    }
+
     /// A person started a batch.
     pub fn started(&mut self, batch: BatchId, at: Timestamp) {
-        let story = self.0.entry(batch).or_default();
+        let story = self.batches.entry(batch).or_default();
         (story.started, story.before) = (Some(at), story.ends.len());
     }
 
     /// An attempt that was sent ended.
     pub fn ended(&mut self, batch: BatchId, at: Timestamp, end: End) {
-        self.0.entry(batch).or_default().ends.push((at, end));
+        self.batches.entry(batch).or_default().ends.push((at, end));
     }
 
     /// An intent was committed; with it the batch has so many live calls.
     pub fn committed(
         &mut self,
+        ws: WorkspaceId,
         batch: BatchId,
         at: Timestamp,
         live: u32,
         rules: Rules,
         canary: Option<u32>,
     ) -> Result<(), Violation> {
-        let story = self.0.entry(batch).or_default();
+        let known = self.known.get(&ws).copied().unwrap_or(at).min(at.before(LATELY));
+        let story = self.batches.entry(batch).or_default();
         let (ended, live_too) = (story.ends.len(), live as usize);
         let beyond =
             |ended: usize, first: u32| ended < first as usize && ended + live_too > first as usize;
@@ -95,11 +106,11 @@ impl Brakes {
             let what = format!("batch {batch}: {ended} ended and {live} live, canary {first}");
             return Err(Violation::new("canary", what));
         }
-        if story.goes_wrong(at, rules, u64::from(rules.least) * 2) {
+        if story.goes_wrong((known, at), rules, u64::from(rules.least) * 2) {
             let what = format!("batch {batch} goes on at {at} although {rules:?}");
             return Err(Violation::new("brake", what));
         }
-        if live > SLOW && story.goes_wrong(at, rules, u64::from(rules.least)) {
+        if live > SLOW && story.goes_wrong((known, at), rules, u64::from(rules.least)) {
             let what = format!("batch {batch} has {live} live calls at {at} although {rules:?}");
             return Err(Violation::new("brake", what));
         }
@@ -109,7 +120,12 @@ impl Brakes {
 
 impl Story {
     /// However one looks at it.
-    fn goes_wrong(&self, at: Timestamp, rules: Rules, least: u64) -> bool {
+    fn goes_wrong(
+        &self,
+        (known, at): (Timestamp, Timestamp),
+        rules: Rules,
+        least: u64,
+    ) -> bool {
         let (early, late) = (at.before(rules.window + COARSE), at.before(rules.window - COARSE));
         let between = |from: Timestamp, to: Timestamp| {
             let times = self.ends.iter().map(|(at, _)| *at);
@@ -118,8 +134,8 @@ impl Story {
         let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
         froms.extend([early, late]);
         froms.extend(self.started.map(|s| s.max(late)));
-        let mut tos: Vec<Timestamp> = between(at.before(LATELY), at).collect();
-        tos.extend([at.before(LATELY), at]);
+        let mut tos: Vec<Timestamp> = between(known, at).collect();
+        tos.extend([known, at]);
         froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
     }
 
@@ -160,7 +176,7 @@ mod tests {
     }
 
     fn goes_on(brakes: &mut Brakes, ms: i64, live: u32) -> bool {
-        brakes.committed(placed(1, 0).batch, at(ms), live, rules(), None).is_ok()
+        brakes.committed(placed(1, 0).workspace, placed(1, 0).batch, at(ms), live, rules(), None).is_ok()
     }
 
     #[test]
@@ -180,10 +196,10 @@ mod tests {
 
     #[test]
     fn a_canary() {
-        let batch = placed(1, 0).batch;
+        let (ws, batch) = (placed(1, 0).workspace, placed(1, 0).batch);
         let mut brakes = after(&[(0, End::Talked)]);
-        brakes.committed(batch, at(1), 2, rules(), Some(3)).unwrap();
-        assert!(brakes.committed(batch, at(1), 3, rules(), Some(3)).is_err());
-        brakes.committed(batch, at(1), 9, rules(), Some(1)).unwrap();
+        brakes.committed(ws, batch, at(1), 2, rules(), Some(3)).unwrap();
+        assert!(brakes.committed(ws, batch, at(1), 3, rules(), Some(3)).is_err());
+        brakes.committed(ws, batch, at(1), 9, rules(), Some(1)).unwrap();
     }
 }

@@ -34,6 +34,8 @@ pub struct Try {
 pub struct Often {
     days: BTreeMap<(PhoneId, i32), BTreeSet<AttemptId>>,
     people: BTreeMap<(WorkspaceId, PhoneNumber), Vec<(AttemptId, Timestamp)>>,
+    /// The latest attempts at persons that count no more.
+    forgotten: BTreeMap<(WorkspaceId, PhoneNumber), Timestamp>,
     tries: BTreeMap<AttemptId, Try>,
 }
 
@@ -75,6 +77,19 @@ impl Often {
         }
     }
 
+    /// What is older than 24 h by the database's clock may be forgotten; it shows again, and counts
+    /// no more, when that clock is set back.
+    pub fn pruned(&mut self, now: Timestamp) {
+        for (who, person) in &mut self.people {
+            let forgotten = person.iter().map(|(_, at)| *at).filter(|at| *at <= now.before(DAY));
+            if let Some(latest) = forgotten.max() {
+                let before = self.forgotten.entry(*who).or_insert(latest);
+                *before = latest.max(*before);
+                person.retain(|(_, at)| *at > now.before(DAY));
+            }
+        }
+    }
+
     /// Attempts of a number on a day; those not sent left out.
     pub fn on_day(&self, caller: PhoneId, day: i32) -> usize {
         self.days.get(&(caller, day)).map_or(0, BTreeSet::len)
@@ -82,7 +97,8 @@ impl Often {
 
     /// When nothing of the latest attempts at a person counts any more.
     pub fn rested(&self, ws: WorkspaceId, callee: PhoneNumber) -> Option<Timestamp> {
-        let last = self.people.get(&(ws, callee))?.iter().map(|(_, at)| *at).max()?;
+        let counted = self.people.get(&(ws, callee)).into_iter().flatten().map(|(_, at)| *at);
+        let last = counted.chain(self.forgotten.get(&(ws, callee)).copied()).max()?;
         Some(last.after(DAY))
     }
 }

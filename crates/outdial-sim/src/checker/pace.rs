@@ -36,6 +36,9 @@ pub struct Pace {
     caps: BTreeMap<Cap, History<u32>>,
     left: BTreeMap<Line, Vec<Timestamp>>,
     live: BTreeMap<Cap, BTreeSet<AttemptId>>,
+    /// When the wall clock was last set: slots are in its time, and a step of less than 2 s shows
+    /// to nobody.
+    clock_set: Option<Timestamp>,
 }
 
 /// A limit from an instant on; none: unlimited.
@@ -100,6 +103,11 @@ impl Pace {
         Ok(())
     }
 
+    /// The wall clock was set.
+    pub fn clock_set(&mut self, at: Timestamp) {
+        self.clock_set = Some(at);
+    }
+
     /// A call is over.
     pub fn over(&mut self, attempt: AttemptId) {
         for live in self.live.values_mut() {
@@ -116,7 +124,11 @@ impl Pace {
         let Loosest::Limit(cps) = history.loosest(at.before(SECOND + HOLDS), at) else {
             return Ok(());
         };
+        let set_since = |from: Timestamp| self.clock_set.is_some_and(|set| set >= from);
         if cps >= 1.0 {
+            if set_since(at.before(SECOND + HOLDS)) {
+                return Ok(());
+            }
             let within = left.iter().rev().take_while(|t| at.since(**t) < SECOND).count();
             if within as f64 > cps {
                 let what = format!("{within} calls left within a second over {line:?}, CPS {cps}");
@@ -127,6 +139,7 @@ impl Pace {
         let Some(&before) = left.iter().rev().nth(1) else { return Ok(()) };
         if let Loosest::Limit(cps) = history.loosest(before.before(HOLDS), at)
             && cps < 1.0
+            && !set_since(before.before(HOLDS))
             && at.since(before).as_secs_f64() < 1.0 / cps
         {
             let what = format!("calls left {:?} apart over {line:?}, CPS {cps}", at.since(before));

@@ -94,6 +94,8 @@ pub struct Recalls {
     /// On the phone, not answered, not cancelled.
     ringing: BTreeMap<AttemptId, Placed>,
     due: BTreeMap<AttemptId, (Timestamp, bool)>,
+    /// Nobody could cancel anything until then.
+    excused_until: Option<Timestamp>,
 }
 
 impl Recalls {
@@ -132,8 +134,16 @@ impl Recalls {
         self.due.remove(&attempt);
     }
 
+    /// The process can look at nothing, or do nothing, until then.
+    pub fn excuse(&mut self, until: Timestamp) {
+        self.excused_until = self.excused_until.max(Some(until));
+    }
+
     /// None rings too long.
     pub fn check(&self, now: Timestamp) -> Result<(), Violation> {
+        if self.excused_until.is_some_and(|until| now <= until) {
+            return Ok(());
+        }
         match self.due.iter().find(|(_, (due, _))| now > *due) {
             None => Ok(()),
             Some((attempt, (due, _))) => {

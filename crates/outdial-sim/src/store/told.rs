@@ -2,6 +2,8 @@
 //! that takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::PauseReason;
@@ -16,12 +18,15 @@ use outdial_ports::store::{
 
 use super::SimStore;
 use crate::checker::Violation;
+use crate::clock::SimClock;
 use crate::watch::Seen;
 
 /// Whether a process is alive; what belongs to a dead one does nothing any more.
 #[derive(Default)]
 pub(crate) struct Life {
     over: AtomicBool,
+    /// Since the world began.
+    stalled_until: Mutex<Duration>,
 }
 
 impl Life {
@@ -33,6 +38,23 @@ impl Life {
     /// It has died.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
+    }
+
+    /// Until then its clock goes on, and it does nothing.
+    pub(crate) fn stall(&self, until: Duration) {
+        *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Waits until it is not stalled.
+    pub(crate) async fn awake(&self, clock: &SimClock) {
+        loop {
+            let until = *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = until.checked_sub(clock.elapsed()).filter(|left| !left.is_zero())
+            else {
+                return;
+            };
+            clock.sleep(left).await;
+        }
     }
 }
 
@@ -73,13 +95,14 @@ impl SimStore {
                 DropReason::AttemptsPerDay => "dropped: attempts per day",
             });
         }
-        self.saw(|seen, now| {
+        self.saw(|seen, real| {
+            let now = seen.wall;
             let batches = outcome.committed.iter().map(|c| c.intent.intent.batch);
             seen.changed.extend(batches);
             let dropped = outcome.dropped.iter().filter_map(|d| seen.model.calls.get(&d.call));
             seen.changed.extend(dropped.map(|c| c.batch));
             seen.model.committed(self.process, ws, outcome, now)?;
-            outcome.committed.iter().try_for_each(|new| seen.committed(ws, new))
+            outcome.committed.iter().try_for_each(|new| seen.committed(ws, new, real))
         });
         for (batch, why) in pauses {
             self.note(&format!("pauses batch {}: {}", batch.seq(), why.as_str()));
@@ -107,7 +130,8 @@ impl SimStore {
             attempt.seq(),
             end.state
         ));
-        self.saw(|seen, now| {
+        self.saw(|seen, _| {
+            let now = seen.wall;
             if seen.model.finished(attempt, end, next, result, now)? {
                 seen.settled(attempt, end, &settle, now)?;
             }
@@ -127,7 +151,8 @@ impl SimStore {
             if seen.checkers.once.is_live(attempt) {
                 return wrong("is still on the phone and is recorded as over");
             }
-            if end.outcome.reason == "lost" && process == self.process {
+            let excused = self.weather.broke_down() || seen.excused.contains(&attempt);
+            if end.outcome.reason == "lost" && process == self.process && !excused {
                 return wrong("was lost by a process that lives");
             }
             Ok(())
@@ -135,8 +160,8 @@ impl SimStore {
     }
 
     pub(super) fn saw_expiry(&self, expired: u32) {
-        self.saw(|seen, now| {
-            let batches = seen.model.expired(expired, now)?;
+        self.saw(|seen, _| {
+            let batches = seen.model.expired(expired, seen.wall)?;
             seen.changed.extend(batches);
             seen.count("expired", u64::from(expired));
             Ok(())
@@ -147,9 +172,9 @@ impl SimStore {
     }
 
     pub(super) fn saw_chunk(&self, add: &ChunkAdd, stored: &StoredChunk) {
-        let added = self.watch.look(|seen, now| {
+        let added = self.watch.look(|seen, _| {
             seen.changed.insert(add.batch);
-            let added = seen.model.chunk_added(add, stored, now)?;
+            let added = seen.model.chunk_added(add, stored, seen.wall)?;
             for call in &stored.calls {
                 let state = seen.model.calls.get(call).map(|c| c.state);
                 if state == Some(CallState::Pending) && !added.repeated {

@@ -62,8 +62,14 @@ impl Seen {
     }
 
     /// An intent was committed; the model knows of it.
-    pub(crate) fn committed(&mut self, ws: WorkspaceId, new: &Committed) -> Result<(), Violation> {
+    pub(crate) fn committed(
+        &mut self,
+        ws: WorkspaceId,
+        new: &Committed,
+        real: Timestamp,
+    ) -> Result<(), Violation> {
         let (attempt, intent) = (new.attempt, &new.intent.intent);
+        self.committed_at.insert(attempt, real);
         let Some(settings) = self.model.settings.get(&ws) else {
             return Err(Violation::new("harness", format!("nobody made workspace {ws}")));
         };
@@ -101,9 +107,11 @@ impl Seen {
             short: brakes.short_percent,
             voicemail: brakes.voicemail_percent,
         };
+        let made = &self.model.attempts[&attempt];
+        self.checkers.unknowns.committed((made.call, made.round), attempt, made.at)?;
         let live = self.model.live_of(intent.batch);
         let (canary, now) = (batch.settings.canary, self.model.attempts[&attempt].at);
-        self.checkers.brakes.committed(intent.batch, now, live, rules, canary)
+        self.checkers.brakes.committed(ws, intent.batch, now, live, rules, canary)
     }
 
     /// An attempt's end was recorded, for the first time.
@@ -123,7 +131,15 @@ impl Seen {
             return Err(Violation::new("budget", what));
         }
         self.checkers.often.ended(attempt, sent, end.outcome.charged);
-        let made = self.model.attempts.get(&attempt).map(|a| a.call);
+        let made = self.model.attempts.get(&attempt).map(|a| (a.call, a.round));
+        if let Some((call, round)) = made
+            && unknown
+            && let Some(batch) = self.model.calls.get(&call).map(|c| c.batch)
+        {
+            let again = self.model.batches[&batch].settings.redial_unknown;
+            self.checkers.unknowns.ended((call, round), end.ended_at, again);
+        }
+        let made = made.map(|(call, _)| call);
         let Some(batch) = made.and_then(|c| self.model.calls.get(&c)).map(|c| c.batch) else {
             return Ok(());
         };
