@@ -20,12 +20,12 @@ use crate::harness::{Home, PATIENCE, Server, lines_in, records, wait_for};
 const LOGS: usize = 20;
 const FILES: usize = 10;
 const DIALED_FROM: u64 = 12_125_550_000;
-const DIALED: u64 = 150;
+const DIALED: u64 = 600;
 const STORED_FROM: u64 = 13_105_500_000;
 /// Records of a request, each of which is one chunk.
 const EACH: u64 = 50;
-/// Where in the log bytes are flipped: before its end.
-const TAIL: u64 = 512 << 10;
+/// Bytes of log in use when the process is killed: much to harm, and not about to begin anew.
+const LOG: std::ops::Range<usize> = 1 << 20..3 << 20;
 /// What a server says of a database that forgot calls.
 const OLDER: &str = "an older copy";
 
@@ -54,12 +54,14 @@ fn killed() -> Killed {
     let dialed = server.make_batch(&number, &json!({ "concurrency": 10 }));
     add(&server, "dialed", &list(&dialed, &talkers(DIALED_FROM, DIALED))).unwrap().expect(200);
     let mut requests = 0;
-    let is_under_way = || lines_in(&home.carrier_log()).len() >= 60;
-    while requests < 20 || !is_under_way() {
+    let is_under_way = || lines_in(&home.carrier_log()).len() >= 40;
+    let has_log = || LOG.contains(&in_use(&fs::read(home.path("outdial.db-wal")).unwrap()));
+    while requests < 20 || !is_under_way() || !has_log() {
         let records = records(STORED_FROM + requests * EACH, EACH);
         add(&server, &requests.to_string(), &list(&stored, &records)).unwrap().expect(200);
         requests += 1;
     }
+    assert!(server.count(&dialed, &["pending"]) > 0, "dialing is over");
     server.kill9();
     Killed { home, stored, dialed, requests }
 }
@@ -114,24 +116,33 @@ fn a_torn_log_is_read_up_to_its_last_good_commit() {
     assert!(kept.iter().any(|n| *n < killed.requests), "nothing was torn off: {kept:?}");
 }
 
-/// Cuts the log somewhere, or flips some bytes near its end.
+/// Bytes of a log from its beginning that belong to it: what comes after them is left from before it
+/// began anew, and has other salts (https://sqlite.org/fileformat2.html#the_write_ahead_log).
+fn in_use(log: &[u8]) -> usize {
+    let Some((header, frames)) = log.split_at_checked(32) else { return 0 };
+    let page = u32::from_be_bytes(header[8..12].try_into().unwrap());
+    let frame = 24 + usize::try_from(page).unwrap();
+    let own = frames.chunks_exact(frame).take_while(|f| f[8..16] == header[16..24]);
+    32 + own.count() * frame
+}
+
+/// Cuts the log somewhere, or flips two bits of it.
 fn harm_log(copy: &Home, chance: &mut Chance, case: usize) -> String {
     let path = copy.path("outdial.db-wal");
     let mut bytes = fs::read(&path).unwrap();
-    assert!(bytes.len() > 100_000, "there is no log to harm");
+    bytes.truncate(in_use(&bytes));
+    assert!(LOG.contains(&bytes.len()), "there is no log to harm: {}", bytes.len());
+    let mut somewhere = || usize::try_from(chance.below(bytes.len() as u64)).unwrap();
     let told = if case.is_multiple_of(2) {
-        // Mostly late in it; sometimes anywhere.
-        let most = if case.is_multiple_of(8) { bytes.len() as u64 } else { TAIL };
-        let from_end = chance.below(most.min(bytes.len() as u64));
-        bytes.truncate(bytes.len() - usize::try_from(from_end).unwrap());
-        format!("case {case}: cut {from_end} from its end")
+        let at = somewhere();
+        bytes.truncate(at);
+        format!("case {case}: cut at {at}")
     } else {
-        let flips: Vec<u64> = (0..=chance.below(4)).map(|_| chance.below(TAIL)).collect();
-        for from_end in &flips {
-            let at = bytes.len().saturating_sub(usize::try_from(*from_end).unwrap() + 1);
+        let flips = [somewhere(), somewhere()];
+        for at in flips {
             bytes[at] ^= 1 << chance.below(8);
         }
-        format!("case {case}: flipped a bit at {flips:?} from its end")
+        format!("case {case}: flipped a bit at {flips:?}")
     };
     fs::write(&path, bytes).unwrap();
     told
