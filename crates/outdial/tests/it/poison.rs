@@ -53,10 +53,11 @@ fn given_up(name: &str, placed_in_all: usize) {
     let (mut server, _) = home.serve_with(&deadly);
     server.wait_completed(&batch, PATIENCE);
     assert_eq!(server.count(&batch, &["unknown"]), 1);
-    let times = placed(&home).get(&POISON.to_string()).map_or(0, Vec::len);
+    let number = POISON.to_string();
+    let times = placed(&home).get(&number).map_or(0, Vec::len);
     assert_eq!(times, placed_in_all, "{name}");
     let details = server.all_calls(&batch);
-    let poison = details.iter().find(|c| c["phoneNumber"] == POISON.to_string()).unwrap();
+    let poison = details.iter().find(|c| c["phoneNumber"] == number.as_str()).unwrap();
     let path = format!("/api/call/call-details/{}", poison["_id"].as_str().unwrap());
     let details = server.get(&path).expect(200);
     assert_eq!(details["data"]["attempts"].as_array().unwrap().len(), 2, "retry + 1: {details}");
