@@ -171,6 +171,9 @@ impl Dispatcher {
         if self.rulings.len() > RULINGS_KEPT.max(2 * groups.len()) {
             self.rulings.retain(|(id, _), _| batch(head, *id).is_some());
         }
+        let accounts = scene.batches.values().map(|stage| &stage.account);
+        let learned = accounts.filter(|account| account.remembers != account.batch.brake);
+        plan.brakes = learned.map(|account| (account.batch.id, account.remembers)).collect();
         plan.slots = scene.lines.used_slots(turn.now);
         plan.look_again = waits.soonest();
         plan

@@ -9,7 +9,7 @@
 use super::lines::Lines;
 use super::{BatchHead, Gate, Group, GroupKey, Head, Turn, Wait};
 use crate::batch::PauseReason;
-use crate::brake::{Brake, SLOW_CONCURRENCY, judge, judge_canary};
+use crate::brake::{Brake, BrakeState, SLOW_CONCURRENCY, look};
 use crate::budget::{Budget, Day, Spend};
 use crate::hours::{Allowed, CallingHours};
 use crate::rules::{Verdict, attempts_24h, verdict};
@@ -170,6 +170,8 @@ pub(super) fn place_gates(
 pub(super) struct Account<'a> {
     pub(super) batch: &'a BatchHead,
     brake: Brake,
+    /// What the brakes are to remember of it.
+    pub(super) remembers: BrakeState,
     planned: u32,
     /// Used and reserved on both days, without this plan's.
     spent: [Spend; 2],
@@ -190,14 +192,13 @@ pub(super) enum Purse {
 
 impl<'a> Account<'a> {
     pub(super) fn new(head: &Head, batch: &'a BatchHead, days: &Days) -> Self {
-        let canary = batch.settings.canary.filter(|n| *n > 0);
-        let condemned = canary.and_then(|n| judge_canary(&head.brakes, n, &batch.pulse_ever));
-        let brake = condemned.map_or_else(|| judge(&head.brakes, &batch.pulse), Brake::Pause);
+        let pulses = (&batch.pulse, &batch.pulse_ever);
+        let (brake, remembers) = look(&head.brakes, batch.settings.canary, &batch.brake, pulses);
         let spent = match batch.settings.budget {
             Some(budget) if budget.per_day => days.both(&batch.spent_by_day),
             _ => [batch.spent; 2],
         };
-        Self { batch, brake, planned: 0, spent, reserved: [Spend::NONE; 2] }
+        Self { batch, brake, remembers, planned: 0, spent, reserved: [Spend::NONE; 2] }
     }
 
     /// Calls that it may still start, by the limits that count its calls.
@@ -272,7 +273,8 @@ impl<'a> Account<'a> {
             Brake::Pause(_) => 0,
         };
         let ended = self.batch.pulse_ever.ended;
-        let canary = settings.canary.map(u64::from).filter(|n| ended < *n);
+        let canary = settings.canary.map(u64::from);
+        let canary = canary.filter(|n| ended < *n && !self.remembers.canary_passed);
         [
             (Gate::Brake, brake),
             (Gate::Canary, canary.map_or(u32::MAX, |n| beside(n, ended))),

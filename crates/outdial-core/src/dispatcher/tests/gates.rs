@@ -138,15 +138,38 @@ fn a_number_at_its_cap_rests_until_the_next_day_and_the_others_go_on() {
 fn a_brake_slows_and_then_pauses() {
     let mut h = one(BatchSettings::default());
     h.batches[0].pulse = Pulse { ended: 100, failed: 90, ..Pulse::default() };
+    h.batches[0].pulse_ever = h.batches[0].pulse;
     assert_eq!(plan(&h).intents.len(), 2);
     h.batches[0].live = 2;
     assert_eq!(plan(&h).look_again, Some((Timestamp::MAX, Gate::Brake)));
     assert_eq!(why(&h), wait(Gate::Brake, Timestamp::MAX));
     h.batches[0].live = 0;
     h.batches[0].pulse = Pulse { ended: 200, failed: 180, ..Pulse::default() };
+    h.batches[0].pulse_ever = h.batches[0].pulse;
     let paused = plan(&h);
     assert!(paused.intents.is_empty());
     assert_eq!(paused.pauses, [(batch_id(1), PauseReason::Failures)]);
+}
+
+#[test]
+fn a_slow_batch_is_judged_by_what_ended_since() {
+    let failed = |n| Pulse { ended: n, failed: n, ..Pulse::default() };
+    let mut h = one(BatchSettings::default());
+    (h.batches[0].pulse, h.batches[0].pulse_ever) = (failed(100), failed(500));
+    let slowed = plan(&h);
+    assert_eq!((slowed.intents.len(), slowed.brakes.len()), (2, 1));
+    assert_eq!(slowed.brakes[0].1.slowed, Some(failed(500)));
+    h.batches[0].brake = slowed.brakes[0].1;
+    // The window holds no more than that, ever.
+    h.batches[0].pulse_ever = failed(599);
+    let still = plan(&h);
+    assert_eq!((still.intents.len(), still.brakes.len()), (2, 0));
+    h.batches[0].pulse_ever = failed(600);
+    assert_eq!(plan(&h).pauses, [(batch_id(1), PauseReason::Failures)]);
+    h.batches[0].pulse_ever = Pulse { ended: 600, ..failed(570) };
+    let released = plan(&h);
+    assert_eq!((released.intents.len(), released.brakes.len()), (50, 1));
+    assert_eq!(released.brakes[0].1.slowed, None);
 }
 
 #[test]
@@ -159,8 +182,14 @@ fn the_canary_goes_first_and_decides() {
     assert_eq!(why(&h), wait(Gate::Canary, Timestamp::MAX));
     h.batches[0].live = 0;
     h.batches[0].pulse_ever = Pulse { ended: 5, failed: 4, ..Pulse::default() };
-    assert_eq!(plan(&h).intents.len(), 50, "content: full pace");
-    h.batches[0].pulse_ever.failed = 5;
+    let content = plan(&h);
+    assert_eq!(content.intents.len(), 50, "full pace");
+    h.batches[0].brake = content.brakes[0].1;
+    h.batches[0].pulse_ever = Pulse { ended: 90, failed: 89, ..Pulse::default() };
+    let later = plan(&h);
+    assert_eq!((later.intents.len(), later.brakes.len()), (50, 0), "it has sung");
+    h.batches[0].brake = Default::default();
+    h.batches[0].pulse_ever = Pulse { ended: 5, failed: 5, ..Pulse::default() };
     let paused = plan(&h);
     assert_eq!(paused.pauses, [(batch_id(1), PauseReason::Failures)]);
     assert!(paused.intents.is_empty());
