@@ -11,6 +11,7 @@ use super::{BatchHead, Gate, Group, GroupKey, Head, Turn, Wait};
 use crate::batch::PauseReason;
 use crate::brake::{Brake, BrakeState, SLOW_CONCURRENCY, look};
 use crate::budget::{Budget, Day, Spend};
+use crate::contact::Never;
 use crate::hours::{Allowed, CallingHours};
 use crate::rules::{Verdict, attempts_24h, verdict};
 use crate::settings::CallingRules;
@@ -86,6 +87,8 @@ pub(super) struct Ruling {
     from: Timestamp,
     to: Timestamp,
     verdict: Verdict,
+    /// Nothing ever opens.
+    never: Option<Never>,
     attempts_24h: Option<u32>,
 }
 
@@ -103,7 +106,8 @@ impl Ruling {
         };
         let to = edge(verdict.allowed).min(edge(verdict.hours)).min(edge(verdict.rules));
         let attempts_24h = attempts_24h(rules, class);
-        Self { hours: hours.clone(), rules, from: at, to, verdict, attempts_24h }
+        let never = Never::of_verdict(&verdict, class, rules);
+        Self { hours: hours.clone(), rules, from: at, to, verdict, never, attempts_24h }
     }
 
     /// It is what asking anew would give.
@@ -150,6 +154,15 @@ pub(super) fn place_gates(
         note(Wait { gate: Gate::Expired, until: Timestamp::MAX });
     }
     let said = &ruling.verdict;
+    // Rules and hours would each blame the other.
+    if let Some(never) = ruling.never {
+        let gate = match never {
+            Never::NoCommonHours => Gate::NoCommonHours,
+            Never::PlaceUnknown => Gate::PlaceUnknown,
+        };
+        note(Wait { gate, until: Timestamp::MAX });
+        return None;
+    }
     for (gate, allowed) in [(Gate::Rules, said.rules), (Gate::Hours, said.hours)] {
         if let Allowed::Closed { opens } = allowed {
             note(Wait { gate, until: opens.unwrap_or(Timestamp::MAX) });

@@ -240,6 +240,32 @@ fn the_rules_of_the_place_hold_beside_the_hours() {
     assert_eq!(plan(&h).intents[0].attempts_24h, Some(9));
 }
 
+#[test]
+fn what_never_opens_says_so_and_not_the_one_by_the_other() {
+    let hours = |from, to| CallingHours::new(Some((from, to)), None).unwrap();
+    let at = |h: &Head, class: &Class| {
+        let mut why = Dispatcher::new().explain(h, &[group(1, false, class)], &turn(5));
+        why.remove(&first_tries()[0].key).unwrap()
+    };
+    let night = BatchSettings { calling_hours: hours("22:00", "23:00"), ..Default::default() };
+    let mut h = one(night);
+    h.rules = CallingRules::On;
+    let florida = in_florida("America/New_York".parse().unwrap());
+    assert_eq!(at(&h, &florida), wait(Gate::NoCommonHours, Timestamp::MAX));
+    assert_eq!(at(&h, &utc()), wait(Gate::PlaceUnknown, Timestamp::MAX));
+    let apart = Class::new(["UTC", "Asia/Kathmandu"].map(|z| z.parse().unwrap()));
+    h.rules = CallingRules::Off;
+    assert_eq!(at(&h, &apart), wait(Gate::NoCommonHours, Timestamp::MAX));
+    let plan = run(&mut Dispatcher::new(), &h, &[group(1, false, &apart)], &turn(5), 10);
+    assert!(plan.intents.is_empty());
+    assert_eq!(plan.look_again, Some((Timestamp::MAX, Gate::NoCommonHours)));
+    assert_eq!(Gate::NoCommonHours.as_str(), "no_common_hours");
+    assert_eq!(Gate::PlaceUnknown.as_str(), "place_unknown");
+    // Wider hours end it at once.
+    h.batches[0].settings = Arc::new(BatchSettings::default());
+    assert!(at(&h, &apart).is_empty());
+}
+
 /// Somebody in Florida.
 fn in_florida(zone: Zone) -> Class {
     let florida: Place = "US-FL".parse().unwrap();
