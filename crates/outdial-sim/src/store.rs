@@ -340,10 +340,10 @@ store! {
             version: u64,
             plan: NewPlan,
         ) -> Result<CommitOutcome, CommitError> {
-            let pauses = plan.pauses.clone();
+            let (brakes, pauses) = (plan.brakes.clone(), plan.pauses.clone());
             let done = ask!(self.attempt_commit_intents(ws, version, plan), |out| {
                 match out {
-                    Ok(outcome) => self.saw_commit(ws, outcome, &pauses),
+                    Ok(outcome) => self.saw_commit(ws, outcome, &brakes, &pauses),
                     Err(error) => {
                         self.note(&format!("commit: {error}"));
                         self.watch.count("commit refused");

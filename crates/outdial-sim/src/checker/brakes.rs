@@ -1,6 +1,7 @@
 //! Brakes and canaries: no more than the first few calls of a batch before so many have ended; at
 //! most two live calls while its calls go wrong, and none when that has gone on, until it is
-//! started again.
+//! started again. A batch that was slowed down is judged by what ended since, and one that was
+//! released by what ended since that.
 //!
 //! The product may look at a little more or less than the window says (it counts by the minute),
 //! and at what it knew a moment ago. Only what no such reading excuses is broken.
@@ -8,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use outdial_core::batch::PauseReason;
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 
@@ -58,6 +60,10 @@ pub struct Brakes(BTreeMap<BatchId, Story>);
 struct Story {
     ends: Vec<(Timestamp, End)>,
     started: Option<Timestamp>,
+    /// Slowed down, the last time.
+    slowed: Option<Timestamp>,
+    /// Released from that, the last time.
+    released: Option<Timestamp>,
     /// So many had ended when it was last started: a canary begins anew with that if a brake had
     /// paused it.
     before: usize,
@@ -75,12 +81,42 @@ impl Brakes {
         self.0.entry(batch).or_default().ends.push((at, end));
     }
 
-    /// An intent was committed; with it the batch has so many live calls.
+    /// A plan slowed a batch down.
+    pub fn slowed(&mut self, batch: BatchId, at: Timestamp) {
+        self.0.entry(batch).or_default().slowed = Some(at);
+    }
+
+    /// A plan released a batch that had been slowed down for this reason.
+    pub fn released(
+        &mut self,
+        batch: BatchId,
+        at: Timestamp,
+        rules: Rules,
+        reason: Option<PauseReason>,
+    ) -> Result<(), Violation> {
+        let story = self.0.entry(batch).or_default();
+        story.released = Some(at);
+        let from = story.slowed.unwrap_or(at).before(LATELY);
+        let since = story.ends.iter().filter(|(t, _)| *t >= from).map(|(_, end)| *end);
+        let answered = |end: &End| matches!(end, End::Short | End::Talked);
+        let (watched, speak) = match reason {
+            Some(PauseReason::ShortCalls) => (rules.short, since.filter(answered).count()),
+            Some(PauseReason::Voicemail) => (rules.voicemail, since.count()),
+            _ => (rules.failed, since.count()),
+        };
+        if watched.is_some() && speak < rules.least as usize {
+            let what = format!("batch {batch} is released for {speak} attempts, {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        Ok(())
+    }
+
+    /// An intent was committed; with it the batch has so many live calls, and it is slowed down.
     pub fn committed(
         &mut self,
         batch: BatchId,
         at: Timestamp,
-        live: u32,
+        (live, slow): (u32, bool),
         rules: Rules,
         canary: Option<u32>,
     ) -> Result<(), Violation> {
@@ -94,6 +130,13 @@ impl Brakes {
         {
             let what = format!("batch {batch}: {ended} ended and {live} live, canary {first}");
             return Err(Violation::new("canary", what));
+        }
+        if slow && (live > SLOW || story.goes_on_wrong(at, rules)) {
+            let what = format!("batch {batch}, slow, has {live} live calls at {at}, {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        if slow {
+            return Ok(());
         }
         if story.goes_wrong(at, rules, u64::from(rules.least) * 2) {
             let what = format!("batch {batch} goes on at {at} although {rules:?}");
@@ -118,9 +161,28 @@ impl Story {
         let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
         froms.extend([early, late]);
         froms.extend(self.started.map(|s| s.max(late)));
-        let mut tos: Vec<Timestamp> = between(at.before(LATELY), at).collect();
-        tos.extend([at.before(LATELY), at]);
+        froms.extend(self.released.map(|s| s.max(late)));
+        let tos = self.lately(at);
         froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
+    }
+
+    /// What ended since it was slowed down is wrong too.
+    fn goes_on_wrong(&self, at: Timestamp, rules: Rules) -> bool {
+        let Some(slowed) = self.slowed else { return false };
+        let (froms, tos) = (self.lately(slowed), self.lately(at));
+        let least = u64::from(rules.least.max(1));
+        froms.iter().all(|from| {
+            let from = from.after(MOMENT);
+            tos.iter().all(|to| self.exceeds(from, *to, rules, least))
+        })
+    }
+
+    /// What the product may take for this instant.
+    fn lately(&self, at: Timestamp) -> Vec<Timestamp> {
+        let times = self.ends.iter().map(|(at, _)| *at);
+        let mut all: Vec<_> = times.filter(|t| *t >= at.before(LATELY) && *t <= at).collect();
+        all.extend([at.before(LATELY), at]);
+        all
     }
 
     fn exceeds(&self, from: Timestamp, to: Timestamp, rules: Rules, least: u64) -> bool {
@@ -160,7 +222,7 @@ mod tests {
     }
 
     fn goes_on(brakes: &mut Brakes, ms: i64, live: u32) -> bool {
-        brakes.committed(placed(1, 0).batch, at(ms), live, rules(), None).is_ok()
+        brakes.committed(placed(1, 0).batch, at(ms), (live, false), rules(), None).is_ok()
     }
 
     #[test]
@@ -182,8 +244,33 @@ mod tests {
     fn a_canary() {
         let batch = placed(1, 0).batch;
         let mut brakes = after(&[(0, End::Talked)]);
-        brakes.committed(batch, at(1), 2, rules(), Some(3)).unwrap();
-        assert!(brakes.committed(batch, at(1), 3, rules(), Some(3)).is_err());
-        brakes.committed(batch, at(1), 9, rules(), Some(1)).unwrap();
+        let mut goes_on = |live, canary| {
+            brakes.committed(batch, at(1), (live, false), rules(), Some(canary)).is_ok()
+        };
+        assert!(goes_on(2, 3) && !goes_on(3, 3) && goes_on(9, 1));
+    }
+
+    #[test]
+    fn a_batch_that_was_slowed_down() {
+        let batch = placed(1, 0).batch;
+        let slow = |brakes: &mut Brakes, ms: i64, live: u32| {
+            brakes.committed(batch, at(ms), (live, true), rules(), None).is_ok()
+        };
+        let mut brakes = after(&[(0, End::Failed); 9]);
+        brakes.slowed(batch, at(10_000));
+        assert!(slow(&mut brakes, 20_000, 2) && !slow(&mut brakes, 20_000, 3));
+        assert!(brakes.released(batch, at(20_000), rules(), None).is_err(), "too early");
+        for _ in 0..5 {
+            brakes.ended(batch, at(30_000), End::Talked);
+        }
+        assert!(slow(&mut brakes, 40_000, 2));
+        brakes.released(batch, at(40_000), rules(), None).unwrap();
+        assert!(goes_on(&mut brakes, 50_000, 9), "what was before says nothing any more");
+        let mut brakes = after(&[(0, End::Failed); 9]);
+        brakes.slowed(batch, at(10_000));
+        for _ in 0..5 {
+            brakes.ended(batch, at(30_000), End::Failed);
+        }
+        assert!(!slow(&mut brakes, 40_000, 1));
     }
 }

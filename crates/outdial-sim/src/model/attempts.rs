@@ -40,7 +40,7 @@ impl Model {
             let call = self.calls.get_mut(&dropped.call).expect("it was there just before");
             match dropped.reason {
                 DropReason::NumberBusy => {
-                    call.not_before = now.after(PUT_OFF);
+                    (call.not_before, call.reason) = (now.after(PUT_OFF), WaitReason::NumberBusy);
                     if !self.live.contains_key(&(workspace, call.phone)) {
                         return differs(format!("{} was not busy", call.phone));
                     }
@@ -56,7 +56,9 @@ impl Model {
                     call.by_list = true;
                 }
                 // The store says until when; see `Model::rest`.
-                DropReason::AttemptsPerDay => call.not_before = now,
+                DropReason::AttemptsPerDay => {
+                    (call.not_before, call.reason) = (now, WaitReason::AttemptsPerDay);
+                }
             }
         }
         Ok(())
@@ -83,7 +85,8 @@ impl Model {
                 intent.facts
             ));
         }
-        if (call.batch, call.phone) != (intent.batch, intent.callee) {
+        let meant = (intent.batch, intent.callee, intent.lane);
+        if (call.batch, call.phone, call.lane) != meant {
             return differs(format!("{attempt} is for another call than {call:?}"));
         }
         if batch.workspace != workspace || batch.state != BatchState::Active {
@@ -174,6 +177,10 @@ impl Model {
             call.facts.uncharged += 1;
         }
         call.attempt = None;
+        call.last[0] = Some(end.outcome.disposition);
+        if end.outcome.charged {
+            call.last[1] = call.last[0];
+        }
         let instead = [
             (batch.state == BatchState::Deleted, Disposition::Canceled),
             (listed, Disposition::Skipped),
@@ -184,13 +191,13 @@ impl Model {
         let mut finished = match next {
             CallNext::Finished(disposition) => Some(disposition),
             CallNext::Pending { .. } if instead.is_some() => instead,
-            CallNext::Pending { not_before, reason, .. } => {
+            CallNext::Pending { not_before, reason, is_retry } => {
                 if reason == WaitReason::RetryDelay
                     && call.facts.charged > u32::from(batch.retry_most)
                 {
                     return differs(format!("I1: {id} is to be retried: {call:?}"));
                 }
-                call.not_before = not_before;
+                (call.not_before, call.reason, call.is_retry) = (not_before, reason, is_retry);
                 None
             }
         };

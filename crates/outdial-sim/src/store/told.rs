@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::PauseReason;
+use outdial_core::brake::BrakeState;
 use outdial_core::call::{CallNext, CallState};
 use outdial_core::id::{AttemptId, BatchId, CallId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
@@ -58,8 +59,13 @@ impl SimStore {
         &self,
         ws: WorkspaceId,
         outcome: &CommitOutcome,
+        brakes: &[(BatchId, BrakeState)],
         pauses: &[(BatchId, PauseReason)],
     ) {
+        for (batch, state) in brakes {
+            self.note(&format!("brakes remember of batch {}: {state:?}", batch.seq()));
+            self.saw(|seen, now| seen.remembered(*batch, *state, now));
+        }
         for c in &outcome.committed {
             let (call, to) = (c.intent.intent.call.seq(), c.intent.intent.callee);
             self.note(&format!("commit attempt {} call {call} to {to}", c.attempt.seq()));
