@@ -11,7 +11,7 @@ use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{CommitOutcome, Committed, DropReason, FinishResult};
 
-use super::{Attempt, Model, differs};
+use super::{Attempt, Call, Model, differs};
 use crate::checker::Violation;
 
 /// How long a call is put off whose number is on the phone, at most; only an estimate of when it
@@ -19,6 +19,16 @@ use crate::checker::Violation;
 const PUT_OFF: Duration = Duration::from_secs(5);
 /// How much longer than a person has to rest a call may rest.
 const REST_SLACK: Duration = Duration::from_secs(60);
+
+impl Call {
+    /// Its attempt ended.
+    fn ended_as(&mut self, end: &AttemptEnd) {
+        self.last[0] = Some(end.outcome.disposition);
+        if end.outcome.charged {
+            self.last[1] = self.last[0];
+        }
+    }
+}
 
 impl Model {
     /// A plan was committed by a process.
@@ -85,8 +95,7 @@ impl Model {
                 intent.facts
             ));
         }
-        let meant = (intent.batch, intent.callee, intent.lane);
-        if (call.batch, call.phone, call.lane) != meant {
+        if (call.batch, call.phone, call.lane) != (intent.batch, intent.callee, intent.lane) {
             return differs(format!("{attempt} is for another call than {call:?}"));
         }
         if batch.workspace != workspace || batch.state != BatchState::Active {
@@ -177,10 +186,7 @@ impl Model {
             call.facts.uncharged += 1;
         }
         call.attempt = None;
-        call.last[0] = Some(end.outcome.disposition);
-        if end.outcome.charged {
-            call.last[1] = call.last[0];
-        }
+        call.ended_as(end);
         let instead = [
             (batch.state == BatchState::Deleted, Disposition::Canceled),
             (listed, Disposition::Skipped),

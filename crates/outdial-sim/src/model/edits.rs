@@ -181,8 +181,8 @@ impl Model {
         }
     }
 
-    /// A plan said what the brakes are to remember of a batch; what they did until then. None: it is
-    /// not active.
+    /// A plan said what the brakes are to remember of a batch; what they did until then. None: it
+    /// is not active.
     pub(crate) fn remembered(
         &mut self,
         id: BatchId,
