@@ -1,10 +1,15 @@
 //! One batch: how it stands, changed while it runs; one call taken back.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use outdial_http::HttpConfig;
+use outdial_ports::Store;
 use serde_json::{Value, json};
 
+use crate::faulty::{Faults, Faulty};
 use crate::support::World;
 
 const NOBODY: &str = "64e5f12345abcdef98765432";
@@ -221,6 +226,27 @@ async fn of_two_edits_at_once_neither_is_lost() {
         let data = shown(&world, &batch).await;
         assert_eq!((&data["concurrency"], &data["weight"]), (&json!(n), &json!(n)));
     }
+}
+
+#[tokio::test]
+async fn an_answer_in_the_making_holds_no_edit_up() {
+    let faults = Arc::new(Faults::default());
+    let given = faults.clone();
+    let wrap = |inner| Arc::new(Faulty { inner, faults: given }) as Arc<dyn Store>;
+    let world = World::with(HttpConfig::default(), wrap).await;
+    let batch = world.batch().await;
+    faults.hold_groups.store(true, Ordering::Release);
+    let path = path(&batch);
+    let first = world.patch(&path, r#"{"weight":2}"#).send();
+    let others = async {
+        faults.held.notified().await;
+        let other = world.patch("/api/settings", r#"{"concurrency":5}"#).send().await;
+        assert_eq!(other.status, 200, "{}", other.text());
+        faults.hold_groups.store(false, Ordering::Release);
+        faults.release.notify_waiters();
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!((first.status, &first.json()["data"]["weight"]), (200, &json!(2)));
 }
 
 #[tokio::test]
