@@ -118,7 +118,7 @@ impl SimStore {
                 seen.settled(attempt, end, &settle, now)?;
             }
             let Some(made) = seen.model.attempts.get(&attempt) else { return Ok(()) };
-            let (process, call) = (made.process, made.call);
+            let (process, call, round) = (made.process, made.call, made.round);
             seen.changed.extend(seen.model.calls.get(&call).map(|c| c.batch));
             seen.count(disposition.as_str(), 1);
             if result == FinishResult::AlreadyOver {
@@ -135,6 +135,9 @@ impl SimStore {
             }
             if end.outcome.reason == "lost" && process == self.process {
                 return wrong("was lost by a process that lives");
+            }
+            if end.state == AttemptState::Unknown && end.outcome.charged {
+                seen.checkers.once.lost(attempt, call, round);
             }
             Ok(())
         });
