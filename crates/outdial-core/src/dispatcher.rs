@@ -31,7 +31,7 @@ use crate::id::{BatchId, CallId};
 use crate::pacing::SLOT;
 use crate::time::Timestamp;
 use gates::{Days, Opening, Ruling, workspace_room};
-use lines::{Lines, Ready};
+use lines::{Ceilings, Lines, Ready};
 use scene::{OpenGroup, Scene, Stage};
 use shares::{Queue, Shares, queues};
 use waits::Waits;
@@ -56,6 +56,8 @@ pub struct Dispatcher {
     rulings: BTreeMap<(BatchId, u32), Ruling>,
     /// So does the calendar.
     days: Option<Days>,
+    /// Slots from before the clock was set back.
+    ceilings: Ceilings,
 }
 
 impl Dispatcher {
@@ -171,6 +173,9 @@ impl Dispatcher {
         if self.rulings.len() > RULINGS_KEPT.max(2 * groups.len()) {
             self.rulings.retain(|(id, _), _| batch(head, *id).is_some());
         }
+        let accounts = scene.batches.values().map(|stage| &stage.account);
+        let learned = accounts.filter(|account| account.remembers != account.batch.brake);
+        plan.brakes = learned.map(|account| (account.batch.id, account.remembers)).collect();
         plan.slots = scene.lines.used_slots(turn.now);
         plan.look_again = waits.soonest();
         plan

@@ -53,9 +53,11 @@ impl Pace {
         }
     }
 
-    /// The slots in `taken` that can still hold a start at or after `at` back.
+    /// The slots in `taken` that can still hold a start at or after `at` back, also when those of
+    /// one turn are given back, since their calls drop out at the commit. A turn looks ahead less
+    /// than a window, so it takes no more than a window holds.
     pub fn still_matter(&self, taken: &[Timestamp], at: Timestamp) -> Vec<Timestamp> {
-        let skip = taken.len().saturating_sub(self.count);
+        let skip = taken.len().saturating_sub(self.count.saturating_mul(2));
         taken[skip..].iter().copied().filter(|t| t.after(self.window) > at).collect()
     }
 }
@@ -97,7 +99,7 @@ mod tests {
                 prop_assert!(start >= at(now));
                 taken = pace.still_matter(&taken, at(now));
                 taken.push(start);
-                prop_assert!(taken.len() <= cps.ceil() as usize + 1);
+                prop_assert!(taken.len() <= 2 * (cps.ceil() as usize + 1));
                 sent.push(start.as_millis() + delay);
             }
             sent.sort_unstable();

@@ -174,6 +174,12 @@ pub fn describe(number: PhoneNumber) -> Option<ParsedPhone> {
     look_up(&format!("+{number}")).ok().filter(|parsed| parsed.number == number)
 }
 
+/// Whether some numbering plan has numbers of this country.
+pub fn has_numbers(country: Country) -> bool {
+    let mut regions = PHONE_NUMBER_UTIL.get_supported_regions();
+    regions.any(|region| region.as_region_str().parse() == Ok(country))
+}
+
 fn look_up(plus_digits: &str) -> Result<ParsedPhone, PhoneError> {
     let plan = &*PHONE_NUMBER_UTIL;
     let parsed = plan.parse(plus_digits, None).map_err(|_| PhoneError::NotInPlan)?;
@@ -252,6 +258,13 @@ mod tests {
         {
             assert_eq!(ok(text).0, 442_079_460_000, "{text}");
         }
+    }
+
+    #[test]
+    fn countries_are_known_by_their_plans() {
+        let known = |text: &str| has_numbers(text.parse().unwrap());
+        assert!(["US", "CA", "GB", "GG", "XK"].into_iter().all(known));
+        assert!(!["XX", "ZZ", "UK", "EU"].into_iter().any(known));
     }
 
     #[test]

@@ -36,9 +36,10 @@ pub struct Standing<'a> {
 /// Everything that holds a call back at `now`, what weighs most first; each word once. A call that
 /// nothing holds back is `queued`: its turn comes after those before it.
 ///
-/// The order: the batch does not run, the call is held, the batch has expired, the call is not due,
-/// calling rules, calling hours, budget, price, numbers, cap of the day, pause of the trunk, brake,
-/// canary, concurrency of the batch and the workspace, channels, calls per second, the node.
+/// The order: the batch does not run, the call is held, the batch has expired, nothing ever opens,
+/// the call is not due, calling rules, calling hours, budget, price, numbers, cap of the day, pause
+/// of the trunk, brake, canary, concurrency of the batch and the workspace, channels, calls per
+/// second, the node.
 pub fn reasons(standing: &Standing<'_>, now: Timestamp) -> Vec<Reason> {
     let mut found: Vec<(u8, Reason)> = Vec::new();
     let without_time = |word| Reason { word, until: None };
@@ -47,7 +48,7 @@ pub fn reasons(standing: &Standing<'_>, now: Timestamp) -> Vec<Reason> {
         found.push((1, without_time(PauseReason::CallsHeld.as_str())));
     }
     if let Some((not_before, reason)) = standing.waiting.filter(|(at, _)| *at > now) {
-        found.push((3, Reason { word: reason.as_str(), until: Some(not_before) }));
+        found.push((4, Reason { word: reason.as_str(), until: Some(not_before) }));
     }
     for wait in standing.gates {
         if let Some(rank) = rank(wait.gate) {
@@ -69,7 +70,7 @@ pub fn reasons(standing: &Standing<'_>, now: Timestamp) -> Vec<Reason> {
 }
 
 /// The one reason under which a call is counted: the first of [`reasons`], so that counts by
-/// reason add up to the pending calls. For a `Bucket` the standing has its `not_before`, `reason`
+/// reason add up to the pending calls. For a `Bucket` the standing has its `earliest`, `reason`
 /// and the gates of its group.
 pub fn dominant(standing: &Standing<'_>, now: Timestamp) -> Reason {
     let first = reasons(standing, now).into_iter().next();
@@ -77,10 +78,12 @@ pub fn dominant(standing: &Standing<'_>, now: Timestamp) -> Reason {
 }
 
 /// The earliest instant from `now` on at which nothing holds the call that is known in time: its
-/// own wait, hours and rules, pauses of trunks, caps and budgets of a day. Its turn may come later
-/// than that. None where it never will, because the batch expires first, and where something
-/// without a time must happen before: the batch does not run, the call is held, a brake or the
-/// canary is on, a number or a price is missing, a budget is used up.
+/// own wait, hours and rules, pauses of trunks, the pace of the lines, caps and budgets of a day.
+/// Its turn may come later than that. None where it never will, because nothing ever opens or the
+/// batch expires first, and where something without a time must happen before: the batch does not
+/// run, the call is held, a brake or the canary is on, a number or a price is missing, a budget is
+/// used up. For a call that could go out now that is also a free channel, and room among the live
+/// calls of the batch and the workspace; of later instants their being full now says nothing.
 pub fn next_attempt_at(
     batch: &BatchHead,
     head: &Head,
@@ -95,7 +98,11 @@ pub fn next_attempt_at(
         return None;
     }
     let from = standing.waiting.map_or(now, |(not_before, _)| not_before.max(now));
-    match next_opening(head, batch, zones, from) {
+    let is_full = standing.gates.iter().any(|wait| {
+        use Gate::{BatchConcurrency, NodeCapacity, WorkspaceConcurrency};
+        matches!(wait.gate, BatchConcurrency | WorkspaceConcurrency | NodeCapacity)
+    });
+    match next_opening(head, batch, zones, (now, from), is_full) {
         Outlook::At(at) => Some(at),
         Outlook::Nothing => None,
     }
@@ -119,20 +126,21 @@ fn rank(gate: Gate) -> Option<u8> {
         // The call's own wait says it better than that of its group.
         Gate::NotBefore | Gate::TurnLimit | Gate::Turn => return None,
         Gate::Expired => 2,
-        Gate::Rules => 4,
-        Gate::Hours => 5,
-        Gate::Budget => 6,
-        Gate::NoPrice => 7,
-        Gate::NoNumbers => 8,
-        Gate::CallsPerDay => 9,
-        Gate::TrunkPaused => 10,
-        Gate::Brake => 11,
-        Gate::Canary => 12,
-        Gate::BatchConcurrency => 13,
-        Gate::WorkspaceConcurrency => 14,
-        Gate::Channels => 15,
-        Gate::Pacing => 16,
-        Gate::NodeCapacity => 17,
+        Gate::NoCommonHours | Gate::PlaceUnknown => 3,
+        Gate::Rules => 5,
+        Gate::Hours => 6,
+        Gate::Budget => 7,
+        Gate::NoPrice => 8,
+        Gate::NoNumbers => 9,
+        Gate::CallsPerDay => 10,
+        Gate::TrunkPaused => 11,
+        Gate::Brake => 12,
+        Gate::Canary => 13,
+        Gate::BatchConcurrency => 14,
+        Gate::WorkspaceConcurrency => 15,
+        Gate::Channels => 16,
+        Gate::Pacing => 17,
+        Gate::NodeCapacity => 18,
     })
 }
 
@@ -284,11 +292,60 @@ mod tests {
     }
 
     #[test]
+    fn the_next_attempt_keeps_the_pace() {
+        let ms = |ms| now().after(std::time::Duration::from_millis(ms));
+        let mut h = head(BatchSettings::default());
+        h.trunks[0].limits.calls_per_second = Some(0.1);
+        h.trunks[0].slots = vec![ms(0)];
+        assert_eq!(next(&h, &standing(&[])), Some(ms(11_000)));
+        let retry =
+            Standing { waiting: Some((ms(60_000), WaitReason::RetryDelay)), ..standing(&[]) };
+        assert_eq!(next(&h, &retry), Some(ms(60_000)));
+        // The clock was set back: as if the last slot were at the end of a turn.
+        h.trunks[0].slots = vec![ms(3_600_000)];
+        assert_eq!(next(&h, &standing(&[])), Some(ms(11_250)));
+    }
+
+    #[test]
+    fn what_passes_as_calls_end_has_no_time_and_says_nothing_of_later() {
+        let mut h = head(BatchSettings::default());
+        let later = t("2027-01-15T08:05:00Z");
+        let retry = Standing { waiting: Some((later, WaitReason::RetryDelay)), ..standing(&[]) };
+        h.trunks[0].limits.channels = Some(0);
+        assert_eq!((next(&h, &standing(&[])), next(&h, &retry)), (None, Some(later)));
+        // Another number has a channel, in a while.
+        let (trunk, number) = (TrunkId::from_parts(1, 2), PhoneId::from_parts(1, 2));
+        let paused = TrunkHead { id: trunk, paused_until: Some(later), ..h.trunks[0].clone() };
+        let paused = TrunkHead { limits: LineLimits::default(), ..paused };
+        h.trunks.push(paused);
+        h.numbers.push(NumberHead { id: number, trunk, ..h.numbers[0].clone() });
+        h.batches[0].numbers.push(number);
+        assert_eq!(next(&h, &standing(&[])), Some(later));
+        h.trunks[0].limits.channels = None;
+        for gate in [Gate::BatchConcurrency, Gate::WorkspaceConcurrency, Gate::NodeCapacity] {
+            let full = [Wait { gate, until: Timestamp::MAX }];
+            assert_eq!(next(&h, &standing(&full)), None, "{gate:?}");
+            let retry = Standing { gates: &full, ..retry };
+            assert_eq!(next(&h, &retry), Some(later), "{gate:?}");
+        }
+    }
+
+    #[test]
+    fn what_never_opens_has_no_next_attempt() {
+        let hours = CallingHours::new(Some(("22:00", "23:00")), None).unwrap();
+        let mut h = head(BatchSettings { calling_hours: hours, ..BatchSettings::default() });
+        assert!(next(&h, &standing(&[])).is_some());
+        h.rules = CallingRules::On;
+        assert_eq!(next(&h, &standing(&[])), None);
+        let wait = [Wait { gate: Gate::NoCommonHours, until: Timestamp::MAX }];
+        let due = Some((t("2027-01-15T09:00:00Z"), WaitReason::RetryDelay));
+        let all = Standing { waiting: due, ..standing(&wait) };
+        assert_eq!(words(&all), ["no_common_hours", "retry_delay"]);
+    }
+
+    #[test]
     fn no_time_is_told_where_something_without_one_must_happen_first() {
         let mut h = head(BatchSettings::default());
-        assert_eq!(next(&h, &standing(&[])), Some(now()));
-        // Channels come free as calls end.
-        h.trunks[0].limits.channels = Some(0);
         assert_eq!(next(&h, &standing(&[])), Some(now()));
         let brake = [Wait { gate: Gate::Brake, until: Timestamp::MAX }];
         assert_eq!(next(&h, &standing(&brake)), None);

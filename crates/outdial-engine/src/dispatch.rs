@@ -121,7 +121,7 @@ impl Desk {
             return Ok(later);
         }
         self.busy_at = read;
-        self.read_groups(read).await?;
+        let stale_until = self.read_groups(read).await?;
 
         let turn = self.now(&base);
         let asks = self.dispatcher.ask(&head, &self.groups, &turn);
@@ -136,6 +136,7 @@ impl Desk {
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
         let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
+        let look_again = stale_until.map_or(look_again, |at| look_again.min(at));
         if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
@@ -202,8 +203,9 @@ impl Desk {
         self.latency > COMMIT_SLOW
     }
 
-    /// Reads the groups anew when they are old, or when somebody said that they changed.
-    async fn read_groups(&mut self, now: Monotonic) -> Result<(), StoreError> {
+    /// Reads the groups anew when they are old, or when somebody said that they changed. If it is
+    /// too early for that: when it is not.
+    async fn read_groups(&mut self, now: Monotonic) -> Result<Option<Monotonic>, StoreError> {
         self.groups_changed |= self.signal.take_groups_changed();
         let age = self.groups_read.map_or(Duration::MAX, |at| now.since(at));
         let old = age >= Duration::from_millis(self.ctx.config.groups_ms);
@@ -213,7 +215,8 @@ impl Desk {
             self.groups_changed = false;
             self.dispatcher.forget_cursors();
         }
-        Ok(())
+        let changed = self.groups_read.filter(|_| self.groups_changed);
+        Ok(changed.map(|at| at.after(GROUPS_GAP)))
     }
 
     async fn commit(
@@ -258,6 +261,7 @@ impl Desk {
                     ctx.watermark.note(self.workspace, outcome.version).await.map_err(not_kept)?;
                 }
                 failpoint("engine.noted");
+                let dropped = !outcome.dropped.is_empty();
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
                 if self.is_slow() {
@@ -267,8 +271,9 @@ impl Desk {
                     }
                     return Ok(Turned { placed, look_again: now.after(PERIOD) });
                 }
-                // What a call that ended meanwhile freed is for the next turn.
-                Ok(Turned { placed, look_again })
+                // What a call that ended meanwhile freed is for the next turn. What a plan took for
+                // calls that dropped out is free at once.
+                Ok(Turned { placed, look_again: if dropped { now } else { look_again } })
             }
             Err(error) => {
                 self.dispatcher.forget_cursors();

@@ -40,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
         while let Some(part) = reader.next().await? {
             bytes.extend_from_slice(&part);
         }
-        Ok(Self { value: parse_object(&bytes)?, sha256: Sha256::digest(&bytes).into() })
+        Ok(Self { value: parse_object(&bytes, "the body")?, sha256: Sha256::digest(&bytes).into() })
     }
 }
 
@@ -152,12 +152,13 @@ fn too_large(limit: u64) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, why)
 }
 
-/// An object of known shape; the refusal names the field, and what it should be.
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+/// An object of known shape; the refusal names the field, and what it should be. `what` the bytes
+/// are, for people.
+pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8], what: &str) -> ApiResult<T> {
     match bytes.trim_ascii_start().first() {
-        None => return Err(ApiError::bad("the body is empty: send a JSON object")),
+        None => return Err(ApiError::bad(format!("{what} is empty: send a JSON object"))),
         Some(b'{') => {}
-        Some(_) => return Err(ApiError::bad("the body must be a JSON object")),
+        Some(_) => return Err(ApiError::bad(format!("{what} must be a JSON object"))),
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
@@ -168,10 +169,10 @@ fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
         } else if inner.is_data() {
             ApiError::bad(in_words_of_json(&inner.to_string()))
         } else {
-            ApiError::bad(format!("the body is not JSON: {inner}"))
+            ApiError::bad(format!("{what} is not JSON: {inner}"))
         }
     })?;
-    deserializer.end().map_err(|e| ApiError::bad(format!("the body is not JSON: {e}")))?;
+    deserializer.end().map_err(|e| ApiError::bad(format!("{what} is not JSON: {e}")))?;
     Ok(value)
 }
 
@@ -206,7 +207,7 @@ mod tests {
             days: Vec<i64>,
         }
         let fault = |text: &str| {
-            format!("{:?}", parse_object::<T>(text.as_bytes()).map(|_| ()).unwrap_err())
+            format!("{:?}", parse_object::<T>(text.as_bytes(), "the body").map(|_| ()).unwrap_err())
         };
         assert!(fault(r#"{"days":[1,"x"]}"#).contains("days[1]: "), "{}", fault("{}"));
         assert!(fault(r#"{"days":[1.5]}"#).contains("expected a whole number"));

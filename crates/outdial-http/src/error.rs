@@ -75,6 +75,11 @@ impl ApiError {
         &self.outer
     }
 
+    /// A limit at work: nothing is wrong with this process.
+    fn is_only_busy(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE && self.inner.is_none()
+    }
+
     /// The HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
@@ -107,7 +112,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = self.status.as_u16();
         let inner = self.inner.as_deref().unwrap_or_default();
-        if self.status.is_server_error() {
+        if self.is_only_busy() {
+            tracing::debug!(code, outer = %self.outer, "request put off");
+        } else if self.status.is_server_error() {
             tracing::error!(code, outer = %self.outer, inner, "request failed");
         } else {
             // The outer message may repeat what was sent, and that may be a phone number.
@@ -138,6 +145,10 @@ mod tests {
         let response = e.into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "5");
+        let busy = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy").retry_after(5);
+        assert!(busy.is_only_busy());
+        let gone = ApiError::from(StoreError::Unavailable("gone".into()));
+        assert!(!gone.is_only_busy() && !ApiError::internal("x").is_only_busy());
         let e = ApiError::from(StoreError::Full).into_response();
         assert_eq!((e.status().as_u16(), e.headers()["retry-after"].as_bytes()), (507, &b"60"[..]));
         assert!(!ApiError::from(StoreError::Internal("sql".into())).outer.contains("sql"));

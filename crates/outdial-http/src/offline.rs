@@ -3,6 +3,8 @@
 //!
 //! Reads no file and no clock: bytes and the instant are arguments.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +13,14 @@ use outdial_core::batch::BatchSettings;
 use outdial_core::brake::Pulse;
 use outdial_core::budget::Spend;
 use outdial_core::call::WaitReason;
-use outdial_core::contact::{Checker, ClassId, FAULTS_SHOWN, Rules, json};
+use outdial_core::contact::{Checker, ClassId, FAULTS_SHOWN, Rules};
 use outdial_core::dispatcher::{
     BatchHead, Bucket, GroupKey, Head, LineLimits, NumberHead, TrunkHead,
 };
 use outdial_core::forecast::{self, Assumptions, Forecast, Input};
 use outdial_core::hours::Allowed;
-use outdial_core::id::{BatchId, PhoneId, TrunkId, WorkspaceId};
-use outdial_core::phone::{self, PhoneNumber};
+use outdial_core::id::{BatchId, PhoneId, WorkspaceId};
+use outdial_core::phone::PhoneNumber;
 use outdial_core::phone_zones::zones_of;
 use outdial_core::rules::verdict;
 use outdial_core::settings::WorkspaceSettings;
@@ -26,29 +28,19 @@ use outdial_core::time::Timestamp;
 use outdial_core::variables::VariableSchema;
 use outdial_core::zone::{Class, Zone};
 use outdial_ingest::{BodyParser, validate_all};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::body::parse_object;
 use crate::error::{ApiError, ApiResult};
 use crate::routes::forecast::{DAYS_MAX, TALK_MAX_S};
 use crate::wire::batch_settings::CreateBatch;
 use crate::wire::budget::check_prices;
-use crate::wire::decimal;
 use crate::wire::faults::Faults;
 use crate::wire::forecast::{BatchForecast, never_text};
-use crate::wire::settings::PatchSettings;
+
+use file::{Surroundings, THE_TRUNK, TRUNK, known_fields, line, numbers};
 
 pub use outdial_core::forecast::Never;
 
-/// Limits of a SIP trunk of which nobody says more.
-const TRUNK: LineLimits =
-    LineLimits { calls_per_second: Some(1.0), channels: Some(10), calls_per_day: None };
-/// Most calls per second that can be asked for.
-const CPS_MAX: f64 = 1000.0;
-/// Most channels that can be asked for.
-const CHANNELS_MAX: u32 = 100_000;
-/// Most attempts a day that a number may be told.
-const CALLS_PER_DAY_MAX: u32 = 1_000_000;
 /// Who waits on the computer in front of him may wait longer than a request.
 const TURNS_MAX: u64 = 50_000_000;
 
@@ -112,41 +104,15 @@ pub fn why_never(why: Never) -> String {
     never_text(why)
 }
 
-/// What a file has beside the fields of `createBatch` and `call_data`.
-#[derive(Debug, Default, Deserialize)]
-struct Surroundings {
-    trunk: Option<Trunk>,
-    numbers: Option<Vec<Box<RawValue>>>,
-    workspace: Option<PatchSettings>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Trunk {
-    calls_per_second: Option<f64>,
-    channels: Option<i64>,
-}
-
-/// A calling number with its limits; alone, it is only the text.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Number {
-    phone_number: Box<RawValue>,
-    calls_per_second: Option<f64>,
-    channels: Option<i64>,
-    calls_per_day: Option<i64>,
-    price_per_minute: Option<Box<RawValue>>,
-}
-
 /// Reads a file and makes its forecast.
 ///
 /// # Errors
 /// What is not as the API would take it.
 pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
     let assume = assumptions(wish)?;
-    let not_json = |e: serde_json::Error| Refused { message: e.to_string(), records: Vec::new() };
-    let mut batch: CreateBatch = serde_json::from_slice(file).map_err(not_json)?;
-    let around: Surroundings = serde_json::from_slice(file).map_err(not_json)?;
+    let mut batch: CreateBatch = parse_object(file, "the file")?;
+    let around: Surroundings = parse_object(file, "the file")?;
+    known_fields(file)?;
     let base = WorkspaceSettings::default();
     let workspace = match around.workspace {
         Some(patch) => patch.apply(base)?,
@@ -168,7 +134,7 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
     }
     faults.finish()?;
     let prices: Vec<Option<u64>> = numbers.iter().map(|n| n.price).collect();
-    check_prices(&made.settings, &prices)?;
+    check_prices(&made.settings, &prices, "give one of `numbers` a pricePerMinute")?;
     let zone: Zone = workspace.timezone.parse().map_err(|e| ApiError::bad(format!("{e}")))?;
     let rules = Rules {
         schema: VariableSchema::default(),
@@ -200,7 +166,6 @@ pub fn simulate(file: &[u8], wish: &Wish) -> Result<Simulation, Refused> {
 }
 
 const BATCH: BatchId = BatchId::from_parts(0, 1);
-const THE_TRUNK: TrunkId = TrunkId::from_parts(0, 1);
 
 fn assumptions(wish: &Wish) -> ApiResult<Assumptions> {
     let mut faults = Faults::default();
@@ -218,78 +183,6 @@ fn assumptions(wish: &Wish) -> ApiResult<Assumptions> {
     let base = Assumptions::default();
     let rated = wish.answer_rate.map_or(base, |rate| base.with_answer_rate(rate));
     Ok(wish.talk_seconds.map_or(rated, |talk| rated.with_talk(Duration::from_secs_f64(talk))))
-}
-
-fn line(
-    faults: &mut Faults,
-    what: &str,
-    cps: Option<f64>,
-    channels: Option<i64>,
-    default: LineLimits,
-) -> LineLimits {
-    if cps.is_some_and(|cps| cps <= 0.0 || cps > CPS_MAX) {
-        faults.add(format!("{what}.callsPerSecond"), format!("write more than 0 to {CPS_MAX}"));
-    }
-    let channels = faults.whole(&format!("{what}.channels"), channels, 1, CHANNELS_MAX);
-    LineLimits {
-        calls_per_second: cps.or(default.calls_per_second),
-        channels: channels.or(default.channels),
-        calls_per_day: None,
-    }
-}
-
-/// The calling numbers, without ids of a store.
-fn numbers(faults: &mut Faults, raw: &[Box<RawValue>]) -> Vec<NumberHead> {
-    let mut numbers: Vec<NumberHead> = Vec::new();
-    for (i, raw) in raw.iter().enumerate() {
-        let what = format!("numbers[{i}]");
-        let (text, wish) = match raw.get().starts_with('{') {
-            false => (Ok(raw.clone()), None),
-            true => match serde_json::from_str::<Number>(raw.get()) {
-                Ok(number) => (Ok(number.phone_number.clone()), Some(number)),
-                Err(e) => (Err(e.to_string()), None),
-            },
-        };
-        let parsed = text.and_then(|text| number(&text));
-        let number = match parsed {
-            Ok(number) => number,
-            Err(why) => {
-                faults.add(&what, why);
-                continue;
-            }
-        };
-        let mut head = NumberHead {
-            id: PhoneId::from_parts(0, numbers.len() as u64 + 1),
-            number,
-            trunk: THE_TRUNK,
-            limits: LineLimits::default(),
-            live: 0,
-            slots: Vec::new(),
-            price: None,
-            placed_by_day: Vec::new(),
-        };
-        if let Some(wish) = wish {
-            let none = LineLimits::default();
-            head.limits = line(faults, &what, wish.calls_per_second, wish.channels, none);
-            let field = format!("{what}.callsPerDay");
-            head.limits.calls_per_day =
-                faults.whole(&field, wish.calls_per_day, 1, CALLS_PER_DAY_MAX);
-            if let Some(raw) = &wish.price_per_minute {
-                head.price = decimal::units(raw, decimal::MONEY_PLACES);
-                if head.price.is_none() {
-                    let right = "write a price with at most 6 decimals, like 0.0125";
-                    faults.add(format!("{what}.pricePerMinute"), right);
-                }
-            }
-        }
-        numbers.push(head);
-    }
-    numbers
-}
-
-fn number(raw: &RawValue) -> Result<PhoneNumber, String> {
-    let text = json::phone_text(raw.get()).ok_or("write a phone number like \"12125551234\"")?;
-    phone::parse(&text).map(|parsed| parsed.number).map_err(|e| e.to_string())
 }
 
 /// The records of `call_data`, judged, and counted by where the people may be; and how many were

@@ -70,7 +70,7 @@ fn dominant(
         state: batch.state,
         pause: batch.pause_reason,
         held: batch.lane.is_some_and(|lane| lane != bucket.group.lane),
-        waiting: Some((bucket.not_before, bucket.reason)),
+        waiting: Some((bucket.earliest, bucket.reason)),
         gates: gates.get(&bucket.group).map_or(&[], Vec::as_slice),
     };
     why::dominant(&standing, now)

@@ -79,7 +79,9 @@ pub trait Store: Send + Sync {
     async fn workspace_list(&self) -> Result<Vec<WorkspaceRecord>, StoreError>;
     /// The workspace's settings.
     async fn settings_fetch(&self, ws: WorkspaceId) -> Result<WorkspaceSettings, StoreError>;
-    /// Replaces the settings; bumps the dispatch version.
+    /// Replaces the settings; bumps the dispatch version. Where they say otherwise how often a
+    /// person may be called, or whether the calling rules apply, calls that wait with
+    /// `WaitReason::AttemptsPerDay` are due at once: their commit looks at it again.
     async fn settings_update(
         &self,
         ws: WorkspaceId,
@@ -154,8 +156,10 @@ pub trait Store: Send + Sync {
         ws: WorkspaceId,
         id: BatchId,
     ) -> Result<Option<IngestContext>, StoreError>;
-    /// Starts it: `active`. Without `call_data_lane` all its calls may be placed; with it only
-    /// calls of that lane, the others are *held* until the next start without. Bumps the version.
+    /// Starts it: `active`. What is counted for the brakes, and what they remember, begins anew if
+    /// a brake had paused it; not if a budget had. Without `call_data_lane` all its calls may be
+    /// placed; with it only calls of that lane, the others are *held* until the next start without.
+    /// Bumps the version.
     async fn batch_start(
         &self,
         ws: WorkspaceId,
@@ -168,8 +172,12 @@ pub trait Store: Send + Sync {
     /// version.
     async fn batch_delete(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError>;
     /// Changes name, settings, numbers; bumps the version, so that what was planned before does not
-    /// commit. Live calls go on; their retries follow the settings as they are then. A batch paused
-    /// for want of numbers that gets some becomes active.
+    /// commit. Live calls go on; their retries follow the settings as they are then. Those that
+    /// wait follow too: a retry that the batch no longer allows (`charged` above `retry`) finishes
+    /// as its latest charged attempt did; one with `WaitReason::RetryDelay` waits longer or
+    /// shorter by what `delay` changed, due at once if that is over, and at least
+    /// `retry::UNKNOWN_REST` after an attempt that ended as unknown. A batch paused for want of
+    /// numbers that gets some becomes active.
     async fn batch_update(
         &self,
         ws: WorkspaceId,
@@ -194,8 +202,9 @@ pub trait Store: Send + Sync {
     async fn request_begin(&self, r: &RequestBegin) -> Result<RequestLookup, StoreError>;
     /// Stores one chunk whole or not at all, with its row (request, chunk number), and starts the
     /// batch as of `BatchState::after_add`, or pauses it (`no_numbers`) if it would be active
-    /// without a calling number. Extends the request's lease. A chunk that has a row
-    /// already is not applied again; its stored result is returned.
+    /// without a calling number. Calls that wait already may get another lane or class, which bumps
+    /// no version: a commit looks at each call once more. Extends the request's lease. A chunk that
+    /// has a row already is not applied again; its stored result is returned.
     async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError>;
     /// Ends this owner's work on a request: gives the lease back and keeps the answer. `is_final`:
     /// every chunk is committed, every later repeat gets this answer byte for byte.
@@ -226,7 +235,8 @@ pub trait Store: Send + Sync {
 
     /// Takes one call back: a pending one is finished as `canceled`; one whose call is not over
     /// shows up in `live_list_recalled` and is not tried again; a finished one stays as it is.
-    /// None: no such call in this workspace. Bumps the version.
+    /// None: no such call in this workspace. Does not bump the version: a commit looks at each
+    /// call once more.
     async fn call_cancel(
         &self,
         ws: WorkspaceId,
@@ -273,10 +283,13 @@ pub trait Store: Send + Sync {
     /// Commits a plan if `version` still stands, and bumps it. Each intent that goes through has
     /// its call live, its number locked in the workspace, and its attempt in state `intent`, owned
     /// by this process, with its reserve and its day's count booked. A candidate that fails drops
-    /// out with its reason: one whose number is on the phone gets `not_before` a little later with
-    /// `WaitReason::NumberBusy`; one whose number is listed (`dnc_add`) finishes as `skipped`; one
-    /// who was called as often in 24 h as `Intent::attempts_24h` allows waits until that is over,
-    /// with `WaitReason::AttemptsPerDay`. Batches of `pauses` that are active become paused.
+    /// out with its reason, and its slot is not kept: one that is not pending any more, or not as
+    /// its intent says (lane, class, facts); one whose number is on the phone gets `not_before` a
+    /// little later with `WaitReason::NumberBusy`; one whose number is listed (`dnc_add`) finishes
+    /// as `skipped`; one who was called as often in 24 h as `Intent::attempts_24h` allows waits
+    /// until that is over, with `WaitReason::AttemptsPerDay` (24 h and a slot, counted by the
+    /// starts of slots). Of active batches it is kept what the brakes are to remember; those of
+    /// `pauses` become paused.
     async fn attempt_commit_intents(
         &self,
         ws: WorkspaceId,
@@ -291,12 +304,14 @@ pub trait Store: Send + Sync {
     ) -> Result<bool, StoreError>;
     /// What must be known to decide what comes after an attempt.
     async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError>;
-    /// Ends an attempt, conditional on its not being over: writes its outcome, deletes the live
-    /// row and with it the reserve, books use and pulse as `settle` says, counts it as the outcome
+    /// Ends an attempt, conditional on its not being over: writes its outcome, deletes the live row
+    /// and with it the reserve, books use and pulse as `settle` says, counts it as the outcome
     /// says, moves the call to `next`, applies deferred fields. A call that would be pending again
     /// finishes instead: as `skipped` if its number is listed, as `canceled` if it was taken back,
-    /// as `expired` if its batch has. An attempt that was not charged does not count among the
-    /// person's 24 h; one that was not sent not in its number's day either.
+    /// as `expired` if its batch has. One that finishes as `canceled` says as its
+    /// `disposition_reason` if its number is listed or it was taken back. An attempt that was not
+    /// charged does not count among the person's 24 h; one that was not sent not in its number's
+    /// day either.
     async fn attempt_finish(
         &self,
         attempt: AttemptId,

@@ -43,6 +43,8 @@ pub(crate) struct Client {
     tenants: Vec<Tenant>,
     requests: u64,
     last_chunk: Option<ChunkAdd>,
+    /// Everybody who is added is of this class.
+    all_of: Option<Arc<str>>,
 }
 
 /// A workspace.
@@ -73,8 +75,13 @@ impl Client {
         parts: &Parts,
         store: &dyn Store,
     ) -> Result<Self, Violation> {
-        let mut client =
-            Self { rng: rng.fork(), tenants: Vec::new(), requests: 0, last_chunk: None };
+        let mut client = Self {
+            rng: rng.fork(),
+            tenants: Vec::new(),
+            requests: 0,
+            last_chunk: None,
+            all_of: None,
+        };
         for n in 0..rng.range(1..=2) {
             let tenant = client.tenant(n, parts, store).await?;
             client.tenants.push(tenant);
@@ -200,6 +207,7 @@ impl Client {
     pub(crate) async fn rush(
         &mut self,
         batch: BatchId,
+        class: &str,
         process: &Process,
         parts: &Parts,
     ) -> Result<(), Violation> {
@@ -207,7 +215,9 @@ impl Client {
         let tenant = self.tenants.iter().position(|t| t.batches.contains(&batch));
         let Some(tenant) = tenant else { return Ok(()) };
         let people = self.some_people(tenant);
+        self.all_of = Some(Arc::from(class));
         let done = self.add(tenant, batch, None, &people, parts, &*process.store).await;
+        self.all_of = None;
         process.wake.notify_one();
         match done {
             Err(told) if told.promise == FAULT => Ok(()),
@@ -289,6 +299,14 @@ impl Client {
             parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
             self.add(tenant, batch, None, &people, parts, store).await?;
         }
+        // Changed at once: what is being planned rests on what was.
+        if self.rng.percent(35) {
+            parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
+            match self.rng.percent(50) {
+                true => self.edit(tenant, batch, parts, store).await?,
+                false => self.change_limits(tenant, parts, store).await?,
+            }
+        }
         Ok(())
     }
 
@@ -307,8 +325,12 @@ impl Client {
         };
         let now = parts.clock.now();
         let said = (&hours, self.tenants[tenant].settings.calling_rules);
-        let records: Vec<ChunkRecord> =
+        let mut records: Vec<ChunkRecord> =
             people.iter().map(|phone| draw::record(&mut self.rng, *phone, said, now)).collect();
+        for record in records.iter_mut().filter(|_| self.all_of.is_some()) {
+            record.class = self.all_of.clone().unwrap_or_default();
+            record.blocked = None;
+        }
         self.requests += 1;
         let begin = RequestBegin {
             workspace: self.tenants[tenant].id,

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
-use outdial_core::call::{CallFacts, CallState};
+use outdial_core::brake::BrakeState;
+use outdial_core::call::{CallFacts, CallState, WaitReason};
 use outdial_core::dispatcher::LineLimits;
 use outdial_core::hours::CallingHours;
 use outdial_core::id::{AttemptId, BatchId, CallId, DncId, PhoneId, RequestId, WorkspaceId};
@@ -39,8 +40,20 @@ pub(crate) struct Batch {
     pub reason: Option<PauseReason>,
     /// Only calls of this lane are placed; none: all.
     pub lane: Option<u32>,
-    /// Retries, as many as it ever allowed: what waits for one then is not given up.
+    /// What the brakes remember of it.
+    pub brake: BrakeState,
+    /// Retries, as many as it ever allowed: what was about to wait for one then is not given up.
     pub retry_most: u8,
+}
+
+impl Batch {
+    /// The brakes forget what made them pause it.
+    fn leave_pause(&mut self) {
+        use PauseReason::{Failures, ShortCalls, Voicemail};
+        if matches!(self.reason, Some(Failures | ShortCalls | Voicemail)) {
+            self.brake = BrakeState::default();
+        }
+    }
 }
 
 /// A call.
@@ -62,6 +75,12 @@ pub(crate) struct Call {
     pub adds: u32,
     /// While pending.
     pub not_before: Timestamp,
+    /// Why not earlier.
+    pub reason: WaitReason,
+    /// It waits for a retry.
+    pub is_retry: bool,
+    /// How the latest attempt ended, and the latest that counts.
+    pub last: [Option<Disposition>; 2],
     /// The one that is not over.
     pub attempt: Option<AttemptId>,
     /// Taken back while on the phone.
@@ -89,6 +108,9 @@ impl Call {
             facts: CallFacts { round: 1, ..CallFacts::default() },
             adds: 1,
             not_before: now,
+            reason: WaitReason::Due,
+            is_retry: false,
+            last: [None; 2],
             attempt: None,
             canceled: false,
             disposition: finished,
@@ -166,6 +188,7 @@ impl Model {
             state: BatchState::Pending,
             reason: None,
             lane: None,
+            brake: BrakeState::default(),
             retry_most: new.settings.retry,
         };
         self.batches.insert(id, batch);
@@ -181,6 +204,7 @@ impl Model {
         if batch.state == BatchState::Deleted {
             return differs(format!("batch {id} was started although it is deleted"));
         }
+        batch.leave_pause();
         (batch.state, batch.reason, batch.lane) = (BatchState::Active, None, lane);
         Ok(())
     }
@@ -188,6 +212,7 @@ impl Model {
     /// A batch was stopped or deleted.
     pub(crate) fn batch_halted(&mut self, id: BatchId, state: BatchState) -> Result<(), Violation> {
         let batch = self.batch(id)?;
+        batch.leave_pause();
         (batch.state, batch.reason) = (state, None);
         Ok(())
     }
@@ -207,6 +232,7 @@ impl Model {
             waiting |= c.state == CallState::Pending;
         }
         let batch = self.batch(id)?;
+        batch.leave_pause();
         (batch.state, batch.reason) = match waiting {
             true => (BatchState::Paused, Some(PauseReason::CallsHeld)),
             false => (BatchState::Completed, None),
@@ -309,7 +335,7 @@ impl Model {
                 (call.class, call.lane, call.state) = (class, fresh_lane, waiting);
                 let CallFacts { round, attempts, .. } = call.facts;
                 call.facts = CallFacts { round: round + 1, charged: 0, uncharged: 0, attempts };
-                call.not_before = now;
+                (call.not_before, call.reason, call.is_retry) = (now, WaitReason::Due, false);
             }
         }
         Ok(())

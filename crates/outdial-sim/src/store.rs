@@ -32,7 +32,7 @@ use crate::clock::SimClock;
 use crate::rng::Rng;
 use crate::watch::Watch;
 use crate::weather::{Luck, MEANT, Weather, lost, writes};
-pub(crate) use told::{Latency, Life};
+pub(crate) use told::{AFTERMATH, Latency, Life};
 
 /// The store of one process.
 pub(crate) struct SimStore {
@@ -188,9 +188,10 @@ store! {
             also: Option<BatchId>,
         ) -> Result<Head, StoreError> {
             ask!(self.dispatch_head(ws, also), |out| {
-                if out.is_ok() && also.is_none() {
+                if let Ok(head) = out {
                     self.saw(|seen, _| {
-                        seen.checkers.brakes.known_until(ws, seen.wall);
+                        let ids = head.batches.iter().map(|b| b.id);
+                        ids.for_each(|id| seen.checkers.brakes.known(id, seen.wall));
                         Ok(())
                     });
                 }
@@ -412,10 +413,10 @@ store! {
             version: u64,
             plan: NewPlan,
         ) -> Result<CommitOutcome, CommitError> {
-            let pauses = plan.pauses.clone();
+            let (brakes, pauses) = (plan.brakes.clone(), plan.pauses.clone());
             let done = ask!(self.attempt_commit_intents(ws, version, plan), |out| {
                 match out {
-                    Ok(outcome) => self.saw_commit(ws, outcome, &pauses),
+                    Ok(outcome) => self.saw_commit(ws, outcome, &brakes, &pauses),
                     Err(error) => {
                         self.note(&format!("commit: {error}"));
                         self.watch.count("commit refused");

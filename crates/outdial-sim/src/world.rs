@@ -7,6 +7,7 @@
 
 mod faults;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ const STARTS: [&str; 6] = [
 ];
 /// Once faults have stopped, everything ends within so much time in which a process runs.
 const ENDS_WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// No trunk is paused for longer after a 503; the carrier of a world asks for less.
+const PAUSE_MOST: Duration = Duration::from_secs(75);
 /// Looked at so often while waiting for the end.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -105,7 +108,7 @@ impl World {
             self = match self.rng.range(0..=99) {
                 0..=4 => self.crash().await,
                 5..=6 => self.restart().await?,
-                7..=20 => {
+                7..=22 => {
                     self.disturb().await?;
                     self
                 }
@@ -213,7 +216,7 @@ impl World {
             if ran > ENDS_WITHIN {
                 return Err(Violation::new("I2", format!("not done after {ran:?}: {open:?}")));
             }
-            match self.nothing_to_do()? {
+            match self.nothing_to_do().await? {
                 Outlook::Now => {}
                 Outlook::After(away) => {
                     self.parts.watch.count("nights");
@@ -240,10 +243,41 @@ impl World {
         }
     }
 
-    /// How long nothing can be placed, if that is long: hours are closed for everybody who waits.
-    fn nothing_to_do(&self) -> Result<Outlook, Violation> {
+    /// How long nothing can be placed, if that is long: hours are closed for everybody who waits,
+    /// or trunks are paused until an instant of a clock that was set back since.
+    async fn nothing_to_do(&self) -> Result<Outlook, Violation> {
         let found = self.parts.watch.look(outlook);
         self.parts.watch.verdict()?;
-        Ok(found.unwrap_or(Outlook::Now))
+        let found = found.unwrap_or(Outlook::Now);
+        if !matches!(found, Outlook::Now) {
+            return Ok(found);
+        }
+        let pause = self.longest_pause().await?;
+        let set_back = self.parts.watch.look(|seen, _| Ok(seen.checkers.clocks.was_set_back()));
+        match pause {
+            Some(pause) if pause > PAUSE_MOST && set_back != Some(true) => {
+                Err(Violation::new("I2", format!("a trunk is paused for another {pause:?}")))
+            }
+            Some(pause) if pause > PAUSE_MOST => Ok(Outlook::After(pause)),
+            _ => Ok(Outlook::Now),
+        }
+    }
+
+    /// If nothing is live and a trunk is paused: for how long.
+    async fn longest_pause(&self) -> Result<Option<Duration>, Violation> {
+        let asked = self.parts.watch.look(|seen, _| {
+            let idle = seen.checkers.once.live_count() == 0;
+            let of = seen.model.active().map(|(_, batch)| batch.workspace);
+            Ok((if idle { of.collect() } else { BTreeSet::new() }, seen.wall))
+        });
+        let (workspaces, wall) = asked.unwrap_or_default();
+        let mut longest = None;
+        for ws in workspaces {
+            let head = self.store.dispatch_head(ws, None).await;
+            let head = head.map_err(|e| Violation::new("store", e.to_string()))?;
+            let pauses = head.trunks.iter().filter_map(|t| t.paused_until);
+            longest = longest.max(pauses.map(|until| until.since(wall)).max());
+        }
+        Ok(longest)
     }
 }

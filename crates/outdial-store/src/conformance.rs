@@ -62,16 +62,16 @@ cases! {
         without_numbers closing;
     ingest: new_calls updates_while_pending reopens_when_finished defers_while_live
         deferred_and_blocked blocked_records auto_start lanes_of_chunks
-        batch_gone;
+        batch_gone plans_of_before;
     request: with_a_key without_a_key leases chunks_are_applied_once pruning
         pruning_is_bounded;
     list: pages_in_order filters_and_search one_call many_runs;
     dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses
-        one_batch_besides waiting;
+        slots_of_the_dropped one_batch_besides waiting;
     dnc: adding which_calls_are_checked races listing deleting chunks;
-    edit: update update_refused switches cancel expire closing_paused;
+    edit: update update_refused switches retries_follow cancel cut_short expire closing_paused;
     limits: reserves_and_use unknown_and_not_sent numbers_by_day persons_in_24_hours
-        pulses_and_pauses resuming pruning;
+        a_looser_limit pulses_and_pauses resuming brakes_remember pruning;
     model: sums_are_right;
     attempt: intents versions_are_the_gate one_live_call_per_number progress_only_goes_forward
         finishing_counts finishing_twice not_sent_counts_nothing recalled_when_deleted;

@@ -62,6 +62,8 @@ pub(crate) struct Me {
 pub(crate) struct BatchProgress {
     /// `queue_status`.
     pub(crate) status: String,
+    /// Why, of one that is `paused`.
+    pub(crate) pause_reason: Option<String>,
     /// All its calls.
     pub(crate) total: u64,
     /// Pending or on the phone.
@@ -160,8 +162,17 @@ impl Client {
         let unfinished = ["pending", "dialing", "ringing", "in-progress"];
         let all = self.details(batch, None).await?;
         let open = self.details(batch, Some(json!(unfinished))).await?;
+        let status = open["batchStatus"].as_str().unwrap_or_default();
+        let pause_reason = match status {
+            "paused" => {
+                let shown = self.get(&format!("/api/call/batch/{batch}"), &[]).await?;
+                shown["pauseReason"].as_str().map(ToOwned::to_owned)
+            }
+            _ => None,
+        };
         Ok(BatchProgress {
-            status: open["batchStatus"].as_str().unwrap_or_default().to_owned(),
+            status: status.to_owned(),
+            pause_reason,
             total: total_of(&all)?,
             unfinished: total_of(&open)?,
         })

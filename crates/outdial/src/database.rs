@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outdial_ports::Store;
 use outdial_store::{OpenMode, SqliteStore};
 
@@ -19,8 +19,22 @@ pub(crate) fn open_serve(config: &Config) -> Result<Arc<SqliteStore>> {
     open(config, OpenMode::Serve)
 }
 
-/// Opens it for a command, whether or not it is being served.
+/// Opens it for a command, whether or not it is being served. There must be one: a misspelled path
+/// is no empty database.
 pub(crate) fn open_tool(config: &Config) -> Result<Arc<SqliteStore>> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url;
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) || !path.exists() {
+        bail!(
+            "there is no database at {}: name it with --database-url, or make one with `outdial \
+             workspace create NAME`",
+            path.display()
+        );
+    }
+    open(config, OpenMode::Tool)
+}
+
+/// As [`open_tool`], for the command that also makes a database where there is none.
+pub(crate) fn open_or_make(config: &Config) -> Result<Arc<SqliteStore>> {
     open(config, OpenMode::Tool)
 }
 

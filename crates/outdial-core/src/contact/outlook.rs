@@ -1,7 +1,7 @@
 //! Whether a person can ever be called, told at import rather than by a call that waits for ever.
 
 use crate::hours::{Allowed, CallingHours};
-use crate::rules::verdict;
+use crate::rules::{Verdict, verdict};
 use crate::settings::CallingRules;
 use crate::time::Timestamp;
 use crate::zone::Class;
@@ -24,8 +24,12 @@ impl Never {
         rules: CallingRules,
         at: Timestamp,
     ) -> Option<Self> {
+        Self::of_verdict(&verdict(hours, rules, class, at), class, rules)
+    }
+
+    /// Of somebody of this class, whom the verdict is about.
+    pub fn of_verdict(verdict: &Verdict, class: &Class, rules: CallingRules) -> Option<Self> {
         let never = Allowed::Closed { opens: None };
-        let verdict = verdict(hours, rules, class, at);
         if verdict.allowed != never {
             return None;
         }

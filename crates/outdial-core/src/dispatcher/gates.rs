@@ -9,8 +9,9 @@
 use super::lines::Lines;
 use super::{BatchHead, Gate, Group, GroupKey, Head, Turn, Wait};
 use crate::batch::PauseReason;
-use crate::brake::{Brake, SLOW_CONCURRENCY, judge, judge_canary};
+use crate::brake::{Brake, BrakeState, SLOW_CONCURRENCY, look};
 use crate::budget::{Budget, Day, Spend};
+use crate::contact::Never;
 use crate::hours::{Allowed, CallingHours};
 use crate::rules::{Verdict, attempts_24h, verdict};
 use crate::settings::CallingRules;
@@ -86,6 +87,8 @@ pub(super) struct Ruling {
     from: Timestamp,
     to: Timestamp,
     verdict: Verdict,
+    /// Nothing ever opens.
+    never: Option<Never>,
     attempts_24h: Option<u32>,
 }
 
@@ -103,7 +106,8 @@ impl Ruling {
         };
         let to = edge(verdict.allowed).min(edge(verdict.hours)).min(edge(verdict.rules));
         let attempts_24h = attempts_24h(rules, class);
-        Self { hours: hours.clone(), rules, from: at, to, verdict, attempts_24h }
+        let never = Never::of_verdict(&verdict, class, rules);
+        Self { hours: hours.clone(), rules, from: at, to, verdict, never, attempts_24h }
     }
 
     /// It is what asking anew would give.
@@ -150,6 +154,15 @@ pub(super) fn place_gates(
         note(Wait { gate: Gate::Expired, until: Timestamp::MAX });
     }
     let said = &ruling.verdict;
+    // Rules and hours would each blame the other.
+    if let Some(never) = ruling.never {
+        let gate = match never {
+            Never::NoCommonHours => Gate::NoCommonHours,
+            Never::PlaceUnknown => Gate::PlaceUnknown,
+        };
+        note(Wait { gate, until: Timestamp::MAX });
+        return None;
+    }
     for (gate, allowed) in [(Gate::Rules, said.rules), (Gate::Hours, said.hours)] {
         if let Allowed::Closed { opens } = allowed {
             note(Wait { gate, until: opens.unwrap_or(Timestamp::MAX) });
@@ -170,6 +183,8 @@ pub(super) fn place_gates(
 pub(super) struct Account<'a> {
     pub(super) batch: &'a BatchHead,
     brake: Brake,
+    /// What the brakes are to remember of it.
+    pub(super) remembers: BrakeState,
     planned: u32,
     /// Used and reserved on both days, without this plan's.
     spent: [Spend; 2],
@@ -190,14 +205,13 @@ pub(super) enum Purse {
 
 impl<'a> Account<'a> {
     pub(super) fn new(head: &Head, batch: &'a BatchHead, days: &Days) -> Self {
-        let canary = batch.settings.canary.filter(|n| *n > 0);
-        let condemned = canary.and_then(|n| judge_canary(&head.brakes, n, &batch.pulse_ever));
-        let brake = condemned.map_or_else(|| judge(&head.brakes, &batch.pulse), Brake::Pause);
+        let pulses = (&batch.pulse, &batch.pulse_ever);
+        let (brake, remembers) = look(&head.brakes, batch.settings.canary, &batch.brake, pulses);
         let spent = match batch.settings.budget {
             Some(budget) if budget.per_day => days.both(&batch.spent_by_day),
             _ => [batch.spent; 2],
         };
-        Self { batch, brake, planned: 0, spent, reserved: [Spend::NONE; 2] }
+        Self { batch, brake, remembers, planned: 0, spent, reserved: [Spend::NONE; 2] }
     }
 
     /// Calls that it may still start, by the limits that count its calls.
@@ -272,7 +286,8 @@ impl<'a> Account<'a> {
             Brake::Pause(_) => 0,
         };
         let ended = self.batch.pulse_ever.ended;
-        let canary = settings.canary.map(u64::from).filter(|n| ended < *n);
+        let canary = settings.canary.map(u64::from);
+        let canary = canary.filter(|n| ended < *n && !self.remembers.canary_passed);
         [
             (Gate::Brake, brake),
             (Gate::Canary, canary.map_or(u32::MAX, |n| beside(n, ended))),

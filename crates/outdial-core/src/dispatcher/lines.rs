@@ -8,6 +8,8 @@ use crate::id::{PhoneId, TrunkId};
 use crate::pacing::Pace;
 use crate::time::Timestamp;
 
+use std::collections::BTreeMap;
+
 /// The lines of a workspace, with what a plan has taken of them so far.
 pub(super) struct Lines<'a> {
     head: &'a Head,
@@ -43,6 +45,40 @@ struct NumberUse {
     per_day: u32,
 }
 
+/// How far ahead the slots of each line are believed to be. A clock that is set back leaves slots
+/// behind that lie too far ahead: their calls have left, or leave within the horizon of the turn
+/// that sees it first. They count as of its end, once: else they would move on with the clock.
+#[derive(Debug, Default)]
+pub(super) struct Ceilings {
+    /// The last slot of the line, and what is believed of it.
+    of: BTreeMap<Line, (Timestamp, Timestamp)>,
+}
+
+impl Ceilings {
+    /// Looks at the lines in a turn whose slots end at `latest`.
+    pub(super) fn look(&mut self, head: &Head, latest: Timestamp) {
+        let trunks = head.trunks.iter().map(|t| (Line::Trunk(t.id), &t.slots));
+        let numbers = head.numbers.iter().map(|n| (Line::Number(n.id), &n.slots));
+        for (line, slots) in trunks.chain(numbers) {
+            match slots.last().filter(|last| **last > latest) {
+                None => {
+                    self.of.remove(&line);
+                }
+                Some(last) if self.of.get(&line).is_some_and(|known| known.0 == *last) => {}
+                Some(last) => {
+                    self.of.insert(line, (*last, latest));
+                }
+            }
+        }
+    }
+
+    /// The slots of a line, none of them later than is believed.
+    fn clamp(&self, line: Line, slots: &[Timestamp]) -> Vec<Timestamp> {
+        let most = self.of.get(&line).map_or(Timestamp::MAX, |(_, most)| *most);
+        slots.iter().map(|slot| (*slot).min(most)).collect()
+    }
+}
+
 struct Usage {
     /// Free channels.
     free: u32,
@@ -52,16 +88,12 @@ struct Usage {
 }
 
 impl Usage {
-    /// Slots behind `latest` were taken before the clock was set back; they say nothing any more.
-    fn new(limits: &LineLimits, live: u32, slots: &[Timestamp], latest: Timestamp) -> Self {
+    fn new(limits: &LineLimits, live: u32, slots: impl FnOnce() -> Vec<Timestamp>) -> Self {
         let pace = limits.calls_per_second.map(Pace::new);
         Self {
             free: limits.channels.map_or(u32::MAX, |most| most.saturating_sub(live)),
             pace,
-            slots: match pace {
-                Some(_) => slots.iter().copied().filter(|s| *s <= latest).collect(),
-                None => Vec::new(),
-            },
+            slots: pace.map_or_else(Vec::new, |_| slots()),
             used: false,
         }
     }
@@ -85,18 +117,21 @@ impl Usage {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(head: &'a Head, days: Days, turn: &super::Turn) -> Self {
+    pub(super) fn new(head: &'a Head, days: Days, ceilings: &Ceilings, turn: &super::Turn) -> Self {
         let (earliest, latest) = (earliest(turn), latest(turn));
         let numbers = head.numbers.iter().map(|n| NumberUse {
             trunk: head.trunks.binary_search_by_key(&n.trunk, |t| t.id).ok(),
-            usage: Usage::new(&n.limits, n.live, &n.slots, latest),
+            usage: Usage::new(&n.limits, n.live, || ceilings.clamp(Line::Number(n.id), &n.slots)),
             placed: match n.limits.calls_per_day {
                 Some(_) => days.both(&n.placed_by_day),
                 None => [0; 2],
             },
             per_day: n.limits.calls_per_day.unwrap_or(u32::MAX),
         });
-        let trunks = head.trunks.iter().map(|t| Usage::new(&t.limits, t.live, &t.slots, latest));
+        let trunks = head
+            .trunks
+            .iter()
+            .map(|t| Usage::new(&t.limits, t.live, || ceilings.clamp(Line::Trunk(t.id), &t.slots)));
         Self { numbers: numbers.collect(), trunks: trunks.collect(), head, days, earliest, latest }
     }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use super::gates::{Account, Days, Opening, Ruling, common_gates, group_gates, in_lane};
 use super::lines::Lines;
 use super::waits::Waits;
-use super::{BatchHead, Dispatcher, Gate, Group, GroupKey, Head, Turn, Wait, batch, earliest};
+use super::{
+    BatchHead, Dispatcher, Gate, Group, GroupKey, Head, Turn, Wait, batch, earliest, latest,
+};
 use crate::batch::PauseReason;
 use crate::id::BatchId;
 use crate::time::Timestamp;
@@ -48,7 +50,7 @@ impl Dispatcher {
         turn: &Turn,
     ) -> BTreeMap<GroupKey, Vec<Wait>> {
         let at = earliest(turn);
-        let lines = Lines::new(head, self.days(head, at), turn);
+        let lines = self.lines(head, turn);
         let mut of_batch: BTreeMap<BatchId, Vec<Wait>> = BTreeMap::new();
         let mut explained = BTreeMap::new();
         for group in groups {
@@ -80,7 +82,7 @@ impl Dispatcher {
         waits: &mut Waits,
     ) -> Scene<'a> {
         let at = earliest(turn);
-        let lines = Lines::new(head, self.days(head, at), turn);
+        let lines = self.lines(head, turn);
         let mut batches: BTreeMap<BatchId, Stage<'a>> = BTreeMap::new();
         for group in groups {
             let Some(batch) = batch(head, group.key.batch) else { continue };
@@ -114,6 +116,12 @@ impl Dispatcher {
             stage.open.sort_by_key(|open| (open.opening.until, open.next_due, open.key));
         }
         Scene { lines, batches }
+    }
+
+    fn lines<'a>(&mut self, head: &'a Head, turn: &Turn) -> Lines<'a> {
+        self.ceilings.look(head, latest(turn));
+        let days = self.days(head, earliest(turn));
+        Lines::new(head, days, &self.ceilings, turn)
     }
 
     fn ruling(&mut self, head: &Head, batch: &BatchHead, group: &Group, at: Timestamp) -> &Ruling {

@@ -7,6 +7,7 @@ use crate::batch::{BatchSettings, PauseReason};
 use crate::brake::{BrakeSettings, BrakeState, Pulse};
 use crate::budget::{Day, Spend};
 use crate::call::{CallFacts, WaitReason};
+use crate::contact::Never;
 use crate::id::{BatchId, CallId, PhoneId, TrunkId, WorkspaceId};
 use crate::phone::PhoneNumber;
 use crate::settings::CallingRules;
@@ -271,6 +272,10 @@ pub enum Gate {
     NoNumbers,
     /// The calling rules of the called party's place.
     Rules,
+    /// Hours and rules have no instant in common, within 14 days.
+    NoCommonHours,
+    /// Nobody knows where the person is, so that no rule can be kept.
+    PlaceUnknown,
     /// The batch's budget, of the day or as far as it is not reserved.
     Budget,
     /// The calling numbers have placed as many calls today as they may.
@@ -302,6 +307,8 @@ impl Gate {
             Self::TurnLimit | Self::Turn => "queued",
             Self::NoNumbers => "no_numbers",
             Self::Rules => "calling_rules",
+            Self::NoCommonHours => Never::NoCommonHours.as_str(),
+            Self::PlaceUnknown => Never::PlaceUnknown.as_str(),
             Self::Budget => "budget",
             Self::CallsPerDay => "calls_per_day",
             Self::NoPrice => "no_price",

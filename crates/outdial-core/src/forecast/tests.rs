@@ -429,6 +429,16 @@ fn a_canary_waits_for_its_first_calls() {
 }
 
 #[test]
+fn a_batch_that_only_fails_is_paused_though_it_goes_slowly() {
+    let mut head = head(limits(Some(5.0), None), vec![(1, BatchSettings::default())]);
+    (head.brakes.window_s, head.brakes.min_attempts) = (5, 20);
+    let failing = Assumptions { no_answer: 0.0, failed: 1.0, ..nobody() };
+    let f = checked(&input(head, vec![bucket(1, 1, "UTC", 5000)], failing, 1));
+    assert_eq!(f.ending, Ending::Paused(PauseReason::Failures));
+    assert!(f.attempts < 100, "{}", f.attempts);
+}
+
+#[test]
 fn a_batch_that_only_fails_is_paused() {
     let head = head(limits(Some(5.0), None), vec![(1, BatchSettings::default())]);
     let failing = Assumptions { no_answer: 0.0, failed: 1.0, ..nobody() };

@@ -14,7 +14,7 @@ use super::waiting::Waiting;
 use super::{Attempt, Input};
 use crate::attempt::{AttemptEnd, AttemptState};
 use crate::batch::PauseReason;
-use crate::brake::{Pulse, pulse_of};
+use crate::brake::{Brake, BrakeState, Pulse, look, pulse_of};
 use crate::budget::{Day, Spend, used};
 use crate::call::{CallNext, WaitReason};
 use crate::dispatcher::{BatchHead, GroupKey, Head, Intent, Line, Plan};
@@ -106,7 +106,14 @@ impl<'a> World<'a> {
         if input.assumes_start {
             for batch in head.batches.iter_mut().filter(|b| b.id == asked) {
                 batch.lane = None;
-                (batch.pulse, batch.pulse_ever) = (Pulse::default(), Pulse::default());
+                // Who starts what a brake paused has it forget; other pauses are not the brake's.
+                let pulses = (&batch.pulse, &batch.pulse_ever);
+                let canary = batch.settings.canary;
+                let said = look(&head.brakes, canary, &batch.brake, pulses).0;
+                if matches!(said, Brake::Pause(_)) {
+                    (batch.pulse, batch.pulse_ever) = (Pulse::default(), Pulse::default());
+                    batch.brake = BrakeState::default();
+                }
             }
         }
         let part = Duration::from_secs(head.brakes.window_s.into()) / WINDOW_PARTS;
@@ -221,6 +228,9 @@ impl<'a> World<'a> {
             if let Some(batch) = self.batches.get_mut(&id) {
                 batch.paused = Some(reason);
             }
+        }
+        for (id, brake) in plan.brakes {
+            batch_of(&mut self.head, id).into_iter().for_each(|b| b.brake = brake);
         }
         dropped
     }
@@ -463,7 +473,7 @@ impl Window {
         let oldest = now.before(Duration::from_secs(window_s.into()));
         while self.parts.front().is_some_and(|(since, _)| *since < oldest) {
             if let Some((_, gone)) = self.parts.pop_front() {
-                self.sum = minus(self.sum, gone);
+                self.sum = self.sum.minus(gone);
             }
         }
         self.sum
@@ -503,16 +513,5 @@ fn less(a: Spend, b: Spend) -> Spend {
     Spend {
         seconds: a.seconds.saturating_sub(b.seconds),
         micros: a.micros.saturating_sub(b.micros),
-    }
-}
-
-fn minus(a: Pulse, b: Pulse) -> Pulse {
-    Pulse {
-        ended: a.ended - b.ended,
-        failed: a.failed - b.failed,
-        answered: a.answered - b.answered,
-        short: a.short - b.short,
-        voicemail: a.voicemail - b.voicemail,
-        talk_ms: a.talk_ms - b.talk_ms,
     }
 }

@@ -122,7 +122,8 @@ fn words(api: CarrierApi) -> &'static [(&'static str, Means)] {
     }
 }
 
-/// Facts from Twilio's error and warning dictionary, <https://www.twilio.com/docs/api/errors>.
+/// Facts from Twilio's error and warning dictionary, <https://www.twilio.com/docs/api/errors>; that
+/// 13227, 21215 and 32205 are about countries, from its support's article 223180228.
 const TWILIO: &[(u32, Means)] = &[
     (10001, Means::Account("account_inactive")),
     (10004, Means::Full("carrier_limit")),
@@ -170,8 +171,11 @@ const TELNYX: &[(u32, Means)] = &[
 ];
 
 /// Hangup causes by <https://developers.telnyx.com/api-reference/callbacks/call-hangup>; D-codes by
-/// <https://developers.telnyx.com/docs/voice/sip-trunking/troubleshooting/response-codes>. D18 and
-/// D19 come with the SIP status 404 and say nothing about the number called.
+/// <https://developers.telnyx.com/docs/voice/sip-trunking/troubleshooting/response-codes> and
+/// <https://support.telnyx.com/en/articles/4409457-telnyx-sip-response-codes>. The two disagree
+/// about D10, D11 and D14 (the account, or the number called?), which are left out: any other code
+/// is a failure that may be retried. D18 and D19 come with the SIP status 404 and say nothing about
+/// the number called.
 const TELNYX_CAUSES: &[(&str, Means)] = &[
     ("normal_clearing", Means::Talked),
     ("time_limit", Means::Talked),
@@ -186,11 +190,8 @@ const TELNYX_CAUSES: &[(&str, Means)] = &[
     ("D2", Means::Full("carrier_limit")),
     ("D3", Means::Full("carrier_limit")),
     ("D22", Means::Full("carrier_limit")),
-    ("D10", Means::Account("account_inactive")),
-    ("D11", Means::Account("account_inactive")),
-    ("D12", Means::Account("account_inactive")),
-    ("D13", Means::Account("account_inactive")),
-    ("D14", Means::Account("account_inactive")),
+    ("D12", Means::Account("country_not_enabled")),
+    ("D13", Means::Account("country_not_enabled")),
     ("D15", Means::Account("account_inactive")),
     ("D16", Means::Account("account_inactive")),
     ("D17", Means::Account("account_inactive")),
@@ -279,6 +280,8 @@ mod tests {
             (Telnyx, "USER_BUSY", D::Busy, true, true),
             (Telnyx, "not_found", D::InvalidNumber, true, false),
             (Telnyx, "D19", D::Failed, false, false),
+            (Telnyx, "D13", D::Failed, false, false),
+            (Telnyx, "D14", D::Failed, true, true),
             (Telnyx, "10016", D::InvalidNumber, true, false),
             (Plivo, "3000", D::NoAnswer, true, true),
             (Plivo, "3010", D::Busy, true, true),

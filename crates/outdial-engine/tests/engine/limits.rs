@@ -8,6 +8,7 @@ use outdial_engine::EngineConfig;
 use outdial_ports::store::PhonePatch;
 use outdial_ports::{Clock, Store};
 
+use crate::carrier::Trick;
 use crate::faulty::Fault;
 use crate::world::{World, settings as defaults};
 
@@ -108,4 +109,36 @@ async fn a_jump_of_the_wall_clock_stops_dialing_for_a_minute() {
         world.completed(batch, secs(2 * 3600)).await;
         engine.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drops_out_at_the_commit_costs_no_second() {
+    let world = World::new().await;
+    let once = WorkspaceSettings { attempts_24h: Some(1), ..defaults() };
+    world.inline.settings_update(world.workspace, once).await.unwrap();
+    let first = world.batch(BatchSettings::default(), 1000..1020).await;
+    let engine = world.engine(EngineConfig::default());
+    world.completed(first, secs(60)).await;
+    // One at a time, and twenty of them were called already.
+    let settings = BatchSettings { concurrency: Some(1), ..BatchSettings::default() };
+    world.batch(settings, (1000..1020).chain([1030])).await;
+    world.wait("the last is called", secs(3), async || world.carrier.count() == 21).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_added_right_after_a_look_at_the_groups_is_seen_soon() {
+    let world = World::new().await;
+    world.carrier.trick(1000, Trick::TalksUntilHungUp);
+    world.batch(BatchSettings::default(), [1000]).await;
+    let engine = world.engine(EngineConfig::default());
+    world.wait("the first is called", secs(2), async || world.carrier.count() == 1).await;
+    world.sleep(Duration::from_millis(300)).await;
+    world.wake.notify_one();
+    world.sleep(Duration::from_millis(30)).await;
+    world.batch(BatchSettings::default(), [1001]).await;
+    world.wake.notify_one();
+    let soon = Duration::from_millis(250);
+    world.wait("the second is called", soon, async || world.carrier.count() == 2).await;
+    engine.stop().await;
 }

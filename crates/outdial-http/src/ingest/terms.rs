@@ -36,6 +36,9 @@ pub(crate) struct Terms {
     /// Whether the calling rules apply.
     #[serde(default)]
     pub(crate) calling_rules: CallingRules,
+    /// When the batch ends what is still pending.
+    #[serde(default)]
+    pub(crate) expires_at: Option<Timestamp>,
     /// The lane of a start with `callData`.
     pub(crate) lane: Option<u32>,
 }
@@ -62,6 +65,7 @@ impl Terms {
             workspace_zone: workspace.timezone.clone(),
             hours: batch.calling_hours.clone(),
             calling_rules: workspace.calling_rules,
+            expires_at: batch.expires_at,
             lane,
         }
     }

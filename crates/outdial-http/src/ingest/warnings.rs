@@ -1,5 +1,5 @@
-//! What is to be looked at though the records were stored: people who can never be called, and
-//! calling rules that allow less than the batch's hours.
+//! What is to be looked at though the records were stored: people who can never be called, calling
+//! rules that allow less than the batch's hours, and a batch that has expired.
 //!
 //! A batch without hours of its own asks for nothing that a rule could narrow, so it is not warned
 //! about rules.
@@ -46,7 +46,23 @@ pub(super) fn warnings(
         message: message(rule, terms.at),
         place: Some(rule.place().to_string()),
     });
-    never.chain(narrowed).collect()
+    never.chain(narrowed).chain(expired(records, closed, terms)).collect()
+}
+
+/// That the batch has expired: whoever is not skipped ends as `expired`.
+fn expired(
+    records: &BTreeMap<ClassId, u64>,
+    closed: &BTreeMap<ClassId, Never>,
+    terms: &Terms,
+) -> Option<Warning> {
+    let expired_at = terms.expires_at.filter(|at| *at <= terms.at)?;
+    let open = records.iter().filter(|(class, _)| !closed.contains_key(class));
+    let count: u64 = open.map(|(_, count)| count).sum();
+    let message = format!(
+        "the batch expired at {expired_at}: these calls end as `expired`, nobody is called; PATCH \
+         /api/call/batch/{{id}} with a later expiresAt, or null, and add them again"
+    );
+    (count > 0).then_some(Warning { code: "expired", count, message, place: None })
 }
 
 /// The rules that allow less than the batch's hours, and for how many records.

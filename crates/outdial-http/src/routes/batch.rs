@@ -1,11 +1,18 @@
 //! One batch: how it stands, and live edits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use outdial_core::batch::BatchSettings;
+use outdial_core::contact::Never;
+use outdial_core::dispatcher::Bucket;
+use outdial_core::hours::CallingHours;
 use outdial_core::id::{BatchId, PhoneId, WorkspaceId};
+use outdial_core::settings::CallingRules;
+use outdial_core::time::Timestamp;
+use outdial_core::zone::{Class, Zone};
 use outdial_ports::store::{BatchRecord, BatchUpdateError};
 
 use super::{Segment, id};
@@ -15,8 +22,12 @@ use crate::body::JsonBody;
 use crate::error::{ApiError, ApiResult};
 use crate::outlook;
 use crate::wire::batch_details::BatchDetails;
-use crate::wire::batch_settings::{PatchBatch, check_prices};
+use crate::wire::batch_settings::{PRICE_IT, PatchBatch, check_prices};
 use crate::wire::envelope::Envelope;
+use crate::wire::faults::Faults;
+
+/// How many sets of zones a refusal names.
+const CLASSES_SHOWN: usize = 5;
 
 /// A batch with its settings, and its pending calls counted by what they wait for. While calls are
 /// placed the counts are read an instant apart.
@@ -51,7 +62,7 @@ pub(super) async fn update(
     if let Some(user) = &body.value.user_id {
         caller.check_user(user)?;
     }
-    let _alone = app.edits.lock().await;
+    let alone = app.edits.lock().await;
     let old = own(&app, workspace, batch).await?;
     let patch = body.value.parse(&old.settings, app.clock.now())?;
     if patch.settings.is_some() || patch.numbers.is_some() {
@@ -61,8 +72,12 @@ pub(super) async fn update(
         if is_costly(settings) != is_costly(&old.settings) || *numbers != old.numbers {
             affordable(&app, workspace, settings, numbers).await?;
         }
+        if settings.calling_hours != old.settings.calling_hours {
+            callable(&app, &old, &settings.calling_hours).await?;
+        }
     }
     let new = app.store.batch_update(workspace, batch, patch).await.map_err(refused)?;
+    drop(alone);
     app.wake.notify_one();
     Ok(Envelope::ok("Batch updated successfully", shown(&app, &new).await?))
 }
@@ -81,8 +96,72 @@ pub(super) async fn affordable(
     let all = app.store.phone_list(workspace).await?;
     let price = |id: &PhoneId| all.iter().find(|p| p.id == *id).map(|p| p.price);
     match numbers.iter().map(price).collect::<Option<Vec<_>>>() {
-        Some(prices) => check_prices(settings, &prices),
+        Some(prices) => check_prices(settings, &prices, PRICE_IT),
         None => Ok(()),
+    }
+}
+
+/// Refuses calling hours that leave waiting calls without an instant, where those before leave one:
+/// such a call would wait for ever.
+async fn callable(app: &App, old: &BatchRecord, hours: &CallingHours) -> ApiResult<()> {
+    let rules = app.store.settings_fetch(old.workspace).await?.calling_rules;
+    let waiting = app.store.dispatch_waiting(vec![old.id]).await?;
+    let (before, after, at) = (old.settings.calling_hours.clone(), hours.clone(), app.clock.now());
+    // Each class costs up to milliseconds.
+    let judged =
+        tokio::task::spawn_blocking(move || stranded(&waiting, &before, &after, rules, at));
+    let stranded = judged.await.map_err(|e| ApiError::internal(format!("calling hours: {e}")))?;
+    let calls: u64 = stranded.iter().map(|(_, calls)| calls).sum();
+    if calls == 0 {
+        return Ok(());
+    }
+    let mut whose: Vec<String> = stranded
+        .iter()
+        .take(CLASSES_SHOWN)
+        .map(|(class, calls)| format!("{calls} in {}", where_about(class)))
+        .collect();
+    if let Some(more) = stranded.len().checked_sub(CLASSES_SHOWN).filter(|more| *more > 0) {
+        whose.push(format!("the others in {more} further sets of zones"));
+    }
+    let mut faults = Faults::default();
+    let text = format!(
+        "{calls} waiting call{} would never be placed ({}): these hours and the calling rules have \
+         no common instant there within 14 days; widen the hours, or make another batch",
+        if calls == 1 { "" } else { "s" },
+        whose.join("; "),
+    );
+    faults.add("callingHour", text);
+    faults.finish()
+}
+
+/// Where waiting calls could be placed before and could not after, the most first.
+fn stranded(
+    waiting: &[Bucket],
+    before: &CallingHours,
+    after: &CallingHours,
+    rules: CallingRules,
+    at: Timestamp,
+) -> Vec<(Arc<Class>, u64)> {
+    let mut classes: BTreeMap<u32, (Arc<Class>, u64)> = BTreeMap::new();
+    for bucket in waiting {
+        let zones = || (Arc::clone(&bucket.zones), 0);
+        classes.entry(bucket.group.class).or_insert_with(zones).1 += bucket.count;
+    }
+    let never = |class: &Class, hours| Never::of(class, hours, rules, at).is_some();
+    let mut lost: Vec<_> = classes
+        .into_values()
+        .filter(|(class, _)| never(class, after) && !never(class, before))
+        .collect();
+    lost.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    lost
+}
+
+/// `America/New_York`, or how many zones.
+fn where_about(class: &Class) -> String {
+    let zones: Vec<&str> = class.zones().iter().map(Zone::name).collect();
+    match zones.as_slice() {
+        few @ ([_] | [_, _]) => few.join(" or "),
+        many => format!("one of {} zones", many.len()),
     }
 }
 

@@ -25,7 +25,8 @@ use crate::wire::page::{Page, Pagination, Params};
 /// Longest `type`, in characters.
 const KIND_MAX_CHARS: usize = 200;
 
-/// Lists a number: not dialed later than 2 s after the answer, by whatever batch.
+/// Lists a number: not dialed later than 2 s after the answer, by whatever batch. The batch must
+/// have a phone log of that number with this `requestUUID` (`call-details` shows it); else 404.
 #[utoipa::path(post, path = "/api/dnc/add", operation_id = "addDnc",
     tag = "dnc",
     request_body(content = AddDnc, example = json!({"phoneNumber": "12125551234",

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::faults::Faults;
-use super::present;
+use super::{object, objects, present_object};
 use crate::error::ApiResult;
 
 /// How an answered call reaches the agent.
@@ -85,9 +85,10 @@ pub(crate) struct CreateAgent {
     #[schema(value_type = Vec<String>)]
     pub(crate) languages: Option<Vec<String>>,
     /// The variables that a contact brings.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub(crate) variables: Vec<AgentVariable>,
     /// How an answered call reaches it.
+    #[serde(default, deserialize_with = "object")]
     pub(crate) connection: Option<Connection>,
 }
 
@@ -114,7 +115,7 @@ pub(crate) struct PatchAgent {
     /// All the variables that a contact brings from now on.
     pub(crate) variables: Option<Vec<AgentVariable>>,
     /// How an answered call reaches it; `null`: not yet.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     #[schema(value_type = Option<Connection>)]
     pub(crate) connection: Option<Option<Connection>>,
 }

@@ -11,10 +11,10 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use super::budget::check_prices;
 use super::budget::{BudgetWish, one_call_fits};
+pub(crate) use super::budget::{PRICE_IT, check_prices};
 use super::faults::Faults;
-use super::present;
+use super::{present, present_object};
 use crate::error::ApiResult;
 
 /// Most calling numbers of a batch.
@@ -26,6 +26,7 @@ const CANARY_MAX: u32 = 1_000_000;
 
 /// A day's window.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CallingHour {
     /// `HH:MM`.
     pub(crate) start: String,
@@ -70,7 +71,7 @@ macro_rules! body {
             #[schema(value_type = Option<i64>)]
             delay: Option<Option<i64>>,
             /// When calls may be placed, in each record's zone. Default: the whole day.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present_object")]
             #[schema(value_type = Option<CallingHour>)]
             calling_hour: Option<Option<CallingHour>>,
             /// 0 = Sunday … 6 = Saturday. Default: every day.
@@ -99,7 +100,7 @@ macro_rules! body {
             #[schema(value_type = Option<i64>)]
             max_call_seconds: Option<Option<i64>>,
             /// What it may use. Default: as much as it takes.
-            #[serde(default, deserialize_with = "present")]
+            #[serde(default, deserialize_with = "present_object")]
             #[schema(value_type = Option<BudgetWish>)]
             budget: Option<Option<BudgetWish>>,
             /// So many attempts must have ended, and not badly, before more go out, 1–1,000,000.
@@ -279,6 +280,9 @@ fn expiry(faults: &mut Faults, text: &str, now: Timestamp) -> Option<Timestamp> 
     match text.parse::<Timestamp>() {
         Ok(at) if at > now => return Some(at),
         Ok(_) => faults.add("expiresAt", "is over: write an instant in the future"),
+        Err(_) if text.starts_with("9999-") => {
+            faults.add("expiresAt", "is too far away: write null for a batch that never expires");
+        }
         Err(_) => {
             let right = "write ISO 8601 with a zone, like 2025-05-15T14:30:00.000Z";
             faults.add("expiresAt", right);

@@ -47,15 +47,22 @@ impl BudgetWish {
     }
 }
 
-/// A budget of money rests on what the calling numbers cost a minute; `prices` are theirs.
-pub(crate) fn check_prices(settings: &BatchSettings, prices: &[Option<u64>]) -> ApiResult<()> {
+/// How a calling number gets a price.
+pub(crate) const PRICE_IT: &str = "PATCH /api/phones/{id} with pricePerMinute first";
+
+/// A budget of money rests on what the calling numbers cost a minute; `prices` are theirs, and
+/// `price_it` says how to give them one.
+pub(crate) fn check_prices(
+    settings: &BatchSettings,
+    prices: &[Option<u64>],
+    price_it: &str,
+) -> ApiResult<()> {
     let mut faults = Faults::default();
     if let Some(most) = settings.budget.and_then(|b| b.micros) {
         match prices.iter().flatten().min() {
-            None => faults.add(
-                "budget.money",
-                "no calling number has a price: PATCH /api/phones/{id} with pricePerMinute first",
-            ),
+            None => {
+                faults.add("budget.money", format!("no calling number has a price: {price_it}"));
+            }
             Some(price) => {
                 let call = Spend::of(settings.max_call_s.into(), *price).micros;
                 one_call_fits(&mut faults, "budget.money", call, most, settings);
@@ -106,9 +113,9 @@ mod tests {
     fn money_must_pay_for_one_call_over_the_cheapest_number() {
         let money = Budget { micros: Some(100_000), ..Budget::default() };
         let money = BatchSettings { budget: Some(money), ..BatchSettings::default() };
-        assert!(check_prices(&money, &[Some(10_000), None]).is_ok());
-        assert!(check_prices(&money, &[Some(10_001)]).is_err());
-        assert!(check_prices(&money, &[None]).is_err());
-        assert!(check_prices(&BatchSettings::default(), &[None]).is_ok());
+        assert!(check_prices(&money, &[Some(10_000), None], PRICE_IT).is_ok());
+        assert!(check_prices(&money, &[Some(10_001)], PRICE_IT).is_err());
+        assert!(check_prices(&money, &[None], PRICE_IT).is_err());
+        assert!(check_prices(&BatchSettings::default(), &[None], PRICE_IT).is_ok());
     }
 }

@@ -118,6 +118,21 @@ pub(crate) struct Attempt {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct WhyNotYet {
     /// A stable word.
+    ///
+    /// - `batch_not_started`, `batch_stopped`, `batch_not_running`: start it; `batch_paused`,
+    ///   `no_numbers`, `budget`, `failures`, `short_calls`, `voicemail`: it is paused for that.
+    /// - `calls_held`: a start with `callData` goes first.
+    /// - `expired`: the batch's `expiresAt` is over.
+    /// - `retry_delay`, `carrier_unavailable`, `number_busy` (another call to this number is not
+    ///   over), `attempts_per_day` (called often enough in 24 h): the call is not due.
+    /// - `calling_rules`, `outside_calling_hours`: closed until then; `no_common_hours`,
+    ///   `place_unknown`: closed for good.
+    /// - `budget`, `no_price`, `no_numbers`, `calls_per_day`: what is left of the batch's budget,
+    ///   and of its calling numbers.
+    /// - `trunk_paused`: the carrier asked for a pause.
+    /// - `brake`, `canary`: earlier calls of the batch must end first, and not badly.
+    /// - `batch_concurrency`, `workspace_concurrency`, `channels`, `calls_per_second`: limits.
+    /// - `queued`: nothing but the calls before it.
     pub(crate) reason: &'static str,
     /// Until when, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]

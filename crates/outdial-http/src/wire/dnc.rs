@@ -19,7 +19,7 @@ pub(crate) struct AddDnc {
     /// The batch in which the wish was uttered.
     #[schema(value_type = String)]
     pub(crate) batch_id: Option<String>,
-    /// The phone log in which it was uttered.
+    /// The phone log in which it was uttered: one of this number, in this batch.
     #[serde(rename = "requestUUID")]
     #[schema(value_type = String)]
     pub(crate) request_uuid: Option<String>,

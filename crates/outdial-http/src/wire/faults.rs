@@ -42,6 +42,14 @@ impl Faults {
         value.to_owned()
     }
 
+    /// What a PATCH asks for; `null` is a fault where there is no default to go back to.
+    pub(crate) fn some<T>(&mut self, field: &str, value: Option<Option<T>>) -> Option<T> {
+        if matches!(value, Some(None)) {
+            self.add(field, "cannot be null: leave it out, or write what it is to be");
+        }
+        value.flatten()
+    }
+
     /// A whole number in a range, both ends included.
     pub(crate) fn whole(
         &mut self,

@@ -14,11 +14,11 @@ use super::present;
 use crate::error::ApiResult;
 
 /// Fastest that a number may be told to call, in calls per second.
-const CPS_MAX: f64 = 10_000.0;
+pub(crate) const CPS_MAX: f64 = 10_000.0;
 /// Most live calls that a number may be told to hold.
-const CHANNELS_MAX: u32 = 100_000;
+pub(crate) const CHANNELS_MAX: u32 = 100_000;
 /// Most attempts a day that a number may be told.
-const CALLS_PER_DAY_MAX: u32 = 1_000_000;
+pub(crate) const CALLS_PER_DAY_MAX: u32 = 1_000_000;
 /// Dearest minute, in millionths.
 const PRICE_MAX: u64 = 1_000_000_000_000;
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use outdial_core::brake::BrakeSettings;
+use outdial_core::phone;
 use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::faults::Faults;
-use super::present;
+use super::{present, present_object};
 use crate::error::ApiResult;
 
 /// Most live calls that can be asked for.
@@ -98,9 +99,13 @@ impl From<WorkspaceSettings> for Settings {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PatchSettings {
     /// `on` or `off`.
-    pub(crate) calling_rules: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) calling_rules: Option<Option<String>>,
     /// IANA name.
-    pub(crate) timezone: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) timezone: Option<Option<String>>,
     /// ISO 3166-1 alpha-2; `null`: the countries of the batch's calling numbers.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -110,15 +115,19 @@ pub(crate) struct PatchSettings {
     #[schema(value_type = Option<i64>)]
     pub(crate) concurrency: Option<Option<i64>>,
     /// Premium-rate, shared-cost and satellite numbers may be called.
-    pub(crate) allow_special_numbers: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<bool>)]
+    pub(crate) allow_special_numbers: Option<Option<bool>>,
     /// The do-not-call list is checked before each call.
-    pub(crate) do_not_call: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<bool>)]
+    pub(crate) do_not_call: Option<Option<bool>>,
     /// 1–1000; `null`: as the calling rules say.
     #[serde(default, deserialize_with = "present", rename = "attemptsPerPerson24h")]
     #[schema(value_type = Option<i64>)]
     pub(crate) attempts_24h: Option<Option<i64>>,
     /// When a batch slows down and pauses by itself; `null`: never.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     #[schema(value_type = Option<PatchBrakes>)]
     pub(crate) brakes: Option<Option<PatchBrakes>>,
 }
@@ -128,9 +137,13 @@ pub(crate) struct PatchSettings {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PatchBrakes {
     /// 60–3600.
-    pub(crate) window_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) window_seconds: Option<Option<i64>>,
     /// 1–100,000.
-    pub(crate) min_attempts: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>)]
+    pub(crate) min_attempts: Option<Option<i64>>,
     /// 1–100; `null`: not braked for that.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>)]
@@ -147,9 +160,11 @@ pub(crate) struct PatchBrakes {
 
 impl PatchBrakes {
     fn apply(self, faults: &mut Faults, mut brakes: BrakeSettings) -> BrakeSettings {
-        let window = faults.whole("brakes.windowSeconds", self.window_seconds, 60, WINDOW_MAX_S);
+        let window = faults.some("brakes.windowSeconds", self.window_seconds);
+        let window = faults.whole("brakes.windowSeconds", window, 60, WINDOW_MAX_S);
         brakes.window_s = window.unwrap_or(brakes.window_s);
-        let least = faults.whole("brakes.minAttempts", self.min_attempts, 1, MIN_ATTEMPTS_MAX);
+        let least = faults.some("brakes.minAttempts", self.min_attempts);
+        let least = faults.whole("brakes.minAttempts", least, 1, MIN_ATTEMPTS_MAX);
         brakes.min_attempts = least.unwrap_or(brakes.min_attempts);
         for (field, wish, old) in [
             ("brakes.failedPercent", self.failed_percent, &mut brakes.failed_percent),
@@ -168,13 +183,13 @@ impl PatchSettings {
     /// The settings after this.
     pub(crate) fn apply(self, mut settings: WorkspaceSettings) -> ApiResult<WorkspaceSettings> {
         let mut faults = Faults::default();
-        match self.calling_rules.as_deref() {
+        match faults.some("callingRules", self.calling_rules).as_deref() {
             None => {}
             Some("on") => settings.calling_rules = CallingRules::On,
             Some("off") => settings.calling_rules = CallingRules::Off,
             Some(_) => faults.add("callingRules", "write \"on\" or \"off\""),
         }
-        if let Some(name) = self.timezone {
+        if let Some(name) = faults.some("timezone", self.timezone) {
             match name.parse::<outdial_core::zone::Zone>() {
                 Ok(zone) => settings.timezone = zone.name().to_owned(),
                 Err(e) => faults.add("timezone", e),
@@ -189,7 +204,10 @@ impl PatchSettings {
                     faults.add("allowedCountries", right);
                 }
                 for (i, c) in countries.iter().enumerate().filter(|(_, c)| !is_country(c)) {
-                    let text = format!("{c:?} is not a country: write two capitals like \"US\"");
+                    let text = format!(
+                        "{c:?} is not a country with phone numbers: write two capitals of ISO \
+                         3166-1 like \"US\""
+                    );
                     faults.add(format!("allowedCountries[{i}]"), text);
                 }
                 settings.allowed_countries = Some(countries.into_iter().collect());
@@ -198,10 +216,10 @@ impl PatchSettings {
         if let Some(concurrency) = self.concurrency {
             settings.concurrency = faults.whole("concurrency", concurrency, 1, CONCURRENCY_MAX);
         }
-        if let Some(allow) = self.allow_special_numbers {
+        if let Some(allow) = faults.some("allowSpecialNumbers", self.allow_special_numbers) {
             settings.allow_special_numbers = allow;
         }
-        if let Some(on) = self.do_not_call {
+        if let Some(on) = faults.some("doNotCall", self.do_not_call) {
             settings.do_not_call = on;
         }
         if let Some(most) = self.attempts_24h {
@@ -224,5 +242,5 @@ impl PatchSettings {
 }
 
 fn is_country(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase())
+    text.bytes().all(|b| b.is_ascii_uppercase()) && text.parse().is_ok_and(phone::has_numbers)
 }

@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) hold_begun: AtomicBool,
     /// Chunks wait until `release`.
     pub(crate) hold: AtomicBool,
+    /// Whoever asks what calls wait for waits until `release`.
+    pub(crate) hold_groups: AtomicBool,
     /// Something waits.
     pub(crate) held: Notify,
     /// Lets what waits go on.
@@ -317,6 +319,11 @@ impl Store for Faulty {
         ws: WorkspaceId,
         also: Option<BatchId>,
     ) -> Result<Vec<Group>, StoreError> {
+        let released = self.faults.release.notified();
+        if self.faults.hold_groups.load(Ordering::Acquire) {
+            self.faults.held.notify_one();
+            released.await;
+        }
         self.inner.dispatch_groups(ws, also).await
     }
 

@@ -222,3 +222,21 @@ async fn settings_decide_which_countries_may_be_called() {
     assert_eq!(shown[0]["phoneNumber"], "442079460000");
     assert_eq!(shown[0]["variables"]["phoneNumber"], "4402079460000");
 }
+
+#[tokio::test]
+async fn a_batch_that_has_expired_takes_calls_and_says_so() {
+    let world = World::new().await;
+    let agent = world.agent("[]").await;
+    let phone = world.phone("12125551234", Some(&agent)).await;
+    let batch = world.batch_over(&phone, r#","expiresAt":"2025-05-15T15:00:00Z""#).await;
+    let records = [r#"{"phoneNumber":"12125551001"}"#, r#"{"phoneNumber":"12125551002"}"#];
+    let early = world.add(&batch, &records[..1]).send().await.json();
+    assert!(early["data"].get("warnings").is_none(), "{early}");
+    world.clock.advance(Duration::from_secs(1800));
+    let late = world.add(&batch, &records).send().await.json();
+    let warnings = late["data"]["warnings"].as_array().unwrap();
+    assert_eq!((warnings.len(), &late["data"]["added"]), (1, &2.into()), "{late}");
+    assert_eq!((&warnings[0]["code"], &warnings[0]["count"]), (&"expired".into(), &2.into()));
+    let message = warnings[0]["message"].as_str().unwrap();
+    assert!(message.contains("expired at 2025-05-15T15:00:00"), "{message}");
+}

@@ -1,10 +1,15 @@
 //! One batch: how it stands, changed while it runs; one call taken back.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use outdial_http::HttpConfig;
+use outdial_ports::Store;
 use serde_json::{Value, json};
 
+use crate::faulty::{Faults, Faulty};
 use crate::support::World;
 
 const NOBODY: &str = "64e5f12345abcdef98765432";
@@ -97,6 +102,11 @@ async fn edits_that_cannot_be() {
         (r#"{"budget":{"minutes":5},"maxCallSeconds":301}"#, "smaller than one call"),
         (r#"{"budget":{"money":5}}"#, "pricePerMinute"),
         (r#"{"retry":"3"}"#, "retry"),
+        (r#"{"callingHour":["09:00","17:00"]}"#, "callingHour: invalid type: array, expected an o"),
+        (r#"{"callingHour":{"start":"09:00","end":"17:00","days":[1]}}"#, "callingHour.days"),
+        (r#"{"budget":[5]}"#, "budget: invalid type: array, expected an object"),
+        (r#"{"budget":5}"#, "budget: invalid type: integer `5`, expected an object"),
+        (r#"{"expiresAt":"9999-12-31T23:59:59Z"}"#, "too far away"),
         ("[]", "object"),
     ] {
         let text = world.patch(&path(&batch), body).send().await.refusal(400);
@@ -120,6 +130,37 @@ async fn edits_that_cannot_be() {
     world.delete(&format!("/api/call/delete-batch/{batch}")).send().await;
     world.get(&path(&batch)).send().await.refusal(404);
     world.patch(&path(&batch), "{}").send().await.refusal(404);
+}
+
+#[tokio::test]
+async fn hours_that_would_leave_calls_waiting_for_ever() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    // Each number lies in one zone, but the last: it may lie anywhere under +1.
+    let (york, honolulu) = (r#"{"phoneNumber":"12125551001"}"#, r#"{"phoneNumber":"18085551001"}"#);
+    world.patch("/api/settings", r#"{"callingRules":"off"}"#).send().await;
+    world.add(&batch, &[york, honolulu, r#"{"phoneNumber":"18005551001"}"#]).send().await;
+    let before = shown(&world, &batch).await;
+    let hours = |start: &str, end: &str| {
+        let body = format!(r#"{{"callingHour":{{"start":"{start}","end":"{end}"}}}}"#);
+        world.patch(&path(&batch), body)
+    };
+    let text = hours("09:00", "13:00").send().await.refusal(400);
+    assert!(text.starts_with("callingHour: 1 waiting call would never be placed"), "{text}");
+    assert!(text.contains("(1 in one of ") && text.contains(" zones)"), "{text}");
+    assert_eq!(shown(&world, &batch).await, before);
+    // It cannot be called under the rules as it is: those hours take nothing from it.
+    world.patch("/api/settings", r#"{"callingRules":"on"}"#).send().await;
+    let text = hours("22:00", "23:00").send().await.refusal(400);
+    assert!(text.contains("America/New_York") && text.contains("Pacific/Honolulu"), "{text}");
+    assert_eq!(shown(&world, &batch).await["callingHour"], Value::Null);
+    assert_eq!(hours("07:00", "23:00").send().await.status, 200);
+    // What is over waits for nothing.
+    world.delete(&format!("/api/call/delete-batch/{batch}")).send().await;
+    let phone = before["callingNumbers"][0].as_str().unwrap();
+    let other = world.batch_over(phone, "").await;
+    let late = world.patch(&path(&other), r#"{"callingHour":{"start":"22:00","end":"23:00"}}"#);
+    assert_eq!(late.send().await.status, 200);
 }
 
 #[tokio::test]
@@ -185,6 +226,27 @@ async fn of_two_edits_at_once_neither_is_lost() {
         let data = shown(&world, &batch).await;
         assert_eq!((&data["concurrency"], &data["weight"]), (&json!(n), &json!(n)));
     }
+}
+
+#[tokio::test]
+async fn an_answer_in_the_making_holds_no_edit_up() {
+    let faults = Arc::new(Faults::default());
+    let given = faults.clone();
+    let wrap = |inner| Arc::new(Faulty { inner, faults: given }) as Arc<dyn Store>;
+    let world = World::with(HttpConfig::default(), wrap).await;
+    let batch = world.batch().await;
+    faults.hold_groups.store(true, Ordering::Release);
+    let path = path(&batch);
+    let first = world.patch(&path, r#"{"weight":2}"#).send();
+    let others = async {
+        faults.held.notified().await;
+        let other = world.patch("/api/settings", r#"{"concurrency":5}"#).send().await;
+        assert_eq!(other.status, 200, "{}", other.text());
+        faults.hold_groups.store(false, Ordering::Release);
+        faults.release.notify_waiters();
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!((first.status, &first.json()["data"]["weight"]), (200, &json!(2)));
 }
 
 #[tokio::test]

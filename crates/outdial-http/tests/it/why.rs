@@ -82,6 +82,21 @@ async fn outside_the_rules_of_the_place() {
 }
 
 #[tokio::test]
+async fn hours_and_rules_that_are_never_open_at_once() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    world.patch("/api/settings", r#"{"callingRules":"off"}"#).send().await;
+    patch(&world, &batch, r#"{"callingHour":{"start":"22:00","end":"23:00"}}"#).await;
+    let call = added(&world, &batch, "12125551001").await;
+    world.patch("/api/settings", r#"{"callingRules":"on"}"#).send().await;
+    let shown = details(&world, &call).await;
+    assert_eq!(shown["whyNotYet"][0], json!({"reason": "no_common_hours"}), "{shown}");
+    assert!(shown.get("nextAttemptAt").is_none(), "{shown}");
+    let expected = json!([{"reason": "no_common_hours", "calls": 1}]);
+    assert_eq!(waiting(&world, &batch).await, expected);
+}
+
+#[tokio::test]
 async fn stopped_and_not_started() {
     let world = World::new().await;
     let batch = world.batch().await;
@@ -172,7 +187,9 @@ async fn the_person_was_called_often_enough() {
     let until = shown["whyNotYet"][0]["until"].as_str().unwrap().to_owned();
     assert_eq!(shown["whyNotYet"][0]["reason"], "attempts_per_day", "{shown}");
     assert!(until.starts_with("2025-05-16T14:30:"), "{shown}");
-    assert_eq!(waiting(&world, &batch).await[0]["reason"], "attempts_per_day");
+    // To the millisecond, like the call.
+    let counted = json!([{"reason": "attempts_per_day", "calls": 1, "until": until}]);
+    assert_eq!(waiting(&world, &batch).await, counted);
 }
 
 #[tokio::test]

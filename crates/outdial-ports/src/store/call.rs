@@ -84,7 +84,7 @@ pub struct CallView {
     pub facts: CallFacts,
     /// The latest disposition, if it has one.
     pub disposition: Option<Disposition>,
-    /// Why, when no attempt says so (`no_common_hours`).
+    /// Why, when no attempt says so (`no_common_hours`), and at whose wish a call was cut short.
     pub disposition_reason: Option<String>,
     /// While pending.
     pub waiting: Option<WaitingCall>,

@@ -120,7 +120,8 @@ pub struct StoredChunk {
     pub updated: u32,
     /// How many are on the phone now: their fields wait.
     pub deferred: u32,
-    /// How many are `skipped` because their number is on the do-not-call list.
+    /// How many have a checked number on the do-not-call list: they are `skipped`; those on the
+    /// phone (`deferred`) are when their attempt ends, if they would be pending again.
     pub do_not_call: u32,
     /// Where the batch stood when the chunk was first committed.
     pub batch_state: BatchState,

@@ -1,6 +1,7 @@
 //! Brakes and canaries: no more than the first few calls of a batch before so many have ended; at
 //! most two live calls while its calls go wrong, and none when that has gone on, until it is
-//! started again.
+//! started again. A batch that was slowed down is judged by what ended since, and one that was
+//! released by what ended since that.
 //!
 //! The product may look at a little more or less than the window says (it counts by the minute),
 //! and at what it knew a moment ago. Only what no such reading excuses is broken.
@@ -8,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outdial_core::id::{BatchId, WorkspaceId};
+use outdial_core::batch::PauseReason;
+use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 
 use super::Violation;
@@ -52,50 +54,80 @@ pub enum End {
 
 /// All batches.
 #[derive(Debug, Default)]
-pub struct Brakes {
-    batches: BTreeMap<BatchId, Story>,
-    /// What a plan may rest on: when the store last told how things are.
-    known: BTreeMap<WorkspaceId, Timestamp>,
-}
+pub struct Brakes(BTreeMap<BatchId, Story>);
 
 #[derive(Debug, Default)]
 struct Story {
+    /// When the store last told.
+    known: Option<Timestamp>,
     ends: Vec<(Timestamp, End)>,
     started: Option<Timestamp>,
+    /// Slowed down, the last time.
+    slowed: Option<Timestamp>,
+    /// Released from that, the last time.
+    released: Option<Timestamp>,
     /// So many had ended when it was last started: a canary begins anew with that if a brake had
     /// paused it.
     before: usize,
 }
 
 impl Brakes {
-    /// The store told how things are.
-    pub fn known_until(&mut self, ws: WorkspaceId, at: Timestamp) {
-        self.known.insert(ws, at);
+    /// The store told how a batch is: a plan may rest on that for a while.
+    pub fn known(&mut self, batch: BatchId, at: Timestamp) {
+        self.0.entry(batch).or_default().known = Some(at);
     }
 
     /// A person started a batch.
     pub fn started(&mut self, batch: BatchId, at: Timestamp) {
-        let story = self.batches.entry(batch).or_default();
+        let story = self.0.entry(batch).or_default();
         (story.started, story.before) = (Some(at), story.ends.len());
     }
 
     /// An attempt that was sent ended.
     pub fn ended(&mut self, batch: BatchId, at: Timestamp, end: End) {
-        self.batches.entry(batch).or_default().ends.push((at, end));
+        self.0.entry(batch).or_default().ends.push((at, end));
     }
 
-    /// An intent was committed; with it the batch has so many live calls.
-    pub fn committed(
+    /// A plan slowed a batch down.
+    pub fn slowed(&mut self, batch: BatchId, at: Timestamp) {
+        self.0.entry(batch).or_default().slowed = Some(at);
+    }
+
+    /// A plan released a batch that had been slowed down for this reason.
+    pub fn released(
         &mut self,
-        ws: WorkspaceId,
         batch: BatchId,
         at: Timestamp,
-        live: u32,
+        rules: Rules,
+        reason: Option<PauseReason>,
+    ) -> Result<(), Violation> {
+        let story = self.0.entry(batch).or_default();
+        story.released = Some(at);
+        let from = story.slowed.unwrap_or(at).before(LATELY);
+        let since = story.ends.iter().filter(|(t, _)| *t >= from).map(|(_, end)| *end);
+        let answered = |end: &End| matches!(end, End::Short | End::Talked);
+        let (watched, speak) = match reason {
+            Some(PauseReason::ShortCalls) => (rules.short, since.filter(answered).count()),
+            Some(PauseReason::Voicemail) => (rules.voicemail, since.count()),
+            _ => (rules.failed, since.count()),
+        };
+        if watched.is_some() && speak < rules.least as usize {
+            let what = format!("batch {batch} is released for {speak} attempts, {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        Ok(())
+    }
+
+    /// An intent was committed; with it the batch has so many live calls, and it is slowed down.
+    pub fn committed(
+        &mut self,
+        batch: BatchId,
+        at: Timestamp,
+        (live, slow): (u32, bool),
         rules: Rules,
         canary: Option<u32>,
     ) -> Result<(), Violation> {
-        let known = self.known.get(&ws).copied().unwrap_or(at).min(at.before(LATELY));
-        let story = self.batches.entry(batch).or_default();
+        let story = self.0.entry(batch).or_default();
         let (ended, live_too) = (story.ends.len(), live as usize);
         let beyond =
             |ended: usize, first: u32| ended < first as usize && ended + live_too > first as usize;
@@ -106,11 +138,18 @@ impl Brakes {
             let what = format!("batch {batch}: {ended} ended and {live} live, canary {first}");
             return Err(Violation::new("canary", what));
         }
-        if story.goes_wrong((known, at), rules, u64::from(rules.least) * 2) {
+        if slow && (live > SLOW || story.goes_on_wrong(at, rules)) {
+            let what = format!("batch {batch}, slow, has {live} live calls at {at}, {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
+        if slow {
+            return Ok(());
+        }
+        if story.goes_wrong(at, rules, u64::from(rules.least) * 2) {
             let what = format!("batch {batch} goes on at {at} although {rules:?}");
             return Err(Violation::new("brake", what));
         }
-        if live > SLOW && story.goes_wrong((known, at), rules, u64::from(rules.least)) {
+        if live > SLOW && story.goes_wrong(at, rules, u64::from(rules.least)) {
             let what = format!("batch {batch} has {live} live calls at {at} although {rules:?}");
             return Err(Violation::new("brake", what));
         }
@@ -120,12 +159,7 @@ impl Brakes {
 
 impl Story {
     /// However one looks at it.
-    fn goes_wrong(
-        &self,
-        (known, at): (Timestamp, Timestamp),
-        rules: Rules,
-        least: u64,
-    ) -> bool {
+    fn goes_wrong(&self, at: Timestamp, rules: Rules, least: u64) -> bool {
         let (early, late) = (at.before(rules.window + COARSE), at.before(rules.window - COARSE));
         let between = |from: Timestamp, to: Timestamp| {
             let times = self.ends.iter().map(|(at, _)| *at);
@@ -134,9 +168,29 @@ impl Story {
         let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
         froms.extend([early, late]);
         froms.extend(self.started.map(|s| s.max(late)));
-        let mut tos: Vec<Timestamp> = between(known, at).collect();
-        tos.extend([known, at]);
+        froms.extend(self.released.map(|s| s.max(late)));
+        let tos = self.lately(at);
         froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
+    }
+
+    /// What ended since it was slowed down is wrong too.
+    fn goes_on_wrong(&self, at: Timestamp, rules: Rules) -> bool {
+        let Some(slowed) = self.slowed else { return false };
+        let (froms, tos) = (self.lately(slowed), self.lately(at));
+        let least = u64::from(rules.least.max(1));
+        froms.iter().all(|from| {
+            let from = from.after(MOMENT);
+            tos.iter().all(|to| self.exceeds(from, *to, rules, least))
+        })
+    }
+
+    /// What the product may take for this instant.
+    fn lately(&self, at: Timestamp) -> Vec<Timestamp> {
+        let from = self.known.unwrap_or(at).min(at.before(LATELY));
+        let times = self.ends.iter().map(|(at, _)| *at);
+        let mut all: Vec<_> = times.filter(|t| *t >= from && *t <= at).collect();
+        all.extend([from, at]);
+        all
     }
 
     fn exceeds(&self, from: Timestamp, to: Timestamp, rules: Rules, least: u64) -> bool {
@@ -176,7 +230,7 @@ mod tests {
     }
 
     fn goes_on(brakes: &mut Brakes, ms: i64, live: u32) -> bool {
-        brakes.committed(placed(1, 0).workspace, placed(1, 0).batch, at(ms), live, rules(), None).is_ok()
+        brakes.committed(placed(1, 0).batch, at(ms), (live, false), rules(), None).is_ok()
     }
 
     #[test]
@@ -196,10 +250,35 @@ mod tests {
 
     #[test]
     fn a_canary() {
-        let (ws, batch) = (placed(1, 0).workspace, placed(1, 0).batch);
+        let batch = placed(1, 0).batch;
         let mut brakes = after(&[(0, End::Talked)]);
-        brakes.committed(ws, batch, at(1), 2, rules(), Some(3)).unwrap();
-        assert!(brakes.committed(ws, batch, at(1), 3, rules(), Some(3)).is_err());
-        brakes.committed(ws, batch, at(1), 9, rules(), Some(1)).unwrap();
+        let mut goes_on = |live, canary| {
+            brakes.committed(batch, at(1), (live, false), rules(), Some(canary)).is_ok()
+        };
+        assert!(goes_on(2, 3) && !goes_on(3, 3) && goes_on(9, 1));
+    }
+
+    #[test]
+    fn a_batch_that_was_slowed_down() {
+        let batch = placed(1, 0).batch;
+        let slow = |brakes: &mut Brakes, ms: i64, live: u32| {
+            brakes.committed(batch, at(ms), (live, true), rules(), None).is_ok()
+        };
+        let mut brakes = after(&[(0, End::Failed); 9]);
+        brakes.slowed(batch, at(10_000));
+        assert!(slow(&mut brakes, 20_000, 2) && !slow(&mut brakes, 20_000, 3));
+        assert!(brakes.released(batch, at(20_000), rules(), None).is_err(), "too early");
+        for _ in 0..5 {
+            brakes.ended(batch, at(30_000), End::Talked);
+        }
+        assert!(slow(&mut brakes, 40_000, 2));
+        brakes.released(batch, at(40_000), rules(), None).unwrap();
+        assert!(goes_on(&mut brakes, 50_000, 9), "what was before says nothing any more");
+        let mut brakes = after(&[(0, End::Failed); 9]);
+        brakes.slowed(batch, at(10_000));
+        for _ in 0..5 {
+            brakes.ended(batch, at(30_000), End::Failed);
+        }
+        assert!(!slow(&mut brakes, 40_000, 1));
     }
 }

@@ -34,6 +34,11 @@ impl Clocks {
         self.set.push((at, by_ms));
     }
 
+    /// It was set back, at some time.
+    pub fn was_set_back(&self) -> bool {
+        self.set.iter().any(|(_, by_ms)| *by_ms < -JUMP_MS)
+    }
+
     /// A call leaves. Steps that add up to nothing may have gone unnoticed.
     pub fn placed(&self, call: &Placed) -> Result<(), Violation> {
         let from = call.at.before(REST);

@@ -9,7 +9,7 @@ use outdial_core::phone::PhoneNumber;
 use super::{Over, Placed, Violation};
 
 /// Tries of a round that reached nobody, at most (`semantics.md` 3.7).
-const UNCHARGED_MAX: u32 = 5;
+const UNCHARGED_MAX: usize = 5;
 
 /// What has left so far.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Once {
 #[derive(Debug, Default)]
 struct Tries {
     charged: u32,
-    uncharged: u32,
+    uncharged: BTreeSet<AttemptId>,
 }
 
 impl Once {
@@ -47,11 +47,11 @@ impl Once {
                 call.call, tries.charged
             ));
         }
-        if tries.uncharged >= UNCHARGED_MAX {
+        if tries.uncharged.len() >= UNCHARGED_MAX {
             return wrong(format!(
                 "attempt {attempt} is one too many: round {round} of call {} had {} that reached \
                  nobody",
-                call.call, tries.uncharged
+                call.call, UNCHARGED_MAX
             ));
         }
         self.live.insert(attempt, call.clone());
@@ -65,7 +65,16 @@ impl Once {
         let tries = self.rounds.entry((call.call, call.round)).or_default();
         match over.charged {
             true => tries.charged += 1,
-            false => tries.uncharged += 1,
+            false => _ = tries.uncharged.insert(over.attempt),
+        }
+    }
+
+    /// Its process died before it could record how it ended: it counts as an attempt, whoever was
+    /// reached.
+    pub fn lost(&mut self, attempt: AttemptId, call: CallId, round: u32) {
+        let tries = self.rounds.entry((call, round)).or_default();
+        if tries.uncharged.remove(&attempt) {
+            tries.charged += 1;
         }
     }
 

@@ -11,7 +11,7 @@ use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{CommitOutcome, Committed, DropReason, FinishResult};
 
-use super::{Attempt, Model, differs};
+use super::{Attempt, Call, Model, differs};
 use crate::checker::Violation;
 
 /// How long a call is put off whose number is on the phone, at most; only an estimate of when it
@@ -19,6 +19,16 @@ use crate::checker::Violation;
 const PUT_OFF: Duration = Duration::from_secs(5);
 /// How much longer than a person has to rest a call may rest.
 const REST_SLACK: Duration = Duration::from_secs(60);
+
+impl Call {
+    /// Its attempt ended.
+    fn ended_as(&mut self, end: &AttemptEnd) {
+        self.last[0] = Some(end.outcome.disposition);
+        if end.outcome.charged {
+            self.last[1] = self.last[0];
+        }
+    }
+}
 
 impl Model {
     /// A plan was committed by a process.
@@ -40,7 +50,7 @@ impl Model {
             let call = self.calls.get_mut(&dropped.call).expect("it was there just before");
             match dropped.reason {
                 DropReason::NumberBusy => {
-                    call.not_before = now.after(PUT_OFF);
+                    (call.not_before, call.reason) = (now.after(PUT_OFF), WaitReason::NumberBusy);
                     if !self.live.contains_key(&(workspace, call.phone)) {
                         return differs(format!("{} was not busy", call.phone));
                     }
@@ -56,7 +66,9 @@ impl Model {
                     call.by_list = true;
                 }
                 // The store says until when; see `Model::rest`.
-                DropReason::AttemptsPerDay => call.not_before = now,
+                DropReason::AttemptsPerDay => {
+                    (call.not_before, call.reason) = (now, WaitReason::AttemptsPerDay);
+                }
             }
         }
         Ok(())
@@ -83,7 +95,7 @@ impl Model {
                 intent.facts
             ));
         }
-        if (call.batch, call.phone) != (intent.batch, intent.callee) {
+        if (call.batch, call.phone, call.lane) != (intent.batch, intent.callee, intent.lane) {
             return differs(format!("{attempt} is for another call than {call:?}"));
         }
         if batch.workspace != workspace || batch.state != BatchState::Active {
@@ -174,6 +186,7 @@ impl Model {
             call.facts.uncharged += 1;
         }
         call.attempt = None;
+        call.ended_as(end);
         let instead = [
             (batch.state == BatchState::Deleted, Disposition::Canceled),
             (listed, Disposition::Skipped),
@@ -184,13 +197,13 @@ impl Model {
         let mut finished = match next {
             CallNext::Finished(disposition) => Some(disposition),
             CallNext::Pending { .. } if instead.is_some() => instead,
-            CallNext::Pending { not_before, reason, .. } => {
+            CallNext::Pending { not_before, reason, is_retry } => {
                 if reason == WaitReason::RetryDelay
                     && call.facts.charged > u32::from(batch.retry_most)
                 {
                     return differs(format!("I1: {id} is to be retried: {call:?}"));
                 }
-                call.not_before = not_before;
+                (call.not_before, call.reason, call.is_retry) = (not_before, reason, is_retry);
                 None
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use outdial_core::batch::BatchState;
-use outdial_core::call::CallState;
+use outdial_core::call::{CallState, WaitReason};
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{BatchRecord, CallView};
@@ -99,6 +99,12 @@ fn same(batch: &Batch, call: &Call, view: &CallView) -> bool {
     let held = call.state == CallState::Pending && batch.lane.is_some_and(|lane| lane != call.lane);
     let live: Vec<_> = view.attempts.iter().filter(|a| !a.state.is_over()).map(|a| a.id).collect();
     let numbers = view.attempts.iter().map(|a| a.number).eq(1..=call.facts.attempts);
+    // How long a busy number or a rest puts a call off is the store's to say.
+    let waits = view.waiting.is_none_or(|w| {
+        w.reason == call.reason
+            && (matches!(w.reason, WaitReason::NumberBusy | WaitReason::AttemptsPerDay)
+                || w.not_before == call.not_before)
+    });
     let disposition = call.state != CallState::Finished || view.disposition == call.disposition;
     (view.batch, view.phone, view.state, view.facts)
         == (call.batch, call.phone, call.state, call.facts)
@@ -107,4 +113,5 @@ fn same(batch: &Batch, call: &Call, view: &CallView) -> bool {
         && live == call.attempt.into_iter().collect::<Vec<_>>()
         && numbers
         && disposition
+        && waits
 }

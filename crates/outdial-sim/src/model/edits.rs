@@ -1,23 +1,36 @@
 //! What changes while calls run: settings, do-not-call, calls taken back, time that is over.
 
-use outdial_core::batch::{BatchState, PauseReason};
-use outdial_core::call::CallState;
+use std::time::Duration;
+
+use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
+use outdial_core::brake::BrakeState;
+use outdial_core::call::{CallState, WaitReason};
 use outdial_core::id::{BatchId, CallId, DncId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
+use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{BatchPatch, CallCanceled, DncAddError, DncRecord};
 
-use super::{Model, differs};
+use super::{Call, Model, differs};
 use crate::checker::Violation;
+
+/// What ended as unknown rests at least so long.
+const UNKNOWN_REST_S: u32 = 60;
 
 impl Model {
     /// A batch was changed.
-    pub(crate) fn batch_changed(&mut self, id: BatchId, to: &BatchPatch) -> Result<(), Violation> {
+    pub(crate) fn batch_changed(
+        &mut self,
+        id: BatchId,
+        to: &BatchPatch,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
         let batch = self.batch(id)?;
         if batch.state == BatchState::Deleted {
             return differs(format!("batch {id} was changed although it is deleted"));
         }
+        let before = batch.settings.clone();
         if let Some(settings) = &to.settings {
             batch.settings = settings.clone();
             batch.retry_most = batch.retry_most.max(settings.retry);
@@ -28,7 +41,34 @@ impl Model {
                 (batch.state, batch.reason) = (BatchState::Active, None);
             }
         }
+        if let Some(settings) = &to.settings {
+            let waiting = self.calls.values_mut().filter(|c| c.batch == id && c.is_retry);
+            for call in waiting.filter(|c| c.state == CallState::Pending) {
+                retry_follows(call, &before, settings, now);
+            }
+        }
         Ok(())
+    }
+
+    /// Settings of a workspace took effect.
+    pub(crate) fn settings_changed(
+        &mut self,
+        ws: WorkspaceId,
+        to: WorkspaceSettings,
+        now: Timestamp,
+    ) {
+        let per_person = |s: &WorkspaceSettings| (s.attempts_24h, s.calling_rules);
+        let after = per_person(&to);
+        let before = self.settings.insert(ws, to);
+        if before.is_some_and(|s| per_person(&s) == after) {
+            return;
+        }
+        for call in self.calls.values_mut().filter(|c| c.reason == WaitReason::AttemptsPerDay) {
+            let is_theirs = self.batches.get(&call.batch).is_some_and(|b| b.workspace == ws);
+            if is_theirs && call.state == CallState::Pending {
+                (call.not_before, call.reason) = (call.not_before.min(now), WaitReason::Due);
+            }
+        }
     }
 
     /// A number is on the list, and calls of this batch look there.
@@ -141,6 +181,18 @@ impl Model {
         }
     }
 
+    /// A plan said what the brakes are to remember of a batch; what they did until then. None: it
+    /// is not active.
+    pub(crate) fn remembered(
+        &mut self,
+        id: BatchId,
+        state: BrakeState,
+    ) -> Result<Option<BrakeState>, Violation> {
+        let batch = self.batch(id)?;
+        let is_active = batch.state == BatchState::Active;
+        Ok(is_active.then(|| std::mem::replace(&mut batch.brake, state)))
+    }
+
     /// A plan paused a batch.
     pub(crate) fn paused(&mut self, id: BatchId, why: PauseReason) -> Result<bool, Violation> {
         let batch = self.batch(id)?;
@@ -158,4 +210,20 @@ impl Model {
         }
         Ok(was_active)
     }
+}
+
+/// A call that waits for a retry, after its batch's settings changed.
+fn retry_follows(call: &mut Call, old: &BatchSettings, new: &BatchSettings, now: Timestamp) {
+    if new.retry < old.retry && call.facts.charged > u32::from(new.retry) {
+        (call.state, call.disposition) = (CallState::Finished, call.last[1]);
+        call.by_list = false;
+        return;
+    }
+    if call.reason != WaitReason::RetryDelay {
+        return;
+    }
+    let rest = if call.last[0] == Some(Disposition::Unknown) { UNKNOWN_REST_S } else { 0 };
+    let [before, after] = [old, new].map(|s| Duration::from_secs(u64::from(s.delay_s.max(rest))));
+    let moved = call.not_before.after(after).before(before);
+    call.not_before = moved.max(call.not_before.min(now));
 }

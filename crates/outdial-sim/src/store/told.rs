@@ -2,11 +2,12 @@
 //! that takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::PauseReason;
+use outdial_core::brake::BrakeState;
 use outdial_core::call::{CallNext, CallState};
 use outdial_core::id::{AttemptId, BatchId, CallId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
@@ -25,8 +26,19 @@ use crate::watch::Seen;
 #[derive(Default)]
 pub(crate) struct Life {
     over: AtomicBool,
-    /// Since the world began.
-    stalled_until: Mutex<Duration>,
+    stall: Mutex<Stall>,
+}
+
+/// So long after a stall what it kept from being done is done.
+pub(crate) const AFTERMATH: Duration = Duration::from_secs(10);
+
+/// When it does nothing though its clock goes on; counted since the world began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stall {
+    from: Duration,
+    until: Duration,
+    /// At the next commit: so long after it, for so long.
+    at_commit: Option<(Duration, Duration)>,
 }
 
 impl Life {
@@ -42,19 +54,36 @@ impl Life {
 
     /// Until then its clock goes on, and it does nothing.
     pub(crate) fn stall(&self, until: Duration) {
-        *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.stalled() = Stall { until, ..Stall::default() };
+    }
+
+    /// It is stalled so long after it next commits intents, for so long.
+    pub(crate) fn stall_at_commit(&self, after: Duration, lasts: Duration) {
+        self.stalled().at_commit = Some((after, lasts));
+    }
+
+    /// It commits intents; whether that stalls it, and for how long.
+    fn commits(&self, now: Duration) -> Option<Duration> {
+        let mut stall = self.stalled();
+        let (after, lasts) = stall.at_commit.take()?;
+        (stall.from, stall.until) = (now + after, now + after + lasts);
+        Some(lasts)
     }
 
     /// Waits until it is not stalled.
     pub(crate) async fn awake(&self, clock: &SimClock) {
         loop {
-            let until = *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(left) = until.checked_sub(clock.elapsed()).filter(|left| !left.is_zero())
-            else {
+            let Stall { from, until, .. } = *self.stalled();
+            let now = clock.elapsed();
+            if now < from || now >= until {
                 return;
-            };
-            clock.sleep(left).await;
+            }
+            clock.sleep(until - now).await;
         }
+    }
+
+    fn stalled(&self) -> MutexGuard<'_, Stall> {
+        self.stall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,8 +109,23 @@ impl SimStore {
         &self,
         ws: WorkspaceId,
         outcome: &CommitOutcome,
+        brakes: &[(BatchId, BrakeState)],
         pauses: &[(BatchId, PauseReason)],
     ) {
+        for (batch, state) in brakes {
+            self.note(&format!("brakes remember of batch {}: {state:?}", batch.seq()));
+            self.saw(|seen, now| seen.remembered(*batch, *state, now));
+        }
+        if !outcome.committed.is_empty()
+            && let Some(lasts) = self.life.commits(self.clock.elapsed())
+        {
+            self.note(&format!("stalls for {lasts:?} over this commit"));
+            self.watch.count("fault: stalled between commit and send");
+            self.saw(|seen, now| {
+                seen.checkers.recalls.excuse(now.after(lasts + AFTERMATH));
+                Ok(())
+            });
+        }
         for c in &outcome.committed {
             let (call, to) = (c.intent.intent.call.seq(), c.intent.intent.callee);
             self.note(&format!("commit attempt {} call {call} to {to}", c.attempt.seq()));
@@ -136,7 +180,7 @@ impl SimStore {
                 seen.settled(attempt, end, &settle, now)?;
             }
             let Some(made) = seen.model.attempts.get(&attempt) else { return Ok(()) };
-            let (process, call) = (made.process, made.call);
+            let (process, call, round) = (made.process, made.call, made.round);
             seen.changed.extend(seen.model.calls.get(&call).map(|c| c.batch));
             seen.count(disposition.as_str(), 1);
             if result == FinishResult::AlreadyOver {
@@ -154,6 +198,9 @@ impl SimStore {
             let excused = self.weather.broke_down() || seen.excused.contains(&attempt);
             if end.outcome.reason == "lost" && process == self.process && !excused {
                 return wrong("was lost by a process that lives");
+            }
+            if end.state == AttemptState::Unknown && end.outcome.charged {
+                seen.checkers.once.lost(attempt, call, round);
             }
             Ok(())
         });

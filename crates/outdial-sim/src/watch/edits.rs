@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
+use outdial_core::brake::{BrakeSettings, BrakeState};
 use outdial_core::dispatcher::Head;
 use outdial_core::id::{AttemptId, BatchId, WorkspaceId};
 use outdial_core::outcome::Disposition;
@@ -28,7 +29,7 @@ impl Seen {
         if !to.do_not_call {
             self.checkers.wishes.switched_off(ws);
         }
-        self.model.settings.insert(ws, to);
+        self.model.settings_changed(ws, to, now);
         self.recall_listed(now);
     }
 
@@ -49,7 +50,7 @@ impl Seen {
         now: Timestamp,
     ) -> Result<(), Violation> {
         self.changed.insert(id);
-        self.model.batch_changed(id, to)?;
+        self.model.batch_changed(id, to, now)?;
         self.settings_of_batch(id, now);
         self.recall_listed(now);
         Ok(())
@@ -99,19 +100,40 @@ impl Seen {
         }
         let reserve = (u64::from(batch.settings.max_call_s), price.unwrap_or(0));
         self.checkers.spending.reserved(attempt, (intent.batch, day), reserve, most)?;
-        let brakes = settings.brakes;
-        let rules = Rules {
-            window: Duration::from_secs(u64::from(brakes.window_s)),
-            least: brakes.min_attempts,
-            failed: brakes.failed_percent,
-            short: brakes.short_percent,
-            voicemail: brakes.voicemail_percent,
-        };
         let made = &self.model.attempts[&attempt];
         self.checkers.unknowns.committed((made.call, made.round), attempt, made.at)?;
+        let rules = rules(&settings.brakes);
+        let slow = batch.brake.slowed.is_some();
         let live = self.model.live_of(intent.batch);
         let (canary, now) = (batch.settings.canary, self.model.attempts[&attempt].at);
-        self.checkers.brakes.committed(ws, intent.batch, now, live, rules, canary)
+        self.checkers.brakes.committed(intent.batch, now, (live, slow), rules, canary)
+    }
+
+    /// A plan said what the brakes are to remember of a batch.
+    pub(crate) fn remembered(
+        &mut self,
+        id: BatchId,
+        state: BrakeState,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let Some(before) = self.model.remembered(id, state)? else { return Ok(()) };
+        let settings = self.model.batches.get(&id).map(|b| b.workspace);
+        let Some(settings) = settings.and_then(|ws| self.model.settings.get(&ws)) else {
+            return Ok(());
+        };
+        let rules = rules(&settings.brakes);
+        match (before.slowed, state.slowed) {
+            (None, Some(_)) => {
+                self.checkers.brakes.slowed(id, now);
+                self.count("slowed down", 1);
+            }
+            (Some(_), None) => {
+                self.checkers.brakes.released(id, now, rules, before.slowed_for)?;
+                self.count("released", 1);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// An attempt's end was recorded, for the first time.
@@ -172,6 +194,10 @@ impl Seen {
                 return wrong(format!("batch {id} spent {spend:?} on {day:?}, not {spent:?}"));
             }
         }
+        let remembered = self.model.batches.get(&id).map(|b| b.brake).unwrap_or_default();
+        if batch.brake != remembered {
+            return wrong(format!("batch {id} has {:?}, not {remembered:?}", batch.brake));
+        }
         if batch.live != self.model.live_of(id) {
             return wrong(format!("batch {id} has {} live calls in the head", batch.live));
         }
@@ -184,5 +210,15 @@ impl Seen {
             }
         }
         Ok(())
+    }
+}
+
+fn rules(brakes: &BrakeSettings) -> Rules {
+    Rules {
+        window: Duration::from_secs(u64::from(brakes.window_s)),
+        least: brakes.min_attempts,
+        failed: brakes.failed_percent,
+        short: brakes.short_percent,
+        voicemail: brakes.voicemail_percent,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use outdial_core::batch::BatchState;
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 use outdial_ports::Clock;
@@ -10,12 +11,13 @@ use outdial_ports::Clock;
 use super::World;
 use crate::checker::Violation;
 use crate::rng::Rng;
+use crate::store::AFTERMATH;
 use crate::weather::{CarrierStorm, StoreStorm};
 
-/// So long after a fault what it kept from being done is done.
-const AFTERMATH: Duration = Duration::from_secs(10);
+/// What was just added is mostly committed within this.
+const MOMENT: Duration = Duration::from_millis(500);
 /// Closings are searched so far ahead, on this grid.
-const CLOSES_WITHIN: Duration = Duration::from_secs(20 * 60);
+const CLOSES_WITHIN: Duration = Duration::from_secs(40 * 60);
 const GRID: Duration = Duration::from_secs(20);
 
 /// What may go wrong in a world: not everything in every one, so that what went wrong can be told.
@@ -42,12 +44,18 @@ impl Temper {
 impl World {
     /// Something goes wrong, if it can in this world.
     pub(super) async fn disturb(&mut self) -> Result<(), Violation> {
-        match self.rng.range(0..=13) {
+        match self.rng.range(0..=15) {
             0..=2 if self.temper.clock => self.set_clock(),
-            3..=5 if self.temper.store => self.storm_at_store(),
-            6..=8 if self.temper.carrier => self.storm_at_carrier(),
+            3..=5 if self.temper.store => {
+                self.storm_at_store();
+                self.hurry().await?;
+            }
+            6..=8 if self.temper.carrier => {
+                self.storm_at_carrier();
+                self.hurry().await?;
+            }
             9..=11 if self.temper.stalls => self.stall().await?,
-            12 if self.temper.stalls => self.stall_at_closing().await?,
+            12..=15 if self.temper.stalls => self.stall_at_closing().await?,
             _ => {}
         }
         Ok(())
@@ -120,21 +128,34 @@ impl World {
         self.parts.weather.storm_at_carrier(storm, lasts);
     }
 
-    /// Now and then just after something was done, so that it strikes between commit and sending.
-    async fn stall(&mut self) -> Result<(), Violation> {
-        if self.rng.percent(70) {
+    /// Mostly something is done just then, so that it meets the fault.
+    async fn hurry(&mut self) -> Result<(), Violation> {
+        for _ in 0..self.rng.range(0..=3) {
             self.client.act(&self.process, &self.parts).await?;
             self.process.wake.notify_one();
             let wait = self.rng.range(0..=250);
             self.parts.clock.sleep(Duration::from_millis(wait)).await;
         }
+        Ok(())
+    }
+
+    /// Mostly when it next commits something, before it can send it.
+    async fn stall(&mut self) -> Result<(), Violation> {
         let lasts = Duration::from_millis(match self.rng.range(0..=3) {
             0 => self.rng.range(10..=150),
             1 => self.rng.range(150..=800),
             2 => self.rng.range(800..=5_000),
             _ => self.rng.range(5_000..=70_000),
         });
-        self.stalls_for(lasts);
+        if self.rng.percent(70) {
+            let after = Duration::from_millis(self.rng.range(0..=60));
+            self.process.life.stall_at_commit(after, lasts);
+            self.hurry().await?;
+            self.parts.clock.sleep(MOMENT).await;
+        } else {
+            self.hurry().await?;
+            self.stalls_for(lasts);
+        }
         Ok(())
     }
 
@@ -152,30 +173,32 @@ impl World {
         });
     }
 
-    /// Adds people to a batch just before its hours end, and stalls the process over the edge.
+    /// Adds people to a batch just before its hours end, and stalls the process over the edge once
+    /// it has committed them.
     async fn stall_at_closing(&mut self) -> Result<(), Violation> {
-        let Some((batch, closes)) = self.next_closing()? else { return Ok(()) };
+        let Some((batch, class, closes)) = self.next_closing()? else { return Ok(()) };
         let ahead = Duration::from_millis(self.rng.range(60..=420));
         let wait = closes.before(ahead).since(self.parts.clock.now());
         self.parts.clock.sleep(wait).await;
-        self.parts.watch.count("fault: stalled as hours end");
-        let text = format!("hours of batch {} end at {closes}", batch.seq());
+        let text = format!("hours of batch {} end at {closes} for {class}", batch.seq());
         self.parts.watch.note("world", &text);
-        self.client.rush(batch, &self.process, &self.parts).await?;
-        let left = closes.since(self.parts.clock.now());
-        let early = Duration::from_millis(self.rng.range(1..=80));
-        self.parts.clock.sleep(left.saturating_sub(early)).await;
-        let lasts = early + Duration::from_millis(self.rng.range(0..=60));
-        self.stalls_for(lasts);
-        Ok(())
+        let lasts = ahead + Duration::from_millis(self.rng.range(0..=80));
+        self.process.life.stall_at_commit(Duration::ZERO, lasts);
+        self.parts.watch.count("fault: stalled as hours end");
+        self.client.rush(batch, &class, &self.process, &self.parts).await
     }
 
     /// An active batch and when it next closes for somebody of it.
-    fn next_closing(&mut self) -> Result<Option<(BatchId, Timestamp)>, Violation> {
+    fn next_closing(&mut self) -> Result<Option<(BatchId, String, Timestamp)>, Violation> {
         let found = self.parts.watch.look(|seen, _| {
             let now = seen.wall;
             let mut waiting = Vec::new();
-            for (id, batch) in seen.model.active() {
+            // Adding starts it, if it is done.
+            let startable = [BatchState::Active, BatchState::Completed];
+            for (&id, batch) in &seen.model.batches {
+                if !startable.contains(&batch.state) {
+                    continue;
+                }
                 let rules = seen.model.settings.get(&batch.workspace).map(|s| s.calling_rules);
                 let hours = batch.settings.calling_hours.clone();
                 let Some(rules) = rules.filter(|_| !hours.is_always()) else { continue };
@@ -206,7 +229,7 @@ impl World {
                             false => shut = middle,
                         }
                     }
-                    return Ok(Some((id, Timestamp::from_millis(shut))));
+                    return Ok(Some((id, class, Timestamp::from_millis(shut))));
                 }
             }
             Ok(None)

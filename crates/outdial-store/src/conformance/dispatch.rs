@@ -164,6 +164,31 @@ pub(super) async fn slots_and_pauses(f: &dyn Factory) {
     assert_eq!(pause(3, &live[0]).await, later);
 }
 
+/// What was planned and not placed takes nothing of a line's pace.
+pub(super) async fn slots_of_the_dropped(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let batch = w.batch().await;
+    w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    let mut intents: Vec<_> = w.due().await.iter().map(|c| w.intent(c)).collect();
+    let slot = w.now();
+    let old = slot.before(Duration::from_millis(500));
+    intents[0].intent.facts.attempts = 9;
+    intents[2].intent.facts.round = 9;
+    // Of three in one slot two drop out; of another trunk nothing does.
+    let other = outdial_core::id::TrunkId::from_parts(1, 99);
+    let slots = vec![
+        (Line::Trunk(w.trunk), vec![old, slot, slot, slot]),
+        (Line::Number(w.phone), vec![slot, slot, slot]),
+        (Line::Trunk(other), vec![slot]),
+    ];
+    let plan = NewPlan { intents, slots, ..NewPlan::default() };
+    let out = w.store.attempt_commit_intents(w.ws, w.version().await, plan).await.unwrap();
+    assert_eq!((out.committed.len(), out.dropped.len()), (1, 2));
+    let head = w.head().await;
+    assert_eq!(head.trunks[0].slots, [old, slot]);
+    assert_eq!(head.numbers[0].slots, [slot]);
+}
+
 pub(super) async fn one_batch_besides(f: &dyn Factory) {
     let w = World::new(f).await;
     let (active, stopped) = (w.batch().await, w.batch().await);

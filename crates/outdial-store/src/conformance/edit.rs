@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
-use outdial_core::call::CallState;
+use outdial_core::call::{CallNext, CallState, WaitReason};
 use outdial_core::id::{CallId, PhoneId};
-use outdial_core::outcome::Disposition;
+use outdial_core::outcome::{Disposition, Outcome};
 use outdial_ports::store::{
-    BatchPatch, BatchStart, BatchUpdateError, CallCanceled, CommitError, NewPlan,
+    BatchPatch, BatchStart, BatchUpdateError, CallCanceled, CommitError, DropReason, NewPlan,
 };
 
 use super::Factory;
-use super::world::{World, agent_spec, no_answer, phone, workspace};
+use super::world::{World, agent_spec, no_answer, phone, record, workspace};
 
 pub(super) async fn update(f: &dyn Factory) {
     let w = World::new(f).await;
@@ -101,6 +101,72 @@ pub(super) async fn switches(f: &dyn Factory) {
     assert_eq!(state().await, (BatchState::Stopped, None));
 }
 
+/// Retries that wait go by the settings as they are.
+pub(super) async fn retries_follow(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let with = |retry, delay_s| BatchSettings { retry, delay_s, ..BatchSettings::default() };
+    let (batch, other) = (w.batch_with(with(3, 60)).await, w.batch_with(with(3, 60)).await);
+    let ids = w.add_numbers(batch, &[49_301, 49_302, 49_303, 49_304]).await;
+    let bystander = w.add_numbers(other, &[49_305]).await[0];
+    let live = w.dial_all().await;
+    let ended = w.now();
+    let of = |id| live.iter().find(|c| c.intent.intent.call == id).unwrap();
+    let unknown = Outcome { disposition: Disposition::Unknown, ..no_answer() };
+    let in_a_minute = CallNext::Pending {
+        not_before: ended.after(Duration::from_secs(60)),
+        reason: WaitReason::RetryDelay,
+        is_retry: true,
+    };
+    w.retry_later(of(ids[0])).await;
+    w.finish(of(ids[1]), unknown, in_a_minute).await;
+    let unreached = Outcome { charged: false, disposition: Disposition::Failed, ..no_answer() };
+    let no_retry = CallNext::Pending {
+        not_before: ended.after(Duration::from_secs(4)),
+        reason: WaitReason::CarrierUnavailable,
+        is_retry: false,
+    };
+    w.finish(of(ids[2]), unreached, no_retry).await;
+    w.retry_later(of(bystander)).await;
+    w.advance_s(10);
+
+    let set = async |settings| {
+        let patch = BatchPatch { settings: Some(settings), ..BatchPatch::default() };
+        w.store.batch_update(w.ws, batch, patch).await.unwrap();
+    };
+    let waits_s = async |id| {
+        let at = w.call(id).await.waiting.unwrap().not_before;
+        at.since(ended).as_secs()
+    };
+    // Longer and shorter; what ended as unknown rests a minute; what is over by now is due now.
+    for (delay_s, waits, unknown) in [(300, 300, 300), (20, 20, 60), (5, 10, 60), (600, 605, 600)] {
+        set(with(3, delay_s)).await;
+        assert_eq!((waits_s(ids[0]).await, waits_s(ids[1]).await), (waits, unknown), "{delay_s}");
+    }
+    assert_eq!((waits_s(ids[2]).await, waits_s(bystander).await), (4, 60), "not for the delay");
+    w.retry_later(of(ids[3])).await;
+
+    // One retry less than three: all have it still. None: those who were reached are done.
+    set(with(1, 600)).await;
+    assert_eq!(w.totals(batch).await.finished, 0);
+    let before = w.version().await;
+    w.advance_s(1);
+    set(with(0, 600)).await;
+    assert_eq!(w.version().await, before + 1);
+    for (id, disposition) in [
+        (ids[0], Disposition::NoAnswer),
+        (ids[1], Disposition::Unknown),
+        (ids[3], Disposition::NoAnswer),
+    ] {
+        let call = w.call(id).await;
+        let told = (call.state, call.disposition, call.disposition_reason, call.updated_at);
+        assert_eq!(told, (CallState::Finished, Some(disposition), None, w.now()));
+    }
+    assert_eq!(w.call(ids[2]).await.state, CallState::Pending, "nobody was reached");
+    let totals = w.totals(batch).await;
+    assert_eq!((totals.pending, totals.finished, totals.completed), (1, 3, 0));
+    assert_eq!(w.call(bystander).await.state, CallState::Pending);
+}
+
 pub(super) async fn cancel(f: &dyn Factory) {
     let w = World::new(f).await;
     let other = workspace(&*w.store, "other", 2).await.workspace;
@@ -118,8 +184,9 @@ pub(super) async fn cancel(f: &dyn Factory) {
     let before = w.version().await;
     w.advance_s(1);
     assert_eq!(cancel(pending).await.unwrap(), Some(CallCanceled::Canceled));
-    assert_eq!(w.version().await, before + 1);
-    assert_eq!(w.try_commit(before, plan).await, Err(CommitError::Stale));
+    assert_eq!(w.version().await, before);
+    let out = w.try_commit(before, plan).await.unwrap();
+    assert_eq!((out.committed.len(), out.dropped[0].reason), (0, DropReason::NotPending));
     let call = w.call(pending).await;
     assert_eq!((call.state, call.disposition), (CallState::Finished, Some(Disposition::Canceled)));
     assert_eq!(call.disposition_reason.as_deref(), Some("cancel_requested"));
@@ -129,7 +196,7 @@ pub(super) async fn cancel(f: &dyn Factory) {
 
     assert!(w.store.live_list_recalled().await.unwrap().is_empty());
     assert_eq!(cancel(on_phone).await.unwrap(), Some(CallCanceled::Recalled));
-    assert_eq!(w.version().await, before + 2);
+    assert_eq!(w.version().await, before + 1, "that of the commit");
     assert_eq!(w.store.live_list_recalled().await.unwrap(), [live[0].attempt]);
     w.again(&live[0], AttemptState::Ended, no_answer()).await;
     assert!(w.store.live_list_recalled().await.unwrap().is_empty());
@@ -144,6 +211,36 @@ pub(super) async fn cancel(f: &dyn Factory) {
     assert_eq!(w.due().await.len(), 2);
     w.store.batch_delete(w.ws, batch).await.unwrap();
     assert_eq!(cancel(pending).await.unwrap(), None);
+}
+
+/// A ringing call that is cancelled says at whose wish.
+pub(super) async fn cut_short(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let batch = w.batch().await;
+    let ids = w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    let live = w.dial_all().await;
+    let of = |id| live.iter().find(|c| c.intent.intent.call == id).unwrap();
+    w.list(of(ids[0])).await.unwrap();
+    w.store.call_cancel(w.ws, ids[1]).await.unwrap();
+    let canceled = Outcome { disposition: Disposition::Canceled, ..no_answer() };
+    for (id, why) in
+        [(ids[0], Some("do_not_call")), (ids[1], Some("cancel_requested")), (ids[2], None)]
+    {
+        w.finish(of(id), canceled, CallNext::Finished(Disposition::Canceled)).await;
+        let call = w.call(id).await;
+        assert_eq!(call.disposition, Some(Disposition::Canceled));
+        assert_eq!(call.disposition_reason.as_deref(), why);
+    }
+    // Added again while listed it is skipped, like others.
+    assert_eq!(w.add(batch, vec![record(49_301)]).await.do_not_call, 1);
+    let call = w.call(ids[0]).await;
+    assert_eq!((call.state, call.disposition), (CallState::Finished, Some(Disposition::Skipped)));
+    // What was answered before the wish arrived says how it went.
+    w.add_numbers(batch, &[49_302]).await;
+    let again = w.dial_all().await;
+    w.store.call_cancel(w.ws, ids[1]).await.unwrap();
+    w.complete(&again[0]).await;
+    assert_eq!(w.call(ids[1]).await.disposition_reason, None);
 }
 
 pub(super) async fn expire(f: &dyn Factory) {

@@ -3,7 +3,7 @@
 use outdial_core::batch::{BatchState, BatchTotals};
 use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::outcome::Disposition;
-use outdial_ports::store::{BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, CommitError};
+use outdial_ports::store::{BatchStart, ChunkAdd, ChunkError, ChunkLane, ChunkRecord, DropReason};
 
 use super::Factory;
 use super::world::{BERLIN, NEW_YORK, World, completed, record, record_with};
@@ -55,8 +55,7 @@ pub(super) async fn updates_while_pending(f: &dyn Factory) {
     let version = w.version().await;
     let records = vec![record(49_309), record_with(49_301, r#"{"a":1}"#, NEW_YORK)];
     let again = w.add(batch, records).await;
-    // A plan that was made for another zone's hours.
-    assert_eq!(w.try_commit(version, Vec::new()).await, Err(CommitError::Stale));
+    assert_eq!(w.version().await, version, "a long list spoils no plan");
     assert_eq!((again.calls[1], again.updated, again.deferred), (ids[0], 1, 0));
     let after = w.call(ids[0]).await;
     assert_eq!((after.fields.as_str(), after.class.as_str()), (r#"{"a":1}"#, NEW_YORK));
@@ -233,4 +232,24 @@ pub(super) async fn batch_gone(f: &dyn Factory) {
     assert_eq!(w.store.call_add_chunk(late).await, Err(ChunkError::BatchGone));
     assert_eq!(w.store.call_add_chunk(done).await, Ok(stored.clone()), "what is done is done");
     assert!(w.store.call_fetch(w.ws, stored.calls[0]).await.unwrap().is_none());
+}
+
+/// A plan of before does not take a call that is for another zone's hours, or of another lane.
+pub(super) async fn plans_of_before(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let batch = w.batch().await;
+    w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    let plan: Vec<_> = w.due().await.iter().map(|c| w.intent(c)).collect();
+    let version = w.version().await;
+    let abroad = record_with(49_301, "{}", NEW_YORK);
+    w.add(batch, vec![abroad, record_with(49_303, "{}", BERLIN)]).await;
+    let lane = ChunkLane::Lane(7);
+    let apart = ChunkAdd { lane, ..w.chunk(batch, vec![record(49_302)]).await };
+    w.store.call_add_chunk(apart).await.unwrap();
+    let out = w.try_commit(version, plan).await.unwrap();
+    let dropped: Vec<_> = out.dropped.iter().map(|d| d.reason).collect();
+    assert_eq!(dropped, [DropReason::NotPending; 2]);
+    assert_eq!(out.committed[0].intent.intent.callee.digits(), 49_303);
+    // As they are now they go.
+    assert_eq!(w.dial_all().await.len(), 2);
 }

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::{BatchState, PauseReason};
-use outdial_core::brake::Pulse;
+use outdial_core::brake::{BrakeState, Pulse};
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallNext, CallState, WaitReason};
 use outdial_core::outcome::{Disposition, Outcome};
+use outdial_core::pacing::SLOT;
+use outdial_core::settings::CallingRules;
 use outdial_ports::store::{
     BatchStart, CommitOutcome, DropReason, FinishResult, NewPlan, PhonePatch, Settle,
 };
 
 use super::Factory;
 use super::world::{PRICE, RESERVE, World, no_answer};
+
+const MILLI: Duration = Duration::from_millis(1);
 
 fn times(n: u64, s: Spend) -> Spend {
     Spend { seconds: n * s.seconds, micros: n * s.micros }
@@ -149,7 +153,8 @@ pub(super) async fn persons_in_24_hours(f: &dyn Factory) {
     let call = w.call(id).await;
     let waiting = call.waiting.unwrap();
     assert_eq!((call.state, waiting.reason), (CallState::Pending, WaitReason::AttemptsPerDay));
-    let day = Duration::from_secs(24 * 3600);
+    // A call may leave at the end of its slot, the next at its beginning.
+    let day = Duration::from_secs(24 * 3600) + SLOT;
     assert_eq!(waiting.not_before, first.after(day), "when the first leaves the window");
     assert!(w.due().await.is_empty());
     assert_eq!(call.facts.attempts, 1, "nothing was tried");
@@ -161,9 +166,10 @@ pub(super) async fn persons_in_24_hours(f: &dyn Factory) {
     assert_eq!(waiting.not_before, first.after(day).after(Duration::from_secs(3600)));
     w.complete(&out.committed[0]).await;
 
-    w.advance_s(24 * 3600 - 3605 - 1);
+    w.advance_s(24 * 3600 - 3605);
+    w.clock.advance(SLOT - MILLI);
     assert!(w.due().await.is_empty());
-    w.advance_s(1);
+    w.clock.advance(MILLI);
     let live = dial_at_most(&w, 2).await.committed;
     assert_eq!(live.len(), 1, "the window is half-open");
     // Uncharged, it does not count; and the limit of nobody lets it through whatever was.
@@ -176,6 +182,39 @@ pub(super) async fn persons_in_24_hours(f: &dyn Factory) {
     assert_eq!((out.committed.len(), out.dropped[0].reason), (0, DropReason::AttemptsPerDay));
     w.add_numbers(a, &[49_302]).await;
     assert_eq!(w.dial_all().await.len(), 1);
+}
+
+/// Who rests is due at once when more is allowed, and looked at once more.
+pub(super) async fn a_looser_limit(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let (a, b) = (w.batch().await, w.batch().await);
+    w.configure(|s| s.attempts_24h = Some(1)).await;
+    w.add_numbers(a, &[49_301, 49_302]).await;
+    for c in w.dial_all().await {
+        w.complete(&c).await;
+    }
+    let ids = w.add_numbers(b, &[49_301, 49_302]).await;
+    let busy = w.add_numbers(b, &[49_303]).await[0];
+    let rest = async || {
+        assert_eq!(dial_at_most(&w, 1).await.dropped.len(), 2);
+        assert!(w.due().await.is_empty());
+    };
+    let live = dial_at_most(&w, 1).await.committed;
+    assert_eq!(live.len(), 1);
+    w.retry_later(&live[0]).await;
+    assert!(w.due().await.is_empty());
+    // Another limit leaves them where they are.
+    w.configure(|s| s.concurrency = Some(5)).await;
+    assert!(w.due().await.is_empty());
+    let before = w.version().await;
+    w.configure(|s| s.calling_rules = CallingRules::Off).await;
+    assert_eq!(w.version().await, before + 1);
+    let waiting = w.call(ids[0]).await.waiting.unwrap();
+    assert_eq!((waiting.not_before, waiting.reason), (w.now(), WaitReason::Due));
+    assert_eq!(w.call(busy).await.waiting.unwrap().reason, WaitReason::RetryDelay);
+    rest().await;
+    w.configure(|s| s.attempts_24h = Some(2)).await;
+    assert_eq!(dial_at_most(&w, 2).await.committed.len(), 2);
 }
 
 fn ended(n: u64) -> Settle {
@@ -239,12 +278,7 @@ pub(super) async fn resuming(f: &dyn Factory) {
     w.store.batch_stop(w.ws, batch).await.unwrap();
     w.store.batch_start(w.ws, batch, BatchStart::default()).await.unwrap();
     assert_eq!(pulses().await, (4, 4));
-    let reasons = [
-        PauseReason::Failures,
-        PauseReason::ShortCalls,
-        PauseReason::Voicemail,
-        PauseReason::Budget,
-    ];
+    let reasons = [PauseReason::Failures, PauseReason::ShortCalls, PauseReason::Voicemail];
     for (i, reason) in (0_u32..).zip(reasons) {
         let plan = NewPlan { pauses: vec![(batch, reason)], ..NewPlan::default() };
         w.store.attempt_commit_intents(w.ws, w.version().await, plan).await.unwrap();
@@ -257,7 +291,41 @@ pub(super) async fn resuming(f: &dyn Factory) {
         w.settle(&live.remove(0), ended(4)).await;
     }
     let spent = w.batch_head(batch).await.spent;
-    assert_eq!(spent, Spend { seconds: 9, micros: 8 }, "what was used stays used");
+    assert_eq!(spent, RESERVE.plus(Spend { seconds: 9, micros: 8 }), "what was used stays used");
+    // A budget says nothing of how calls go.
+    let plan = NewPlan { pauses: vec![(batch, PauseReason::Budget)], ..NewPlan::default() };
+    w.store.attempt_commit_intents(w.ws, w.version().await, plan).await.unwrap();
+    w.store.batch_start(w.ws, batch, BatchStart::default()).await.unwrap();
+    assert_eq!(pulses().await, (4, 4));
+}
+
+pub(super) async fn brakes_remember(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let (batch, other, idle) = (w.batch().await, w.batch().await, w.batch().await);
+    w.add_numbers(batch, &[49_301]).await;
+    w.add_numbers(other, &[49_302]).await;
+    let told = async |id| w.batch_head(id).await.brake;
+    assert_eq!(told(batch).await, BrakeState::default());
+    let state =
+        BrakeState { canary_passed: true, slowed: Some(ended(3).pulse), ..BrakeState::default() };
+    let commit = async |brakes, pauses| {
+        let plan = NewPlan { brakes, pauses, ..NewPlan::default() };
+        w.store.attempt_commit_intents(w.ws, w.version().await, plan).await.unwrap();
+    };
+    commit(vec![(batch, state), (idle, state)], vec![]).await;
+    assert_eq!((told(batch).await, told(other).await), (state, BrakeState::default()));
+    assert_eq!(told(idle).await, BrakeState::default(), "it is not active");
+    let start = async || {
+        w.store.batch_start(w.ws, batch, BatchStart::default()).await.unwrap();
+        told(batch).await
+    };
+    assert_eq!(start().await, state);
+    commit(vec![], vec![(batch, PauseReason::Budget)]).await;
+    assert_eq!(start().await, state, "a budget is no brake");
+    let free = BrakeState { slowed: None, ..state };
+    commit(vec![(batch, free)], vec![(batch, PauseReason::Failures)]).await;
+    assert_eq!(told(batch).await, free, "in one plan with the pause");
+    assert_eq!(start().await, BrakeState::default());
 }
 
 pub(super) async fn pruning(f: &dyn Factory) {
@@ -272,6 +340,7 @@ pub(super) async fn pruning(f: &dyn Factory) {
     w.advance_s(23 * 3600);
     assert_eq!(w.store.limits_prune(100).await.unwrap(), 0);
     w.advance_s(3600);
+    w.clock.advance(SLOT);
     assert_eq!(w.store.limits_prune(2).await.unwrap(), 2, "no more than asked for");
     assert_eq!(w.store.limits_prune(100).await.unwrap(), 1, "persons");
     assert_eq!(w.batch_head(batch).await.spent_by_day.len(), 1);

@@ -17,7 +17,8 @@ use outdial_ports::store::{Committed, DropReason, Settle};
 use super::world::{World, completed, no_answer};
 use super::{Factory, TestEntropy};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// 24 h and a slot, by the starts of slots.
+const WINDOW: Duration = Duration::from_millis(24 * 3_600_000 + 100);
 
 /// Everything that ever happened, as it was told.
 #[derive(Default)]
@@ -45,7 +46,7 @@ impl Model {
 
     /// How often this person was called in the 24 h before.
     fn called(&self, number: u64, at: Timestamp) -> usize {
-        let since = at.before(DAY);
+        let since = at.before(WINDOW);
         self.persons.iter().filter(|(n, when)| *n == number && *when > since).count()
     }
 

@@ -58,10 +58,16 @@ impl SqliteDb {
         ws: WorkspaceId,
         settings: &WorkspaceSettings,
     ) -> Result<(), StoreError> {
+        let before = self.settings_fetch(ws)?;
         let json = to_json(settings)?;
         let key = params![ws.seq64(), ws.secs(), json, settings.do_not_call];
         if self.exec(sql!("workspace/set_settings"), key)? == 0 {
             return Err(no_workspace(ws));
+        }
+        let per_person = |s: &WorkspaceSettings| (s.attempts_24h, s.calling_rules);
+        if per_person(&before) != per_person(settings) {
+            // Whether a person must still rest is looked at when an attempt is committed.
+            self.exec(sql!("limits/end_rests"), params![ws.seq64(), self.now().as_millis()])?;
         }
         self.dispatch_bump(ws.seq64())
     }

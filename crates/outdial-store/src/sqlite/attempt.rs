@@ -194,14 +194,23 @@ impl SqliteDb {
         end: &AttemptEnd,
         next: CallNext,
     ) -> Result<(CallNext, Option<&'static str>), StoreError> {
-        if matches!(next, CallNext::Finished(_)) {
-            return Ok((next, None));
+        let is_listed =
+            || Ok(ending.dnc_checked && self.dnc_is_listed(ending.workspace, ending.phone)?);
+        if let CallNext::Finished(disposition) = next {
+            // A call that was cut short says at whose wish.
+            let why = match disposition {
+                Disposition::Canceled if ending.batch_deleted => None,
+                Disposition::Canceled if is_listed()? => Some(DO_NOT_CALL),
+                Disposition::Canceled if ending.cancel_requested => Some(CANCEL_REQUESTED),
+                _ => None,
+            };
+            return Ok((next, why));
         }
         if ending.batch_deleted {
             return Ok((without_retry(end, next), None));
         }
         let done = |disposition, why| Ok((CallNext::Finished(disposition), Some(why)));
-        if ending.dnc_checked && self.dnc_is_listed(ending.workspace, ending.phone)? {
+        if is_listed()? {
             return done(Disposition::Skipped, DO_NOT_CALL);
         }
         if ending.cancel_requested {

@@ -172,7 +172,7 @@ impl SqliteDb {
         Ok(closed)
     }
 
-    /// One that leaves the pause of a brake or a budget is not judged by what was before.
+    /// One that leaves the pause of a brake is not judged by what was before.
     fn batch_release_brake(&self, batch: &BatchRecord) -> Result<(), StoreError> {
         if is_brake(batch.pause_reason) { self.pulse_clear(batch.id.seq64()) } else { Ok(()) }
     }
@@ -228,16 +228,11 @@ pub(super) fn offset(page: u32, limit: u32) -> i64 {
     i64::from(page.saturating_sub(1)) * i64::from(limit)
 }
 
-/// The pause is that of a brake or a budget, from which a start begins anew.
+/// The pause is that of a brake, from which a start begins anew.
 fn is_brake(reason: Option<PauseReason>) -> bool {
     match reason {
-        None | Some(PauseReason::NoNumbers | PauseReason::CallsHeld) => false,
-        Some(
-            PauseReason::Budget
-            | PauseReason::Failures
-            | PauseReason::ShortCalls
-            | PauseReason::Voicemail,
-        ) => true,
+        None | Some(PauseReason::NoNumbers | PauseReason::CallsHeld | PauseReason::Budget) => false,
+        Some(PauseReason::Failures | PauseReason::ShortCalls | PauseReason::Voicemail) => true,
     }
 }
 

@@ -54,8 +54,6 @@ struct Done {
     updated: u32,
     deferred: u32,
     do_not_call: u32,
-    /// A pending call may be in another class now.
-    moved: bool,
     delta: Delta,
     /// Runs of new rows: first and count.
     runs: Vec<(i64, i64)>,
@@ -103,8 +101,8 @@ impl SqliteDb {
             next_lane
         ];
         self.exec(sql!("batch/after_chunk"), row)?;
-        // Nor may a plan stand that took a call for a person of another zone.
-        if after != state || done.moved {
+        // A plan stands although a call of its is another now: its commit looks at each once more.
+        if after != state {
             self.dispatch_bump(workspace)?;
         }
         let stored = StoredChunk {
@@ -210,7 +208,6 @@ impl SqliteDb {
         if old.state == CallState::Pending {
             let row = params![old.seq, class, chunk.moves_to, agent, version, chunk.now];
             self.exec(sql!("call/update_pending"), row)?;
-            done.moved = true;
         } else {
             let row = params![old.seq, class, chunk.lane, agent, version, chunk.now];
             self.exec(sql!("call/reopen"), row)?;
@@ -265,7 +262,10 @@ impl SqliteDb {
                 id: r.id(0)?,
                 state,
                 was_completed: finished && disposition == Some(Disposition::Completed),
-                was_listed: finished && reason == Some(DO_NOT_CALL),
+                // One whose call was cut short because of the list is `canceled`.
+                was_listed: finished
+                    && disposition == Some(Disposition::Skipped)
+                    && reason == Some(DO_NOT_CALL),
                 picked: r.get(5)?,
             })
         })?

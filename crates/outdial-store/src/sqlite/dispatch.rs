@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outdial_core::brake::{BrakeState, Pulse};
+use outdial_core::brake::Pulse;
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallFacts, WaitReason};
 use outdial_core::dispatcher::{
@@ -37,6 +37,9 @@ impl Asked {
         (self.workspace, self.also.map(|b| b.seq64()), self.also.map(|b| b.secs()))
     }
 }
+
+/// Lane, class and `is_retry`.
+pub(super) type GroupColumns = (i64, i64, i64);
 
 /// A line's kind and `seq`.
 type LineKey = (i64, i64);
@@ -101,19 +104,8 @@ impl SqliteDb {
         })?;
         let mut found = Vec::new();
         for (batch, lane) in batches {
-            // The lane that is placed bounds the walk on both sides; none: all lanes.
-            let (first, last) = lane.map_or((0, i64::from(u32::MAX)), |l| (l, l));
-            let mut behind = (first - 1, i64::MAX, 1);
-            loop {
-                let key = params![batch.seq64(), behind.0, behind.1, behind.2, last];
-                let next = self.one(sql!("dispatch/next_group"), key, |r| {
-                    let group: (i64, i64, i64) = (r.get(0)?, r.get(1)?, r.get(2)?);
-                    Ok((group, r.time(3)?))
-                })?;
-                let Some((group, next_due)) = next else { break };
-                behind = group;
-                found.push((batch, group, next_due));
-            }
+            let groups = self.pending_groups(batch.seq64(), lane)?;
+            found.extend(groups.into_iter().map(|(group, next_due)| (batch, group, next_due)));
         }
         let mut groups = Vec::with_capacity(found.len());
         for (batch, (lane, class, is_retry), next_due) in found {
@@ -129,6 +121,28 @@ impl SqliteDb {
         // The statement makes no promise about the order of its two parts.
         groups.sort_by_key(|g| g.key);
         Ok(groups)
+    }
+
+    /// The groups of a batch's pending calls in one lane (none: in all) as (lane, class, is_retry),
+    /// and when the first of each is due.
+    pub(super) fn pending_groups(
+        &self,
+        batch: i64,
+        lane: Option<i64>,
+    ) -> Result<Vec<(GroupColumns, Timestamp)>, StoreError> {
+        // The lane that is placed bounds the walk on both sides.
+        let (first, last) = lane.map_or((0, i64::from(u32::MAX)), |l| (l, l));
+        let mut behind = (first - 1, i64::MAX, 1);
+        let mut groups = Vec::new();
+        loop {
+            let key = params![batch, behind.0, behind.1, behind.2, last];
+            let next = self.one(sql!("dispatch/next_group"), key, |r| {
+                Ok(((r.get(0)?, r.get(1)?, r.get(2)?), r.time(3)?))
+            })?;
+            let Some((group, next_due)) = next else { return Ok(groups) };
+            behind = group;
+            groups.push((group, next_due));
+        }
     }
 
     pub(super) fn dispatch_waiting(
@@ -340,7 +354,7 @@ fn batch_head(r: &Row<'_>) -> rusqlite::Result<BatchHead> {
         spent_by_day: Vec::new(),
         pulse: Pulse::default(),
         pulse_ever: pulse(r, 6)?,
-        brake: BrakeState::default(),
+        brake: r.json(12)?,
     })
 }
 

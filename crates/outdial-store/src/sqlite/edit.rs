@@ -1,10 +1,13 @@
 //! Live edits: a batch changed while it runs, one whose time is over, a call taken back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use outdial_core::batch::BatchSettings;
 use outdial_core::call::CallState;
 use outdial_core::id::{BatchId, CallId, PhoneId, WorkspaceId};
 use outdial_core::outcome::Disposition;
+use outdial_core::retry::UNKNOWN_REST;
 use outdial_ports::store::{
     BatchPatch, BatchRecord, BatchUpdateError, CallCanceled, PhoneRecord, StoreError,
 };
@@ -51,8 +54,47 @@ impl SqliteDb {
             settings.expires_at.map(outdial_core::time::Timestamp::as_millis),
         ];
         self.exec(sql!("batch/set_settings"), row)?;
+        self.retries_follow(seq, &batch.settings, settings)?;
         self.dispatch_bump(ws.seq64())?;
         self.batch_fetch(id)?.ok_or(BatchUpdateError::NotFound)
+    }
+
+    /// What waits for a retry goes by the batch's settings as they are.
+    fn retries_follow(
+        &self,
+        batch: i64,
+        old: &BatchSettings,
+        new: &BatchSettings,
+    ) -> Result<(), StoreError> {
+        let delay = |s: &BatchSettings| Duration::from_secs(u64::from(s.delay_s));
+        let longer = millis(delay(new)) - millis(delay(old));
+        let fewer = new.retry < old.retry;
+        if !fewer && longer == 0 {
+            return Ok(());
+        }
+        let rest = |s: &BatchSettings| delay(s).max(UNKNOWN_REST);
+        let longer_unknown = millis(rest(new)) - millis(rest(old));
+        let now = self.now().as_millis();
+        let mut delta = Delta::default();
+        for ((lane, class, is_retry), _) in self.pending_groups(batch, None)? {
+            if is_retry == 0 {
+                continue;
+            }
+            if fewer {
+                let row = params![batch, lane, class, is_retry, new.retry, now];
+                let done = self.all(sql!("call/give_up_retries"), row, |r| r.get::<_, bool>(0))?;
+                for completed in done {
+                    delta.pending -= 1;
+                    delta.finished += 1;
+                    delta.completed += i64::from(completed);
+                }
+            }
+            if longer != 0 {
+                let row = params![batch, lane, class, is_retry, longer, longer_unknown, now];
+                self.exec(sql!("call/shift_retries"), row)?;
+            }
+        }
+        self.totals_add(batch, delta)
     }
 
     fn phones_of(
@@ -131,7 +173,10 @@ impl SqliteDb {
             }
             CallState::Finished => return Ok(Some(CallCanceled::WasFinished)),
         };
-        self.dispatch_bump(workspace)?;
         Ok(Some(canceled))
     }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
+use outdial_core::brake::BrakeState;
 use outdial_core::budget::Day;
 use outdial_core::call::WaitReason;
+use outdial_core::dispatcher::{Intent, Line};
 use outdial_core::id::{AttemptId, BatchId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
@@ -19,6 +21,7 @@ use outdial_ports::store::{
 };
 use rusqlite::params;
 
+use super::account::to_json;
 use super::db::SqliteDb;
 use super::dnc::{DO_NOT_CALL, Watch};
 use super::limits::whole;
@@ -76,7 +79,11 @@ impl SqliteDb {
         for ((phone, day), placed) in commit.placed {
             self.number_add(phone, day, placed)?;
         }
-        self.dispatch_set_slots(workspace, &plan.slots)?;
+        let dropped = plan.intents.iter().zip(results.values()).filter(|(_, r)| r.is_err());
+        let slots = without(&plan.slots, dropped.map(|(new, _)| &new.intent));
+        self.dispatch_set_slots(workspace, &slots)?;
+        // One that this plan pauses is active until then.
+        self.batches_set_brakes(workspace, &plan.brakes)?;
         self.batches_pause(workspace, &plan.pauses)?;
 
         failpoint("store.intents_applied");
@@ -110,7 +117,16 @@ impl SqliteDb {
             }
         };
         let Some(enable_dnc) = *enable_dnc else { return Ok(Err(DropReason::NotPending)) };
-        let as_seen = params![call, intent.call.secs(), batch, phone, facts.attempts, facts.round];
+        let as_seen = params![
+            call,
+            intent.call.secs(),
+            batch,
+            phone,
+            facts.attempts,
+            facts.round,
+            intent.lane,
+            intent.class
+        ];
         if self.one(sql!("attempt/call_of_intent"), as_seen, |_| Ok(()))?.is_none() {
             return Ok(Err(DropReason::NotPending));
         }
@@ -196,6 +212,19 @@ impl SqliteDb {
         self.one(sql!("attempt/batch_of_intent"), key, |r| r.get(0))
     }
 
+    /// What the brakes remember of active batches.
+    fn batches_set_brakes(
+        &self,
+        workspace: i64,
+        brakes: &[(BatchId, BrakeState)],
+    ) -> Result<(), StoreError> {
+        for (batch, state) in brakes {
+            let row = params![batch.seq64(), batch.secs(), workspace, to_json(state)?];
+            self.exec(sql!("batch/set_brake"), row)?;
+        }
+        Ok(())
+    }
+
     fn batches_pause(
         &self,
         workspace: i64,
@@ -208,4 +237,22 @@ impl SqliteDb {
         }
         Ok(())
     }
+}
+
+/// The recent slots of lines, without those that dropped intents would have used.
+fn without<'a>(
+    slots: &[(Line, Vec<Timestamp>)],
+    dropped: impl Iterator<Item = &'a Intent>,
+) -> Vec<(Line, Vec<Timestamp>)> {
+    let mut slots = slots.to_vec();
+    for intent in dropped {
+        let lines = [Line::Trunk(intent.trunk), Line::Number(intent.caller)];
+        for (_, starts) in slots.iter_mut().filter(|(line, _)| lines.contains(line)) {
+            // A slot is in the list once for every call in it.
+            if let Some(i) = starts.iter().rposition(|at| *at == intent.send_at) {
+                starts.remove(i);
+            }
+        }
+    }
+    slots
 }

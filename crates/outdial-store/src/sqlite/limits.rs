@@ -8,6 +8,7 @@ use std::time::Duration;
 use outdial_core::brake::Pulse;
 use outdial_core::budget::{Day, Spend};
 use outdial_core::dispatcher::Intent;
+use outdial_core::pacing::SLOT;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{Settle, StoreError};
 use rusqlite::{Row, params};
@@ -16,8 +17,9 @@ use super::db::SqliteDb;
 use super::rows::{RowExt, digits};
 use super::sql;
 
-/// Within which attempts at a person are counted.
-const PERSON_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Within which attempts at a person are counted, by the starts of their slots: 24 h, and a slot,
+/// at whose end one may leave and at whose beginning another.
+const PERSON_WINDOW: Duration = Duration::from_secs(24 * 3600).saturating_add(SLOT);
 const DAY_MS: i64 = 24 * 3600 * 1000;
 const MINUTE_MS: i64 = 60_000;
 /// Days before the present that a head tells of: those that have not ended in every zone, and one.
@@ -109,10 +111,11 @@ impl SqliteDb {
         Ok(())
     }
 
-    /// The batch's pulse begins anew.
+    /// The batch's pulse begins anew, and what the brakes remember of it.
     pub(super) fn pulse_clear(&self, batch: i64) -> Result<(), StoreError> {
         self.exec(sql!("limits/pulse_clear"), [batch])?;
         self.exec(sql!("limits/ever_resume"), [batch])?;
+        self.exec(sql!("batch/clear_brake"), [batch])?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use outdial_core::call::{CallNext, WaitReason};
 use outdial_core::dispatcher::{Ask, Intent};
 use outdial_core::id::{AgentId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
+use outdial_core::pacing::SLOT;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
@@ -191,7 +192,7 @@ async fn commit_one_per_day(store: &SqliteStore, ws: WorkspaceId) {
     assert!(out.dropped.iter().all(|d| d.reason == DropReason::AttemptsPerDay));
     let (_, call) = store.call_fetch(ws, out.dropped[0].call).await.unwrap().unwrap();
     let waiting = call.waiting.unwrap();
-    let day = Duration::from_secs(24 * 3600);
+    let day = Duration::from_secs(24 * 3600) + SLOT;
     assert_eq!(waiting.not_before, Timestamp::from_millis(MADE).after(day));
     assert_eq!(waiting.reason, WaitReason::AttemptsPerDay);
 }
@@ -226,6 +227,8 @@ fn what_runs_often_is_found_by_an_index() {
         "limits/number_give_back" "limits/pulse_clear" "limits/ever_resume" "limits/use_prune"
         "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
         "batch/pause" "batch/lock" "call/finish_pending" "call/existing" "call/take_deferred"
+        "call/give_up_retries" "call/shift_retries" "limits/end_rests" "batch/set_brake"
+        "batch/clear_brake"
     } {
         let scans = scans(text);
         assert!(scans.iter().all(|l| l == "SCAN q"), "{name}: {scans:?}");

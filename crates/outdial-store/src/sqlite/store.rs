@@ -31,7 +31,8 @@ use super::threads::SqliteStore;
 pub(super) enum Kind {
     /// Reads a little.
     Read,
-    /// Reads what a call hangs on; must not wait behind reads that people ask for.
+    /// Reads what a call hangs on; must not wait behind reads that people ask for, such as those
+    /// that explain a batch.
     EngineRead,
     /// May read a whole batch; nobody else should wait for it.
     SlowRead,
@@ -153,9 +154,11 @@ operations! {
 
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
     Read dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
-    EngineRead dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
+    EngineRead [also.is_some() => Read]
+    dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
         -> Head, StoreError;
-    EngineRead dispatch_groups(ws: WorkspaceId => ws, also: Option<BatchId> => also)
+    EngineRead [also.is_some() => Read]
+    dispatch_groups(ws: WorkspaceId => ws, also: Option<BatchId> => also)
         -> Vec<Group>, StoreError;
     SlowRead dispatch_waiting(batches: Vec<BatchId> => &batches) -> Vec<Bucket>, StoreError;
     EngineRead dispatch_candidates(asks: &[Ask] = asks.to_vec() => &asks)

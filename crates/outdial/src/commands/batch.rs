@@ -176,7 +176,11 @@ async fn run_watch(client: &Client, batch: &str, as_json: bool) -> Result<()> {
         };
         failures = 0;
         let done = progress.total.saturating_sub(progress.unfinished);
-        bar.update(done, progress.total, &progress.status);
+        let message = match &progress.pause_reason {
+            Some(why) => format!("{} ({why})", progress.status),
+            None => progress.status.clone(),
+        };
+        bar.update(done, progress.total, &message);
         if progress.status == "completed" {
             break progress.total;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -74,7 +74,8 @@ pub(crate) fn load(
         let Some((section, key, kind)) = setting_of(&name)? else { continue };
         let value = parse(kind, &text).with_context(|| format!("in the environment, {name}"))?;
         put(&mut table, section, key, value);
-        check(&table).with_context(|| format!("in the environment, {name}={text}"))?;
+        // Not with its value: the URL of a database may carry a password.
+        check(&table).with_context(|| format!("in the environment, {name}"))?;
     }
     for ((section, key), text) in &flags.0 {
         let kind = SETTINGS.iter().find(|(s, k, _)| s == section && k == key).map(|s| s.2);
@@ -97,7 +98,9 @@ fn read_file(path: &Path) -> Result<Table> {
 }
 
 fn check(table: &Table) -> Result<Config> {
-    let config = Config::deserialize(Value::Table(table.clone()))?;
+    // Its message without the place, which whoever asks knows better.
+    let config =
+        Config::deserialize(Value::Table(table.clone())).map_err(|e| anyhow!("{}", e.message()))?;
     config.validate()?;
     Ok(config)
 }

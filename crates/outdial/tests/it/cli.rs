@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Home, PATIENCE, Server, lines_in, outdial, records, run, stderr_of, stdout_of,
+    Home, PATIENCE, Server, lines_in, lines_of, outdial, records, run, stderr_of, stdout_of,
 };
 use crate::harness::{try_send, wait_for};
 
@@ -123,6 +125,48 @@ fn a_new_database_gets_a_workspace_whose_key_is_printed_once() {
 }
 
 #[test]
+fn a_tool_makes_no_database() {
+    let home = Home::at(tempfile::tempdir().unwrap());
+    let list = || stderr_of(home.outdial().args(["key", "list"]));
+    let error = list();
+    assert!(error.contains("there is no database at") && error.contains("outdial.db"), "{error}");
+    assert!(error.contains("outdial workspace create"), "{error}");
+    assert!(!home.path("outdial.db").exists());
+    home.write("outdial.db", "");
+    assert!(list().contains("there is no database at"));
+    stdout_of(home.outdial().args(["workspace", "create", "First"]));
+    assert_eq!(stdout_of(home.outdial().args(["key", "list"])).lines().count(), 1);
+}
+
+#[test]
+fn watching_a_paused_batch_says_why_it_is_paused() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    let server = home.serve();
+    let number = server.make_number();
+    // One call goes out, the other has hours to wait.
+    let slow = br#"{"callsPerSecond":0.0001}"#.to_vec();
+    server.try_send("PATCH", &format!("/api/phones/{number}"), &[], slow).unwrap().expect(200);
+    let id = server.make_batch(&number, &json!({}));
+    let body = json!({ "batchId": id, "call_data": records(12_125_550_000, 2) });
+    server.post("/api/call/addCallsToBatch", &body).expect(200);
+    let gone = format!("/api/call/delete-phone/{number}");
+    server.try_send("DELETE", &gone, &[], Vec::new()).unwrap().expect(200);
+    let mut watch = home
+        .outdial()
+        .env("OUTDIAL_API_KEY", &home.key)
+        .args(["batch", "watch", &id, "--url", &server.url])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = lines_of(watch.stderr.take().unwrap());
+    wait_for("the reason of the pause", PATIENCE, || {
+        lines.try_iter().any(|line| line.contains("/2 paused (no_numbers)")).then_some(())
+    });
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
 fn a_file_is_served_once() {
     let home = Home::new(&[]);
     let server = home.serve();
@@ -196,7 +240,11 @@ fn settings_that_nobody_knows_are_refused() {
     assert!(error.contains("OUTDIAL_SERVER_PORT"), "{error}");
     let postgres = ["serve", "--database-url", "postgres://localhost/outdial"];
     let error = stderr_of(outdial().args(postgres));
-    assert!(error.contains("SQLite only"), "{error}");
+    assert!(error.contains("SQLite only") && error.lines().count() == 1, "{error}");
+    let url = "postgres://me:secret@localhost/outdial";
+    let error = stderr_of(outdial().arg("serve").env("OUTDIAL_DATABASE_URL", url));
+    assert!(error.contains("OUTDIAL_DATABASE_URL") && error.lines().count() == 1, "{error}");
+    assert!(error.contains("SQLite only") && !error.contains("secret"), "{error}");
 }
 
 #[test]

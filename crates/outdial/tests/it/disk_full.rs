@@ -176,3 +176,32 @@ fn without_room_for_its_marks_nothing_leaves_until_there_is() {
     // The half line is not read as a mark.
     home.serve().kill9();
 }
+
+#[test]
+fn a_start_without_room_is_refused_or_only_reads() {
+    let home = Home::new(&[]);
+    let server = home.serve();
+    let number = server.make_number();
+    let batch = stopped_batch(&server, &home, &number);
+    add(&server, "list", &list(&batch, &records(STORED_FROM, 1000))).unwrap().expect(200);
+    // There is a log to be read at the start.
+    server.kill9();
+    let disk = Disk::under(&home, &["outdial.db"]);
+    disk.begin("full", "0");
+    let said = || std::fs::read_to_string(home.path("server.log")).unwrap();
+    if let Some(server) = disk.try_serve(&home) {
+        assert_eq!(server.count(&batch, &["pending"]), 1000);
+        let refused = add(&server, "more", &list(&batch, &records(STORED_FROM + 5000, 1))).unwrap();
+        assert!([503, 507].contains(&refused.status), "{refused:?}");
+        server.terminate();
+        assert!(server.wait().success());
+    } else {
+        assert!(said().contains("cannot open") && said().contains("full"), "{}", said());
+    }
+    assert!(!said().contains("panicked"), "{}", said());
+    let server = home.serve();
+    assert_eq!(server.count(&batch, &["pending"]), 1000);
+    server.terminate();
+    assert!(server.wait().success());
+    assert_whole(&home);
+}

@@ -47,8 +47,13 @@ impl Disk {
 
     /// A server that stands on it.
     pub(crate) fn serve<'a>(&self, home: &'a Home) -> Server<'a> {
+        self.try_serve(home).expect("it serves")
+    }
+
+    /// As `serve`; none when it refuses to.
+    pub(crate) fn try_serve<'a>(&self, home: &'a Home) -> Option<Server<'a>> {
         let more: Vec<_> = self.environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        home.serve_with(&more).0
+        Some(home.try_serve_with(&more)?.0)
     }
 
     /// From now on it does this; see the shim.

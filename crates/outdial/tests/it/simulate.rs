@@ -80,6 +80,16 @@ fn what_is_wrong_with_a_file_is_said_as_the_api_says_it() {
         f["callingHour"]["end"] = json!("9");
     });
     assert!(error.contains("retry: 11") && error.contains("callingHour"), "{error}");
+    let error = refused(&|f| f["retrys"] = json!(1));
+    assert!(error.contains("retrys: is not known; a file has allowedDays, "), "{error}");
+    let error = refused(&|f| f["trunk"] = json!([1, 10]));
+    assert!(error.contains("trunk: invalid type: array, expected an object"), "{error}");
+    let error = refused(&|f| f["retry"] = json!("1"));
+    assert!(error.contains("retry: ") && error.contains("expected a whole number"), "{error}");
+    let error = refused(&|f| f["trunk"]["callsPerSecond"] = json!(10_001));
+    assert!(error.contains("trunk.callsPerSecond: write more than 0, at most 10000"), "{error}");
+    let error = refused(&|f| f["budget"] = json!({ "money": 5 }));
+    assert!(error.contains("give one of `numbers` a pricePerMinute"), "{error}");
     let error = refused(&|f| f["trunk"]["channels"] = json!(0));
     assert!(error.contains("trunk.channels"), "{error}");
     let error = refused(&|f| f["workspace"]["timezone"] = json!("Mars/X"));
@@ -88,6 +98,36 @@ fn what_is_wrong_with_a_file_is_said_as_the_api_says_it() {
     let args = ["simulate", path.to_str().unwrap(), "--answer-rate", "2"];
     let error = stderr_of(outdial().args(args));
     assert!(error.contains("answer rate: write a number from 0 to 1"), "{error}");
+}
+
+#[test]
+fn who_can_never_be_called_is_skipped_as_at_import() {
+    let home = Home::at(tempfile::tempdir().unwrap());
+    let mut mixed = file(1);
+    // Toll-free: somewhere from Newfoundland to Guam, where nine to five never is at once.
+    let toll_free = json!({ "phoneNumber": "18005550100" });
+    mixed["call_data"].as_array_mut().unwrap().push(toll_free);
+    mixed["trunk"] = json!({ "callsPerSecond": 5000, "channels": 1 });
+    let path = home.write("mixed.json", &mixed.to_string());
+    let args = ["simulate", path.to_str().unwrap(), "--start", MONDAY, "--json"];
+    let data: Value = serde_json::from_str(&stdout_of(outdial().args(args))).unwrap();
+    assert_eq!((&data["ending"], &data["calls"]), (&json!("done"), &json!(2)), "{data}");
+    let never = data["never"].as_array().unwrap();
+    let skipped = never.iter().find(|n| n["reason"] == "no_common_hours").unwrap();
+    assert_eq!(skipped["calls"], 1);
+}
+
+#[test]
+fn the_example_is_forecast() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/campaign.json");
+    let args = ["simulate", example, "--start", MONDAY];
+    let text = stdout_of(outdial().args(args));
+    assert!(text.contains("Reminders: 24 contacts from Mon 2026-06-01 08:00"), "{text}");
+    assert!(text.contains("\n  done           "), "{text}");
+    // Other hours, not other people: somebody on the West Coast is called later than New York.
+    let data: Value = serde_json::from_str(&stdout_of(outdial().args(args).arg("--json"))).unwrap();
+    assert_eq!(data["ending"], "done", "{data}");
+    assert!(data["perHour"].as_array().unwrap().len() > 1, "{data}");
 }
 
 /// `cargo xtask bench forecast` does this for a year of 100,000 contacts.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::chance::Chance;
 use crate::evidence::placed;
 use crate::faulty_disk::{add, list, stopped_batch, talkers};
-use crate::harness::{Home, PATIENCE, Server, lines_in, records, wait_for};
+use crate::harness::{Home, PATIENCE, Server, lines_in, records, run, wait_for};
 
 const LOGS: usize = 20;
 const FILES: usize = 10;
@@ -205,7 +205,7 @@ fn a_harmed_file_is_served_or_refused_without_a_panic() {
     let server = killed.home.serve();
     server.terminate();
     assert!(server.wait().success());
-    let mut refused = 0;
+    let (mut refused, mut found) = (0, 0);
     for case in 0..FILES {
         let copy = killed.copy();
         let path = copy.path("outdial.db");
@@ -218,6 +218,10 @@ fn a_harmed_file_is_served_or_refused_without_a_panic() {
         }
         fs::write(&path, bytes).unwrap();
         let told = format!("case {case}: flipped a bit at {flips:?}");
+        let doctor = run(copy.outdial().args(["doctor", "--json"]));
+        let said = String::from_utf8_lossy(&doctor.stderr);
+        assert!(!said.contains("panicked"), "{told}: {said}");
+        found += u32::from(!doctor.status.success());
         // It must not dial: a number may be another one.
         match copy.try_serve_with(&[("OUTDIAL_SERVER_ROLE", "api")]) {
             None => {
@@ -238,5 +242,7 @@ fn a_harmed_file_is_served_or_refused_without_a_panic() {
             }
         }
     }
+    println!("{refused} of {FILES} are refused; doctor finds something in {found}");
     assert!(refused < FILES, "none was harmed lightly");
+    assert!(found > 0, "doctor finds nothing");
 }

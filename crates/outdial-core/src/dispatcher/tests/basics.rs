@@ -96,18 +96,62 @@ fn what_one_slot_leaves_over_gets_the_next() {
     assert_eq!(placed, [50, 50, 1150, 1150, 2250]);
 }
 
+/// A world with one paced number, and its dispatcher.
+fn paced(cps: f64) -> (Head, Dispatcher) {
+    let limits = LineLimits { calls_per_second: Some(cps), channels: None, calls_per_day: None };
+    let batches = vec![batch_head(1, BatchSettings::default(), &[1])];
+    let h = head(batches, vec![number(1, limits)], LineLimits::default());
+    (h, Dispatcher::new())
+}
+
+/// Takes turns for `ms`, every 10 ms of a clock that is off by `off_ms`: slots in the time of a
+/// clock that is not.
+fn slots_of(
+    (h, d): (&mut Head, &mut Dispatcher),
+    (from_ms, ms): (u64, u64),
+    off: Duration,
+) -> Vec<Timestamp> {
+    let due = [Group { next_due: Timestamp::EPOCH, ..group(1, false, &utc()) }];
+    let mut slots = Vec::new();
+    for at in (from_ms..from_ms + ms).step_by(10) {
+        let now = NOW.after(Duration::from_millis(at)).before(off);
+        d.forget_cursors();
+        let turn = Turn { now, ..turn(100) };
+        let plan = run(d, h, &due, &turn, 1000);
+        slots.extend(plan.intents.iter().map(|i| i.send_at.after(off)));
+        if let Some((_, line)) = plan.slots.into_iter().next() {
+            h.numbers[0].slots = line;
+        }
+    }
+    slots
+}
+
 #[test]
-fn slots_of_a_time_that_is_not_yet_do_not_hold_a_line() {
-    let paced = LineLimits { calls_per_second: Some(1.0), channels: None, calls_per_day: None };
-    let mut h = head(
-        vec![batch_head(1, BatchSettings::default(), &[1])],
-        vec![number(1, paced)],
-        LineLimits::default(),
-    );
-    // The clock stood an hour ahead for a while, and was set back.
-    h.numbers[0].slots = vec![NOW.after(Duration::from_secs(3600))];
-    let plan = run(&mut Dispatcher::new(), &h, &[group(1, false, &utc())], &turn(10), 100);
-    assert_eq!(plan.intents.len(), 1);
+fn a_clock_that_is_set_back_does_not_break_the_pace() {
+    for back_ms in [100, 250, 400, 1_900, 3_600_000] {
+        let (mut h, mut d) = paced(10.0);
+        let mut slots = slots_of((&mut h, &mut d), (0, 10), Duration::ZERO);
+        assert_eq!(slots.len(), 10);
+        slots.extend(slots_of((&mut h, &mut d), (10, 2_500), Duration::from_millis(back_ms)));
+        for first in &slots {
+            let within = |s: &&Timestamp| *s >= first && s.since(*first).as_millis() < 1_100;
+            assert!(slots.iter().filter(within).count() <= 10, "{back_ms} ms back: {slots:?}");
+        }
+        // It rests for a window and what a turn looks ahead; where the clock catches up before
+        // that, for a window and what it was set back by. Not for an hour.
+        assert!(slots.len() >= 20, "{back_ms} ms back: {} slots", slots.len());
+        let next = slots[10].since(slots[9]).as_millis();
+        assert!(next <= 2_450, "{back_ms} ms back: the line rests {next} ms");
+    }
+}
+
+#[test]
+fn a_node_that_starts_after_the_clock_was_set_back_keeps_the_pace() {
+    let (mut h, mut d) = paced(10.0);
+    let first = slots_of((&mut h, &mut d), (0, 10), Duration::ZERO);
+    let back = Duration::from_millis(400);
+    let then = slots_of((&mut h, &mut Dispatcher::new()), (10, 2_000), back);
+    assert!(then[0].since(first[9]).as_millis() >= 1_100);
 }
 
 #[test]

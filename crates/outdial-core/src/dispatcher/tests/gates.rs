@@ -138,15 +138,38 @@ fn a_number_at_its_cap_rests_until_the_next_day_and_the_others_go_on() {
 fn a_brake_slows_and_then_pauses() {
     let mut h = one(BatchSettings::default());
     h.batches[0].pulse = Pulse { ended: 100, failed: 90, ..Pulse::default() };
+    h.batches[0].pulse_ever = h.batches[0].pulse;
     assert_eq!(plan(&h).intents.len(), 2);
     h.batches[0].live = 2;
     assert_eq!(plan(&h).look_again, Some((Timestamp::MAX, Gate::Brake)));
     assert_eq!(why(&h), wait(Gate::Brake, Timestamp::MAX));
     h.batches[0].live = 0;
     h.batches[0].pulse = Pulse { ended: 200, failed: 180, ..Pulse::default() };
+    h.batches[0].pulse_ever = h.batches[0].pulse;
     let paused = plan(&h);
     assert!(paused.intents.is_empty());
     assert_eq!(paused.pauses, [(batch_id(1), PauseReason::Failures)]);
+}
+
+#[test]
+fn a_slow_batch_is_judged_by_what_ended_since() {
+    let failed = |n| Pulse { ended: n, failed: n, ..Pulse::default() };
+    let mut h = one(BatchSettings::default());
+    (h.batches[0].pulse, h.batches[0].pulse_ever) = (failed(100), failed(500));
+    let slowed = plan(&h);
+    assert_eq!((slowed.intents.len(), slowed.brakes.len()), (2, 1));
+    assert_eq!(slowed.brakes[0].1.slowed, Some(failed(500)));
+    h.batches[0].brake = slowed.brakes[0].1;
+    // The window holds no more than that, ever.
+    h.batches[0].pulse_ever = failed(599);
+    let still = plan(&h);
+    assert_eq!((still.intents.len(), still.brakes.len()), (2, 0));
+    h.batches[0].pulse_ever = failed(600);
+    assert_eq!(plan(&h).pauses, [(batch_id(1), PauseReason::Failures)]);
+    h.batches[0].pulse_ever = Pulse { ended: 600, ..failed(570) };
+    let released = plan(&h);
+    assert_eq!((released.intents.len(), released.brakes.len()), (50, 1));
+    assert_eq!(released.brakes[0].1.slowed, None);
 }
 
 #[test]
@@ -159,8 +182,14 @@ fn the_canary_goes_first_and_decides() {
     assert_eq!(why(&h), wait(Gate::Canary, Timestamp::MAX));
     h.batches[0].live = 0;
     h.batches[0].pulse_ever = Pulse { ended: 5, failed: 4, ..Pulse::default() };
-    assert_eq!(plan(&h).intents.len(), 50, "content: full pace");
-    h.batches[0].pulse_ever.failed = 5;
+    let content = plan(&h);
+    assert_eq!(content.intents.len(), 50, "full pace");
+    h.batches[0].brake = content.brakes[0].1;
+    h.batches[0].pulse_ever = Pulse { ended: 90, failed: 89, ..Pulse::default() };
+    let later = plan(&h);
+    assert_eq!((later.intents.len(), later.brakes.len()), (50, 0), "it has sung");
+    h.batches[0].brake = Default::default();
+    h.batches[0].pulse_ever = Pulse { ended: 5, failed: 5, ..Pulse::default() };
     let paused = plan(&h);
     assert_eq!(paused.pauses, [(batch_id(1), PauseReason::Failures)]);
     assert!(paused.intents.is_empty());
@@ -209,6 +238,32 @@ fn the_rules_of_the_place_hold_beside_the_hours() {
     assert_eq!(attempts(&h), Some(3), "the law's, which is less");
     h.rules = CallingRules::Off;
     assert_eq!(plan(&h).intents[0].attempts_24h, Some(9));
+}
+
+#[test]
+fn what_never_opens_says_so_and_not_the_one_by_the_other() {
+    let hours = |from, to| CallingHours::new(Some((from, to)), None).unwrap();
+    let at = |h: &Head, class: &Class| {
+        let mut why = Dispatcher::new().explain(h, &[group(1, false, class)], &turn(5));
+        why.remove(&first_tries()[0].key).unwrap()
+    };
+    let night = BatchSettings { calling_hours: hours("22:00", "23:00"), ..Default::default() };
+    let mut h = one(night);
+    h.rules = CallingRules::On;
+    let florida = in_florida("America/New_York".parse().unwrap());
+    assert_eq!(at(&h, &florida), wait(Gate::NoCommonHours, Timestamp::MAX));
+    assert_eq!(at(&h, &utc()), wait(Gate::PlaceUnknown, Timestamp::MAX));
+    let apart = Class::new(["UTC", "Asia/Kathmandu"].map(|z| z.parse().unwrap()));
+    h.rules = CallingRules::Off;
+    assert_eq!(at(&h, &apart), wait(Gate::NoCommonHours, Timestamp::MAX));
+    let plan = run(&mut Dispatcher::new(), &h, &[group(1, false, &apart)], &turn(5), 10);
+    assert!(plan.intents.is_empty());
+    assert_eq!(plan.look_again, Some((Timestamp::MAX, Gate::NoCommonHours)));
+    assert_eq!(Gate::NoCommonHours.as_str(), "no_common_hours");
+    assert_eq!(Gate::PlaceUnknown.as_str(), "place_unknown");
+    // Wider hours end it at once.
+    h.batches[0].settings = Arc::new(BatchSettings::default());
+    assert!(at(&h, &apart).is_empty());
 }
 
 /// Somebody in Florida.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::model::World;
 use super::*;
-use crate::brake::{Brake, SLOW_CONCURRENCY, judge, judge_canary};
+use crate::brake::{Brake, SLOW_CONCURRENCY, look};
 use crate::budget::{Budget, Day, Spend};
 
 prop_compose! {
@@ -67,14 +67,13 @@ fn world(
 
 /// What a batch may start before a turn, as its brakes and its canary say.
 fn rooms(h: &Head, b: &BatchHead) -> u32 {
-    let canary = b.settings.canary.filter(|n| *n > 0);
-    let condemned = canary.is_some_and(|n| judge_canary(&h.brakes, n, &b.pulse_ever).is_some());
-    let brake = match judge(&h.brakes, &b.pulse) {
-        _ if condemned => 0,
+    let (said, state) = look(&h.brakes, b.settings.canary, &b.brake, (&b.pulse, &b.pulse_ever));
+    let brake = match said {
         Brake::Free => u32::MAX,
         Brake::Slow(_) => SLOW_CONCURRENCY.saturating_sub(b.live),
         Brake::Pause(_) => 0,
     };
+    let canary = b.settings.canary.filter(|n| *n > 0 && !state.canary_passed);
     let first = canary.filter(|n| b.pulse_ever.ended < u64::from(*n)).map_or(u32::MAX, |n| {
         n.saturating_sub(b.live).saturating_sub(u32::try_from(b.pulse_ever.ended).unwrap())
     });

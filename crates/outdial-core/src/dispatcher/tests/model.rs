@@ -57,6 +57,9 @@ impl World {
                 }
             }
         }
+        for (id, brake) in &plan.brakes {
+            self.head.batches.iter_mut().filter(|b| b.id == *id).for_each(|b| b.brake = *brake);
+        }
         self.count();
         plan
     }
@@ -95,6 +98,8 @@ impl World {
     /// A person starts the batch again.
     pub(super) fn resume(&mut self, batch: BatchId) {
         self.resumed.insert(batch, self.turn.now);
+        let mut batches = self.head.batches.iter_mut();
+        batches.find(|b| b.id == batch).unwrap().brake = Default::default();
     }
 
     /// Used and reserved by a batch; on one day, if that is asked for.

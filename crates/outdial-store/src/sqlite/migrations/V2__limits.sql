@@ -9,6 +9,8 @@ ALTER TABLE phone ADD COLUMN price INTEGER;           -- of a minute of talk; NU
 ALTER TABLE workspace ADD COLUMN do_not_call INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE batch ADD COLUMN enable_dnc INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN expires_at INTEGER;
+-- What the brakes remember of it (JSON).
+ALTER TABLE batch ADD COLUMN brake TEXT NOT NULL DEFAULT '{}';
 CREATE INDEX batch_expiring ON batch (expires_at, seq)
   WHERE expires_at IS NOT NULL AND state <> 'completed' AND state <> 'deleted';
 
@@ -37,6 +39,9 @@ CREATE TABLE dnc (
 ) STRICT;
 CREATE UNIQUE INDEX dnc_phone ON dnc (workspace, phone);
 CREATE INDEX dnc_workspace ON dnc (workspace, seq);
+
+-- Calls that wait because their person was called often enough.
+CREATE INDEX call_rests ON call (batch) WHERE state = 0 AND wait_reason = 'attempts_per_day';
 
 -- Attempts at a person that may count among those of 24 h: charged, or not over. The key is the
 -- attempt's, so that rows are appended, and the oldest stand first.
@@ -92,11 +97,11 @@ CREATE TABLE number_day (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX number_day_day ON number_day (day);
 
--- Who was called within the 24 h that end with the latest attempt counts too.
+-- Who was called within the 24 h that end with the latest attempt, and a slot, counts too.
 INSERT INTO person_attempt (attempt, workspace, phone, at)
 SELECT a.seq, b.workspace, c.phone, a.send_at
 FROM attempt a
 JOIN call c ON c.seq = a.call
 JOIN batch b ON b.seq = c.batch
 WHERE (a.state < 4 OR a.charged = 1)
-  AND a.send_at > (SELECT max(send_at) FROM attempt) - 86400000;
+  AND a.send_at > (SELECT max(send_at) FROM attempt) - 86400100;

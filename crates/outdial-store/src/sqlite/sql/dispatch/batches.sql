@@ -6,7 +6,7 @@ WITH asked (seq) AS (
   WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
 )
 SELECT b.seq, b.created_at, b.settings, b.lane, t.used_s, t.used_micros, t.ended, t.failed,
-  t.answered, t.short, t.voicemail, t.talk_ms
+  t.answered, t.short, t.voicemail, t.talk_ms, b.brake
 FROM asked q
 CROSS JOIN batch b ON b.seq = q.seq
 JOIN batch_total t ON t.batch = b.seq AND t.shard = 0

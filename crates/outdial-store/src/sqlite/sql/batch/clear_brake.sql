@@ -1,0 +1,1 @@
+UPDATE batch SET brake = '{}' WHERE seq = ?1
