@@ -114,7 +114,7 @@ impl SimStore {
     ) {
         for (batch, state) in brakes {
             self.note(&format!("brakes remember of batch {}: {state:?}", batch.seq()));
-            self.saw(|seen, now| seen.remembered(*batch, *state, now));
+            self.saw(|seen, _| seen.remembered(*batch, *state, seen.wall));
         }
         if !outcome.committed.is_empty()
             && let Some(lasts) = self.life.commits(self.clock.elapsed())
