@@ -10,6 +10,8 @@ pub(super) fn store_error(e: &rusqlite::Error) -> StoreError {
     };
     match failure.code {
         ErrorCode::DiskFull => StoreError::Full,
+        // There is no room for the index of the write-ahead log.
+        _ if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::Full,
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::CannotOpen
@@ -43,7 +45,9 @@ mod tests {
 
     #[test]
     fn what_can_pass_is_not_a_defect() {
-        assert_eq!(store_error(&failure(ffi::SQLITE_FULL)), StoreError::Full);
+        for full in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert_eq!(store_error(&failure(full)), StoreError::Full);
+        }
         for passing in [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_IOERR_READ] {
             assert!(matches!(store_error(&failure(passing)), StoreError::Unavailable(_)));
         }
