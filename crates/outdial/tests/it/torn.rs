@@ -20,7 +20,7 @@ use crate::harness::{Home, PATIENCE, Server, lines_in, records, run, wait_for};
 const LOGS: usize = 20;
 const FILES: usize = 10;
 const DIALED_FROM: u64 = 12_125_550_000;
-const DIALED: u64 = 600;
+const DIALED: u64 = 1000;
 const STORED_FROM: u64 = 13_105_500_000;
 /// Records of a request, each of which is one chunk.
 const EACH: u64 = 50;
@@ -51,7 +51,7 @@ fn killed() -> Killed {
     let server = home.serve();
     let number = server.make_number();
     let stored = stopped_batch(&server, &home, &number);
-    let dialed = server.make_batch(&number, &json!({ "concurrency": 10 }));
+    let dialed = server.make_batch(&number, &json!({ "concurrency": 30 }));
     add(&server, "dialed", &list(&dialed, &talkers(DIALED_FROM, DIALED))).unwrap().expect(200);
     let mut requests = 0;
     let is_under_way = || lines_in(&home.carrier_log()).len() >= 40;
