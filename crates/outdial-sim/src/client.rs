@@ -24,6 +24,7 @@ use outdial_ports::store::{
     NewKey, NewPhone, NewWorkspace, PhonePatch, RequestBegin, RequestLookup, Scope, StoredAnswer,
 };
 use outdial_ports::{Clock, Store};
+use tokio::sync::Notify;
 
 use crate::checker::Violation;
 use crate::process::{Parts, Process};
@@ -45,6 +46,8 @@ pub(crate) struct Client {
     last_chunk: Option<ChunkAdd>,
     /// Everybody who is added is of this class.
     all_of: Option<Arc<str>>,
+    /// Hurries the process.
+    wake: Option<Arc<Notify>>,
 }
 
 /// A workspace.
@@ -81,6 +84,7 @@ impl Client {
             requests: 0,
             last_chunk: None,
             all_of: None,
+            wake: None,
         };
         for n in 0..rng.range(1..=2) {
             let tenant = client.tenant(n, parts, store).await?;
@@ -146,6 +150,7 @@ impl Client {
     /// Does something, or is told that it cannot be done now.
     pub(crate) async fn act(&mut self, process: &Process, parts: &Parts) -> Result<(), Violation> {
         self.look_around(parts);
+        self.wake = Some(Arc::clone(&process.wake));
         match self.do_something(process, parts).await {
             Err(told) if told.promise == FAULT => {
                 parts.watch.note("client", &told.what);
@@ -301,6 +306,7 @@ impl Client {
         }
         // Changed at once: what is being planned rests on what was.
         if self.rng.percent(35) {
+            self.wake.iter().for_each(|wake| wake.notify_one());
             parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
             match self.rng.percent(50) {
                 true => self.edit(tenant, batch, parts, store).await?,

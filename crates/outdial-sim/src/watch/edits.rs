@@ -29,7 +29,7 @@ impl Seen {
         if !to.do_not_call {
             self.checkers.wishes.switched_off(ws);
         }
-        self.model.settings_changed(ws, to, now);
+        self.model.settings_changed(ws, to, self.wall);
         self.recall_listed(now);
     }
 
@@ -50,7 +50,7 @@ impl Seen {
         now: Timestamp,
     ) -> Result<(), Violation> {
         self.changed.insert(id);
-        self.model.batch_changed(id, to, now)?;
+        self.model.batch_changed(id, to, self.wall)?;
         self.settings_of_batch(id, now);
         self.recall_listed(now);
         Ok(())

@@ -36,7 +36,7 @@ impl Temper {
             clock: rng.percent(35),
             store: rng.percent(60),
             carrier: rng.percent(60),
-            stalls: rng.percent(60),
+            stalls: rng.percent(70),
         }
     }
 }
@@ -131,12 +131,32 @@ impl World {
     /// Mostly something is done just then, so that it meets the fault.
     async fn hurry(&mut self) -> Result<(), Violation> {
         for _ in 0..self.rng.range(0..=3) {
-            self.client.act(&self.process, &self.parts).await?;
+            match self.rng.percent(50) {
+                true => self.client.act(&self.process, &self.parts).await?,
+                false => self.rush_somewhere().await?,
+            }
             self.process.wake.notify_one();
             let wait = self.rng.range(0..=250);
             self.parts.clock.sleep(Duration::from_millis(wait)).await;
         }
         Ok(())
+    }
+
+    /// People are added to a batch that is started by that.
+    async fn rush_somewhere(&mut self) -> Result<(), Violation> {
+        let batches = self.parts.watch.look(|seen, _| {
+            let active = seen.model.active();
+            Ok(active.map(|(id, b)| (id, b.settings.calling_hours.is_always())).collect())
+        });
+        let batches: Vec<(BatchId, bool)> = batches.unwrap_or_default();
+        // Rather one that is never closed.
+        let open: Vec<_> = batches.iter().filter(|(_, always)| *always).copied().collect();
+        let of = if open.is_empty() { batches } else { open };
+        if of.is_empty() {
+            return Ok(());
+        }
+        let (batch, _) = *self.rng.pick(&of);
+        self.client.rush(batch, "Asia/Kolkata;IN", &self.process, &self.parts).await
     }
 
     /// Mostly when it next commits something, before it can send it.
@@ -148,8 +168,10 @@ impl World {
             _ => self.rng.range(5_000..=70_000),
         });
         if self.rng.percent(70) {
-            let after = Duration::from_millis(self.rng.range(0..=60));
-            self.process.life.stall_at_commit(after, lasts);
+            // The earliest slot is 10 ms after its plan.
+            let after = self.rng.range(0..=20).saturating_sub(12);
+            self.process.life.stall_at_commit(Duration::from_millis(after), lasts);
+            self.rush_somewhere().await?;
             self.hurry().await?;
             self.parts.clock.sleep(MOMENT).await;
         } else {
