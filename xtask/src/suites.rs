@@ -18,8 +18,10 @@ use self::listen::{Heard, Listener};
 use crate::process::{self, Stopwatch, minutes};
 use crate::{apt, openapi};
 
-/// Seeds that the simulator plays on every change.
-const SEEDS: &str = "50";
+/// What the simulator plays on every change: so many seeds, or for so many minutes, whichever is
+/// first. It prints how many it played.
+const SEEDS: &str = "500";
+const MINUTES: &str = "4";
 
 /// Named points at which tests kill the binary; no release has them.
 const FAILPOINTS: &str = "outdial/failpoints";
@@ -172,11 +174,12 @@ fn judge(mut suites: Vec<Suite>, heard: &Heard) -> Vec<Suite> {
 
 /// The simulator over its usual seeds; it prints what it found.
 fn simulator(built: &Built) -> Suite {
-    let name = format!("outdial-sim --seeds {SEEDS}");
+    let name = format!("outdial-sim --seeds {SEEDS} --minutes {MINUTES}");
     println!("running {name}");
     let watch = Stopwatch::start();
-    let done = program(built, "outdial-sim")
-        .and_then(|file| process::run(Command::new(file).args(["--seeds", SEEDS])));
+    let done = program(built, "outdial-sim").and_then(|file| {
+        process::run(Command::new(file).args(["--seeds", SEEDS, "--minutes", MINUTES]))
+    });
     single(&name, &done, watch.elapsed())
 }
 

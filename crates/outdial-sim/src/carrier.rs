@@ -126,8 +126,7 @@ impl Line {
         self.watch.placed(self.process, &self.order);
         self.watch.count("attempts");
         self.watch.count(word(Ending::of(self.order.callee)));
-        let what =
-            format!("attempt {} leaves to {}", self.order.attempt.seq(), self.order.callee);
+        let what = format!("attempt {} leaves to {}", self.order.attempt.seq(), self.order.callee);
         self.watch.note("carrier", &what);
         self
     }

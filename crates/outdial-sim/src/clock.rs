@@ -111,8 +111,7 @@ mod tests {
     async fn a_stalled_process_wakes_late() {
         let clock = Arc::new(SimClock::new(Timestamp::EPOCH));
         let life = Arc::new(Life::default());
-        let own =
-            ProcessClock { clock: Arc::clone(&clock), life: Arc::clone(&life), blind: false };
+        let own = ProcessClock { clock: Arc::clone(&clock), life: Arc::clone(&life), blind: false };
         life.stall(Duration::from_secs(5));
         own.sleep_until(Monotonic(Duration::from_secs(1))).await;
         assert_eq!(clock.elapsed(), Duration::from_secs(5));

@@ -15,6 +15,8 @@ mod panics;
 mod process;
 mod rng;
 mod sabotage;
+#[cfg(test)]
+mod scenarios;
 mod store;
 mod trace;
 mod watch;
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn much_happens() {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for seed in 1..=8 {
+        for seed in 1..=24 {
             let report = run(seed, STEPS).unwrap_or_else(|f| panic!("{f}\n{}", tail(&f.trace, 40)));
             for (what, count) in report.counts {
                 *counts.entry(what).or_default() += count;
@@ -140,6 +142,21 @@ mod tests {
             "dropped: attempts per day",
             "dropped: number busy",
             "expired",
+            "fault: 503 burst",
+            "fault: BYE lost",
+            "fault: applied, answer lost",
+            "fault: carrier falls silent",
+            "fault: carrier slow to send",
+            "fault: clock set ahead",
+            "fault: disk full",
+            "fault: events doubled and late",
+            "fault: events out of order",
+            "fault: not applied, answer lost",
+            "fault: stalled as hours end",
+            "fault: stalled between commit and send",
+            "fault: store panics",
+            "fault: store slower than a slot",
+            "fault: store unavailable",
             "hung up by us",
             "listed: skipped",
             "nights",

@@ -360,12 +360,62 @@ mod tests {
     use super::*;
     use crate::{STEPS, run_sabotaged};
 
-    /// It is found in one of the first `seeds`, as one of these promises.
-    fn is_found(rule: Sabotage, seeds: u64, promises: &[&str]) {
-        let broken = (1..=seeds).filter_map(|seed| run_sabotaged(seed, STEPS, rule).err());
-        let found: Vec<&str> = broken.map(|failure| failure.violation.promise).take(1).collect();
-        let as_meant = found.iter().all(|promise| promises.contains(promise));
-        assert!(!found.is_empty() && as_meant, "{rule:?} in {seeds} seeds: {found:?}");
+    /// It is found in one of the first seeds, as one of these promises.
+    fn is_found(rule: Sabotage, promises: &[&str]) {
+        let broken = (1..=150).find_map(|seed| run_sabotaged(seed, STEPS, rule).err());
+        let found = broken.map(|failure| failure.violation.promise);
+        assert!(found.is_some_and(|p| promises.contains(&p)), "{rule:?}: {found:?}");
     }
 
+    #[test]
+    fn sending_what_was_perhaps_not_committed() {
+        is_found(Sabotage::SendsUnacknowledged, &["I1"]);
+    }
+
+    #[test]
+    fn redialing_what_is_unknown() {
+        is_found(Sabotage::RedialsUnknown, &["I1"]);
+    }
+
+    #[test]
+    fn a_slot_without_an_end() {
+        is_found(Sabotage::NoSlotEnd, &["I1", "I5"]);
+    }
+
+    /// The model knows that the number is on the phone before the second call leaves.
+    #[test]
+    fn a_number_that_is_not_locked() {
+        is_found(Sabotage::NumberNotLocked, &["I1", "I5", "model"]);
+    }
+
+    #[test]
+    fn a_name_used_again() {
+        is_found(Sabotage::AttemptReused, &["I1"]);
+    }
+
+    #[test]
+    fn hours_looked_at_once() {
+        is_found(Sabotage::HoursOnlyAtDecision, &["I4"]);
+    }
+
+    /// Whatever changed: hours, limits, budgets, numbers.
+    #[test]
+    fn a_stale_plan() {
+        is_found(Sabotage::StalePlan, &["I4", "I5", "budget", "daily cap", "24 h cap", "model"]);
+    }
+
+    #[test]
+    fn a_channel_that_is_free_too_early() {
+        is_found(Sabotage::ChannelFreedByTimeout, &["I5"]);
+    }
+
+    #[test]
+    fn half_a_chunk() {
+        is_found(Sabotage::HalfAChunk, &["model", "I3"]);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_compares() {
+        is_found(Sabotage::BlindToJumps, &["clock"]);
+    }
 }

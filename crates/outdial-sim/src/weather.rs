@@ -106,7 +106,11 @@ impl Weather {
             }
             Some(StoreStorm::Full) if writes => Luck::Refused(StoreError::Full),
             Some(StoreStorm::Losing(often)) if writes && rng.percent(often) => {
-                if rng.percent(50) { Luck::AnswerLost } else { Luck::NeverArrived }
+                if rng.percent(50) {
+                    Luck::AnswerLost
+                } else {
+                    Luck::NeverArrived
+                }
             }
             Some(StoreStorm::Panics(often)) if may_panic && rng.percent(often) => {
                 self.now().broke_down = true;
@@ -154,7 +158,9 @@ pub(crate) fn is_meant(error: &str) -> bool {
 pub(crate) fn writes(op: &str) -> bool {
     let reads = ["_list", "_fetch", "_authenticate", "_lookup", "_list_orphaned", "_list_recalled"];
     let others = ["ping", "batch_ingest_context"];
-    !(reads.iter().any(|end| op.ends_with(end)) || others.contains(&op) || op.starts_with("dispatch_"))
+    !(reads.iter().any(|end| op.ends_with(end))
+        || others.contains(&op)
+        || op.starts_with("dispatch_"))
 }
 
 #[cfg(test)]

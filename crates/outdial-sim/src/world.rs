@@ -126,6 +126,23 @@ impl World {
         self.settle().await
     }
 
+    /// Lets time pass.
+    #[cfg(test)]
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.parts.clock.sleep(time).await;
+    }
+
+    /// Users do so many things one after the other, and nothing goes wrong.
+    #[cfg(test)]
+    pub(crate) async fn users_act(mut self, times: u32) -> Result<Self, Violation> {
+        for _ in 0..times {
+            self.client.act(&self.process, &self.parts).await?;
+            self.pass(Duration::from_millis(500)).await;
+            self.check().await?;
+        }
+        Ok(self)
+    }
+
     async fn crash(self) -> Self {
         let Self { process, mut rng, temper, parts, db, store, client } = self;
         let number = process.number + 1;

@@ -81,9 +81,7 @@ impl Mishap {
         match event {
             CallEvent::Ringing if self.swapped => Vec::new(),
             CallEvent::Answered if self.swapped => vec![CallEvent::Answered, CallEvent::Ringing],
-            CallEvent::Ended(_) if self.doubled => {
-                [event, event].into_iter().chain(late).collect()
-            }
+            CallEvent::Ended(_) if self.doubled => [event, event].into_iter().chain(late).collect(),
             event if self.doubled => vec![event, event],
             event => vec![event],
         }
@@ -102,10 +100,7 @@ mod tests {
         assert_eq!(doubled.told(CallEvent::Ringing), [CallEvent::Ringing; 2]);
         let swapped = Mishap { swapped: true, ..Mishap::default() };
         assert!(swapped.told(CallEvent::Ringing).is_empty());
-        assert_eq!(
-            swapped.told(CallEvent::Answered),
-            [CallEvent::Answered, CallEvent::Ringing]
-        );
+        assert_eq!(swapped.told(CallEvent::Answered), [CallEvent::Answered, CallEvent::Ringing]);
         assert_eq!(Mishap::default().told(over), [over]);
     }
 }

@@ -54,7 +54,8 @@ impl Clocks {
 
     /// What the wall clock shows, and what it showed before a small step just now.
     pub fn walls(&self, wall: Timestamp, real: Timestamp) -> [Timestamp; 2] {
-        let recent = self.set.iter().filter(|(at, by)| *at > real.before(LATELY) && by.abs() <= JUMP_MS);
+        let recent =
+            self.set.iter().filter(|(at, by)| *at > real.before(LATELY) && by.abs() <= JUMP_MS);
         let by_ms: i64 = recent.map(|(_, by)| by).sum();
         [wall, Timestamp::from_millis(wall.as_millis() - by_ms)]
     }

@@ -36,7 +36,8 @@ impl Unknowns {
             }
             // A clock that was set back says nothing.
             Some((resolved, true)) if at >= *resolved && at < resolved.after(REST) => {
-                let what = format!("{attempt} redials {of:?} already {:?} after", at.since(*resolved));
+                let what =
+                    format!("{attempt} redials {of:?} already {:?} after", at.since(*resolved));
                 Err(Violation::new("I1", what))
             }
             _ => Ok(()),

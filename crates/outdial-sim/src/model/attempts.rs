@@ -67,7 +67,7 @@ impl Model {
                 }
                 // The store says until when; see `Model::rest`.
                 DropReason::AttemptsPerDay => {
-                    (call.not_before, call.reason) = (now, WaitReason::AttemptsPerDay);
+                    (call.not_before, call.reason) = (Timestamp::MAX, WaitReason::AttemptsPerDay);
                 }
             }
         }

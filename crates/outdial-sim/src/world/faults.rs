@@ -83,6 +83,11 @@ impl World {
         ];
         let (by_ms, what) = *self.rng.pick(&CHOICES);
         self.parts.watch.count(what);
+        self.set_clock_by(by_ms);
+    }
+
+    /// Sets the wall clock.
+    pub(crate) fn set_clock_by(&self, by_ms: i64) {
         self.parts.watch.note("world", &format!("sets the clock by {by_ms} ms"));
         self.parts.clock.set(by_ms);
         self.parts.watch.look(|seen, now| {

@@ -1,0 +1,22 @@
+//! Found bugs, each as a scenario with a name: a world and what is done in it. They stay.
+
+mod clock;
+
+use std::sync::Arc;
+
+use crate::checker::Violation;
+use crate::watch::Watch;
+use crate::world::World;
+
+/// A world in which nothing has happened yet.
+async fn world(seed: u64, watch: &mut Option<Arc<Watch>>) -> World {
+    World::new(seed, None, watch).await.expect("a new world has broken no promise")
+}
+
+/// No promise was broken; else the trace is shown.
+fn kept(result: Result<World, Violation>, watch: Option<&Arc<Watch>>) {
+    if let Err(violation) = result {
+        let trace = watch.map(|w| w.summary().0).unwrap_or_default();
+        panic!("{}\n{violation}", crate::tail(&trace, 40));
+    }
+}
