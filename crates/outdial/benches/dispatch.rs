@@ -27,7 +27,7 @@ use outdial_core::batch::BatchSettings;
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
-use outdial_core::settings::WorkspaceSettings;
+use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
 use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
 use outdial_ports::store::{
@@ -119,7 +119,9 @@ async fn fill(store: &dyn Store, calls: u64, others: u64) {
         name: "key".into(),
         scopes: vec![Scope::Admin],
     };
-    let settings = WorkspaceSettings::default();
+    // At any hour of the day.
+    let calling_rules = CallingRules::Off;
+    let settings = WorkspaceSettings { calling_rules, ..WorkspaceSettings::default() };
     let made = store.workspace_create(NewWorkspace { name: "Bench".into(), key, settings }).await;
     let ws = made.expect("a workspace").workspace;
     let spec = AgentSpec {
