@@ -337,6 +337,7 @@ impl Desk {
 }
 
 /// Nothing may leave that could not be noted.
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn not_kept(error: WatermarkError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }

@@ -106,6 +106,10 @@ impl Seen {
         let slow = batch.brake.slowed.is_some();
         let live = self.model.live_of(intent.batch);
         let (canary, now) = (batch.settings.canary, self.model.attempts[&attempt].at);
+        // Both reckon by the wall clock; within the window of one that was set they may differ.
+        if self.checkers.clocks.was_set_within(real, rules.window * 2) {
+            return Ok(());
+        }
         self.checkers.brakes.committed(intent.batch, now, (live, slow), rules, canary)
     }
 

@@ -25,6 +25,6 @@ mod reference;
 mod restore;
 mod simulate;
 mod storm;
-mod torn;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;
+mod torn;
