@@ -159,13 +159,13 @@ struct Report {
 
 impl Report {
     fn tell(&mut self, what: &str, found: Result<String, String>) {
-        self.well &= found.is_ok();
-        let (ok, text) = match &found {
+        let (ok, text) = match found {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
+        self.well &= ok;
         if self.json {
-            say(finding(what, ok, text));
+            say(finding(what, ok, &text));
         } else {
             say(format_args!("{}  {what:<9} {text}", if ok { "ok  " } else { "FAIL" }));
         }
