@@ -168,7 +168,8 @@ impl Story {
         let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
         froms.extend([early, late]);
         froms.extend(self.started.map(|s| s.max(late)));
-        froms.extend(self.released.map(|s| s.max(late)));
+        let released = self.released.into_iter();
+        froms.extend(released.flat_map(|s| [s.max(late), s.after(MOMENT).max(late)]));
         let tos = self.lately(at);
         froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
     }
