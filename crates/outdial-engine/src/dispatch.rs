@@ -255,12 +255,7 @@ impl Desk {
         match result {
             Ok(outcome) => {
                 self.tell_pauses(&pauses);
-                failpoint("engine.committed");
-                if !outcome.committed.is_empty() {
-                    // Before anything leaves. What cannot be noted is given back as a loose end.
-                    ctx.watermark.note(self.workspace, outcome.version).await.map_err(not_kept)?;
-                }
-                failpoint("engine.noted");
+                self.keep_mark(&outcome).await?;
                 let dropped = !outcome.dropped.is_empty();
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();
@@ -271,13 +266,11 @@ impl Desk {
                     }
                     return Ok(Turned { placed, look_again: now.after(PERIOD) });
                 }
-                // What a call that ended meanwhile freed is for the next turn. What a plan took for
-                // calls that dropped out is free at once.
+                // What a plan took for calls that dropped out is free at once.
                 Ok(Turned { placed, look_again: if dropped { now } else { look_again } })
             }
             Err(error) => {
-                self.dispatcher.forget_cursors();
-                self.groups_changed = true;
+                self.forget();
                 match error {
                     CommitError::Stale => {
                         doubt.dispelled();
@@ -295,6 +288,24 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Notes outside the database how far it has come, before anything of it leaves. An error: all
+    /// of it is given back as a loose end.
+    async fn keep_mark(&mut self, outcome: &CommitOutcome) -> Result<(), StoreError> {
+        failpoint("engine.committed");
+        if !outcome.committed.is_empty() {
+            let noted = self.ctx.watermark.note(self.workspace, outcome.version).await;
+            noted.map_err(not_kept).inspect_err(|_| self.forget())?;
+        }
+        failpoint("engine.noted");
+        Ok(())
+    }
+
+    /// What was read and planned does not hold.
+    fn forget(&mut self) {
+        self.dispatcher.forget_cursors();
+        self.groups_changed = true;
     }
 
     fn tell_pauses(&self, pauses: &[(BatchId, PauseReason)]) {

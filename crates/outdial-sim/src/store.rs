@@ -179,9 +179,16 @@ store! {
         attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
-        live_list_recalled() -> Vec<AttemptId>, StoreError;
     }
     told {
+        async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError> {
+            self.note("DEBUG asks recalled");
+            let d = ask!(self.live_list_recalled(), |out| {
+                    self.note(&format!("DEBUG recalled {out:?}"));
+            });
+            self.note("DEBUG got recalled");
+            d
+        }
         async fn dispatch_head(
             &self,
             ws: WorkspaceId,
@@ -212,6 +219,7 @@ store! {
             ws: WorkspaceId,
             settings: WorkspaceSettings,
         ) -> Result<(), StoreError> {
+            self.note(&format!("DEBUG settings {ws:?} {}", settings.do_not_call));
             let told = settings.clone();
             let done = ask!(self.settings_update(ws, settings), |out| {
                 if out.is_ok() {

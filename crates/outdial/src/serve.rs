@@ -192,9 +192,9 @@ async fn warn_of_older_copy(store: &dyn Store, watermark: &dyn Watermark) -> Res
     for (workspace, version) in store.dispatch_versions().await? {
         if let Standing::Older { seen } = watermark.compare(workspace, version).await? {
             hint(format_args!(
-                "outdial: the database is an older copy: workspace {workspace} stands at {version}, \
-                 and this node has dialed up to {seen}. Nobody is dialed there until `outdial \
-                 doctor --accept-restore`"
+                "outdial: the database is an older copy: workspace {workspace} stands at \
+                 {version}, and this node has dialed up to {seen}. Nobody is dialed there until \
+                 `outdial doctor --accept-restore`"
             ));
         }
     }

@@ -262,7 +262,7 @@ fn append_all(mut file: File, queue: &Receiver<Append>, health: &Health) {
             Some(kind) => Err(kind),
             None => file.write_all(lines.as_bytes()).map_err(|e| e.kind()).and_then(|()| {
                 file.sync_data().map_err(|e| {
-                    tracing::error!(error = %e, "the state directory does not keep what is written");
+                    tracing::error!(error = %e, "the state directory keeps nothing more");
                     failed = Some(e.kind());
                     health.stopped.store(true, Ordering::Release);
                     e.kind()

@@ -68,7 +68,7 @@ fn a_full_disk_refuses_and_everything_goes_on_when_there_is_room() {
     assert_whole(&home);
 }
 
-/// One write in the middle of a list fails. Where it is depends on how commits are grouped, so it is
+/// One write in the middle of a list fails. Where it is depends on how commits are grouped: it is
 /// tried at several places; whatever the answer is, it must be exact.
 #[test]
 fn a_chunk_for_which_there_was_no_room_is_named_and_a_repeat_brings_it() {

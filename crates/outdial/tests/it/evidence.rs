@@ -1,5 +1,5 @@
-//! What can be seen from outside of what was called: the histories, and the carrier's own log, which
-//! outlives every process.
+//! What can be seen from outside of what was called: the histories, and the carrier's own log,
+//! which outlives every process.
 
 use std::collections::{BTreeMap, BTreeSet};
 

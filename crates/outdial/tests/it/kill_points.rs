@@ -1,7 +1,7 @@
-//! The process is killed at every named failpoint on the way of a call, from the request that brings
-//! it to its recorded end, once early and once in full swing; then it is started again, the client
-//! repeats what was not answered, and everything must end: nothing acknowledged is lost, nobody is
-//! called twice.
+//! The process is killed at every named failpoint on the way of a call, from the request that
+//! brings it to its recorded end, once early and once in full swing; then it is started again, the
+//! client repeats what was not answered, and everything must end: nothing acknowledged is lost,
+//! nobody is called twice.
 
 use std::time::Duration;
 

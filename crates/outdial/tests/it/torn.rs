@@ -116,7 +116,7 @@ fn a_torn_log_is_read_up_to_its_last_good_commit() {
     assert!(kept.iter().any(|n| *n < killed.requests), "nothing was torn off: {kept:?}");
 }
 
-/// Bytes of a log from its beginning that belong to it: what comes after them is left from before it
+/// Bytes of a log from its beginning that belong to it: what comes after is left from before it
 /// began anew, and has other salts (https://sqlite.org/fileformat2.html#the_write_ahead_log).
 fn in_use(log: &[u8]) -> usize {
     let Some((header, frames)) = log.split_at_checked(32) else { return 0 };
