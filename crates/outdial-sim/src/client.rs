@@ -43,7 +43,7 @@ pub(crate) struct Client {
     rng: Rng,
     tenants: Vec<Tenant>,
     requests: u64,
-    last_chunk: Option<ChunkAdd>,
+    last_chunk: Option<(RequestBegin, ChunkAdd)>,
     /// Everybody who is added is of this class.
     all_of: Option<Arc<str>>,
     /// Hurries the process.
@@ -360,19 +360,23 @@ impl Client {
             auto_start: lane.is_none(),
             records,
         };
-        self.last_chunk = Some(chunk.clone());
+        self.last_chunk = Some((begin, chunk.clone()));
         must!("call_add_chunk", store.call_add_chunk(chunk).await);
         let answer = StoredAnswer { status: 200, body: b"{}".to_vec().into() };
         must!("request_finish", store.request_finish(begun.request, answer, true).await);
         Ok(())
     }
 
-    /// The same chunk again: nothing may come of it.
+    /// The same chunk again: nothing may come of it. What may be forgotten is a new request, and
+    /// nobody sends it as the old one.
     async fn repeat(&self, store: &dyn Store) -> Result<(), Violation> {
-        if let Some(chunk) = self.last_chunk.clone()
+        if let Some((begin, chunk)) = self.last_chunk.clone()
             && self.tenants.iter().any(|t| t.batches.contains(&chunk.batch))
         {
-            must!("call_add_chunk", store.call_add_chunk(chunk).await);
+            match must!("request_lookup", store.request_lookup(&begin).await) {
+                RequestLookup::Fresh => {}
+                _ => drop(must!("call_add_chunk", store.call_add_chunk(chunk).await)),
+            }
         }
         Ok(())
     }

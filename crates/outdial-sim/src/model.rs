@@ -47,12 +47,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The brakes forget what made them pause it.
-    fn leave_pause(&mut self) {
+    /// The brakes forget what made them pause it; whether they had.
+    fn leave_pause(&mut self) -> bool {
         use PauseReason::{Failures, ShortCalls, Voicemail};
-        if matches!(self.reason, Some(Failures | ShortCalls | Voicemail)) {
+        let braked = matches!(self.reason, Some(Failures | ShortCalls | Voicemail));
+        if braked {
             self.brake = BrakeState::default();
         }
+        braked
     }
 }
 
@@ -217,8 +219,8 @@ impl Model {
         Ok(())
     }
 
-    /// The closer took a batch for done.
-    pub(crate) fn batch_closed(&mut self, id: BatchId) -> Result<(), Violation> {
+    /// The closer took a batch for done; whether it had been paused by a brake.
+    pub(crate) fn batch_closed(&mut self, id: BatchId) -> Result<bool, Violation> {
         let Batch { state, lane, .. } = *self.batch(id)?;
         if !matches!(state, BatchState::Active | BatchState::Paused) {
             return differs(format!("batch {id} was closed although it is {state:?}"));
@@ -232,12 +234,12 @@ impl Model {
             waiting |= c.state == CallState::Pending;
         }
         let batch = self.batch(id)?;
-        batch.leave_pause();
+        let braked = batch.leave_pause();
         (batch.state, batch.reason) = match waiting {
             true => (BatchState::Paused, Some(PauseReason::CallsHeld)),
             false => (BatchState::Completed, None),
         };
-        Ok(())
+        Ok(braked)
     }
 
     /// A chunk was stored; how many of its calls were deferred and re-opened. Again: nothing.

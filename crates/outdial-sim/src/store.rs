@@ -179,16 +179,9 @@ store! {
         attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
+        live_list_recalled() -> Vec<AttemptId>, StoreError;
     }
     told {
-        async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError> {
-            self.note("DEBUG asks recalled");
-            let d = ask!(self.live_list_recalled(), |out| {
-                    self.note(&format!("DEBUG recalled {out:?}"));
-            });
-            self.note("DEBUG got recalled");
-            d
-        }
         async fn dispatch_head(
             &self,
             ws: WorkspaceId,
@@ -219,7 +212,6 @@ store! {
             ws: WorkspaceId,
             settings: WorkspaceSettings,
         ) -> Result<(), StoreError> {
-            self.note(&format!("DEBUG settings {ws:?} {}", settings.do_not_call));
             let told = settings.clone();
             let done = ask!(self.settings_update(ws, settings), |out| {
                 if out.is_ok() {
@@ -355,7 +347,10 @@ store! {
                     self.note(&format!("close batch {}", id.seq()));
                     self.saw(|seen, _| {
                         seen.changed.insert(*id);
-                        seen.model.batch_closed(*id)
+                        if seen.model.batch_closed(*id)? {
+                            seen.checkers.brakes.started(*id, seen.wall);
+                        }
+                        Ok(())
                     });
                 }
             })
@@ -407,9 +402,10 @@ store! {
         async fn dnc_delete(&self, ws: WorkspaceId, id: DncId) -> Result<(), DncDeleteError> {
             ask!(self.dnc_delete(ws, id), |out| {
                 if out.is_ok() {
-                    self.saw(|seen, _| {
+                    self.saw(|seen, now| {
                         let phone = seen.model.unlisted(ws, id)?;
                         seen.checkers.wishes.unlisted(ws, phone);
+                        seen.recall_listed(now);
                         Ok(())
                     });
                 }

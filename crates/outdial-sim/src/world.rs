@@ -45,6 +45,10 @@ const STARTS: [&str; 6] = [
 const ENDS_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// No trunk is paused for longer after a 503; the carrier of a world asks for less.
 const PAUSE_MOST: Duration = Duration::from_secs(75);
+/// Once all else is done, deleted batches are looked at for so long at least.
+const DELETED_FOR: Duration = Duration::from_secs(120);
+/// No call lasts longer: what one may talk here, and how late its end may show (`carrier::mishap`).
+const LAST_CALLS: Duration = Duration::from_secs(21 * 60);
 /// Looked at so often while waiting for the end.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -247,16 +251,26 @@ impl World {
             ran += LOOK;
             self.check().await?;
         }
-        // What is left of deleted batches ends too.
-        self.parts.clock.sleep(Duration::from_secs(120)).await;
-        self.check().await?;
-        let live = self.parts.watch.look(|seen, _| Ok(seen.checkers.once.live_count()));
-        match live {
-            Some(0) => {
-                self.process.check(false, true)?;
-                self.process.drain(&self.parts.watch).await
+        self.end_of_deleted().await?;
+        self.process.check(false, true)?;
+        self.process.drain(&self.parts.watch).await
+    }
+
+    /// What is left of deleted batches ends too: whom somebody talks to is not cut off.
+    async fn end_of_deleted(&self) -> Result<(), Violation> {
+        let mut ran = Duration::ZERO;
+        loop {
+            self.parts.clock.sleep(LOOK).await;
+            ran += LOOK;
+            self.check().await?;
+            let live = self.parts.watch.look(|seen, _| Ok(seen.checkers.once.live_count()));
+            if live == Some(0) && ran >= DELETED_FOR {
+                return Ok(());
             }
-            _ => Err(Violation::new("I2", format!("{live:?} calls are live after everything"))),
+            if ran > LAST_CALLS {
+                let what = format!("{live:?} calls are live {ran:?} after everything");
+                return Err(Violation::new("I2", what));
+            }
         }
     }
 

@@ -77,7 +77,7 @@ impl Brakes {
         self.0.entry(batch).or_default().known = Some(at);
     }
 
-    /// A person started a batch.
+    /// A person started a batch, or one that a brake had paused was done: all begins anew.
     pub fn started(&mut self, batch: BatchId, at: Timestamp) {
         let story = self.0.entry(batch).or_default();
         (story.started, story.before) = (Some(at), story.ends.len());

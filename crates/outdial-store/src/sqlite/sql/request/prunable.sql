@@ -1,6 +1,7 @@
--- With its chunks; read one by one, so that nothing is counted in vain.
+-- With its chunks; read one by one, so that nothing is counted in vain. What this instance has in
+-- work stays, whatever the clock was set to: its chunks are still to come.
 SELECT r.seq, (SELECT count(*) FROM request_chunk c WHERE c.request = r.seq)
 FROM request r
-WHERE r.expires_at <= ?1 AND NOT (r.owner IS ?2 AND r.lease_until > ?1)
+WHERE r.expires_at <= ?1 AND r.owner IS NOT ?2
 ORDER BY r.expires_at
 LIMIT ?3
