@@ -8,11 +8,11 @@ macro_rules! must {
     };
 }
 
+mod adding;
 mod draw;
 mod edits;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use outdial_core::batch::{BatchSettings, BatchState};
 use outdial_core::dispatcher::Line;
@@ -20,8 +20,8 @@ use outdial_core::id::{AgentId, BatchId, DncId, PhoneId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_ports::store::{
-    AgentSpec, BatchPatch, BatchStart, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch,
-    NewKey, NewPhone, NewWorkspace, PhonePatch, RequestBegin, RequestLookup, Scope, StoredAnswer,
+    AgentSpec, BatchPatch, BatchStart, ChunkAdd, Integration, NewBatch, NewKey, NewPhone,
+    NewWorkspace, PhonePatch, RequestBegin, Scope,
 };
 use outdial_ports::{Clock, Store};
 use tokio::sync::Notify;
@@ -278,106 +278,6 @@ impl Client {
         let batch = must!("batch_create", store.batch_create(new).await);
         parts.watch.note("client", &format!("makes batch {}: {text}", batch.seq()));
         self.tenants[tenant].batches.push(batch);
-        Ok(())
-    }
-
-    /// Some of those whom a workspace calls.
-    fn some_people(&mut self, tenant: usize) -> Vec<PhoneNumber> {
-        let people = &self.tenants[tenant].people;
-        let from = self.rng.range(0..=people.len() as u64 - 1) as usize;
-        let count = self.rng.range(1..=24) as usize;
-        people.iter().cycle().skip(from).take(count.min(people.len())).copied().collect()
-    }
-
-    /// Adds some people; now and then once more just afterwards, while the dialer has them in hand,
-    /// and somewhere else.
-    async fn add_some(
-        &mut self,
-        tenant: usize,
-        batch: BatchId,
-        parts: &Parts,
-        store: &dyn Store,
-    ) -> Result<(), Violation> {
-        let people = self.some_people(tenant);
-        self.add(tenant, batch, None, &people, parts, store).await?;
-        while self.rng.percent(30) {
-            parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
-            self.add(tenant, batch, None, &people, parts, store).await?;
-        }
-        // Changed at once: what is being planned rests on what was.
-        if self.rng.percent(35) {
-            self.wake.iter().for_each(|wake| wake.notify_one());
-            parts.clock.sleep(Duration::from_millis(self.rng.range(0..=60))).await;
-            match self.rng.percent(50) {
-                true => self.edit(tenant, batch, parts, store).await?,
-                false => self.change_limits(tenant, parts, store).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn add(
-        &mut self,
-        tenant: usize,
-        batch: BatchId,
-        lane: Option<u32>,
-        people: &[PhoneNumber],
-        parts: &Parts,
-        store: &dyn Store,
-    ) -> Result<(), Violation> {
-        let shown = must!("batch_fetch", store.batch_fetch(batch).await);
-        let Some(hours) = shown.map(|b| b.settings.calling_hours) else {
-            return Err(Violation::new("store", format!("batch {batch} is not shown")));
-        };
-        let now = parts.clock.now();
-        let said = (&hours, self.tenants[tenant].settings.calling_rules);
-        let mut records: Vec<ChunkRecord> =
-            people.iter().map(|phone| draw::record(&mut self.rng, *phone, said, now)).collect();
-        for record in records.iter_mut().filter(|_| self.all_of.is_some()) {
-            record.class = self.all_of.clone().unwrap_or_default();
-            record.blocked = None;
-        }
-        self.requests += 1;
-        let begin = RequestBegin {
-            workspace: self.tenants[tenant].id,
-            scope: "POST /api/call/addCallsToBatch".to_owned(),
-            key: self.rng.percent(50).then(|| format!("key {}", self.requests)),
-            body_sha256: std::array::from_fn(|i| (self.requests >> (8 * (i % 8))) as u8),
-            context: "{}".to_owned(),
-        };
-        let RequestLookup::Begun(begun) = must!("request_begin", store.request_begin(&begin).await)
-        else {
-            return Err(Violation::new("I11", "a request that nobody made before is not new"));
-        };
-        let what = format!("adds {} to batch {}, lane {lane:?}", records.len(), batch.seq());
-        parts.watch.note("client", &what);
-        let chunk = ChunkAdd {
-            request: begun.request,
-            chunk_num: 1,
-            batch,
-            agent: (self.tenants[tenant].agent, 1),
-            lane: lane.map_or(ChunkLane::Current, ChunkLane::Lane),
-            auto_start: lane.is_none(),
-            records,
-        };
-        self.last_chunk = Some((begin, chunk.clone()));
-        must!("call_add_chunk", store.call_add_chunk(chunk).await);
-        let answer = StoredAnswer { status: 200, body: b"{}".to_vec().into() };
-        must!("request_finish", store.request_finish(begun.request, answer, true).await);
-        Ok(())
-    }
-
-    /// The same chunk again: nothing may come of it. What may be forgotten is a new request, and
-    /// nobody sends it as the old one.
-    async fn repeat(&self, store: &dyn Store) -> Result<(), Violation> {
-        if let Some((begin, chunk)) = self.last_chunk.clone()
-            && self.tenants.iter().any(|t| t.batches.contains(&chunk.batch))
-        {
-            match must!("request_lookup", store.request_lookup(&begin).await) {
-                RequestLookup::Fresh => {}
-                _ => drop(must!("call_add_chunk", store.call_add_chunk(chunk).await)),
-            }
-        }
         Ok(())
     }
 

@@ -36,6 +36,19 @@ pub(crate) struct Parts {
     pub watermark: Arc<MemoryWatermark>,
 }
 
+impl Parts {
+    /// Sets the wall clock; so many milliseconds ahead, or back.
+    pub(crate) fn set_clock(&self, by_ms: i64) {
+        self.watch.note("world", &format!("sets the clock by {by_ms} ms"));
+        self.clock.set(by_ms);
+        self.watch.look(|seen, now| {
+            seen.checkers.clocks.set(now, by_ms);
+            seen.checkers.pace.clock_set(now);
+            Ok(())
+        });
+    }
+}
+
 /// What the engine's board says of work that panicked.
 const BROKE_DOWN: &str = "it panicked";
 

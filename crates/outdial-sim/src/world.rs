@@ -147,6 +147,24 @@ impl World {
         Ok(self)
     }
 
+    /// People are added by somebody in whose hands the clock is set, and after so long only the
+    /// rest of the request is sent.
+    #[cfg(test)]
+    pub(crate) async fn add_while_clock_is_set(
+        mut self,
+        by_ms: i64,
+        rest_after: Duration,
+    ) -> Result<Self, Violation> {
+        let Self { parts, process, client, .. } = &mut self;
+        let meanwhile = async {
+            parts.set_clock(by_ms);
+            parts.clock.sleep(rest_after).await;
+        };
+        client.add_slowly(process, parts, meanwhile).await?;
+        self.check().await?;
+        Ok(self)
+    }
+
     async fn crash(self) -> Self {
         let Self { process, mut rng, temper, parts, db, store, client } = self;
         let number = process.number + 1;

@@ -16,3 +16,17 @@ async fn a_clock_that_is_set_before_the_first_call() {
         kept(world.users_act(25).await, watch.as_ref());
     }
 }
+
+/// The clock was set more than a day (a week, where it had a key) ahead while a request was being
+/// worked on, and housekeeping forgot it: its next chunk was refused.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_while_people_are_added() {
+    const DAY_MS: i64 = 86_400_000;
+    for seed in 1..=6 {
+        let mut watch = None;
+        let world = world(seed, &mut watch).await;
+        let two_prunings = Duration::from_secs(130);
+        let added = world.add_while_clock_is_set(8 * DAY_MS, two_prunings).await;
+        kept(added, watch.as_ref());
+    }
+}

@@ -88,13 +88,7 @@ impl World {
 
     /// Sets the wall clock.
     pub(crate) fn set_clock_by(&self, by_ms: i64) {
-        self.parts.watch.note("world", &format!("sets the clock by {by_ms} ms"));
-        self.parts.clock.set(by_ms);
-        self.parts.watch.look(|seen, now| {
-            seen.checkers.clocks.set(now, by_ms);
-            seen.checkers.pace.clock_set(now);
-            Ok(())
-        });
+        self.parts.set_clock(by_ms);
     }
 
     fn storm_at_store(&mut self) {
