@@ -219,7 +219,8 @@ pub trait Store: Send + Sync {
     /// forgotten, so that a refusal leaves no trace of the key.
     async fn request_close(&self, request: RequestId) -> Result<(), StoreError>;
     /// Forgets requests that are older than they must be kept; at most `limit`, and fewer when they
-    /// have many chunks; how many.
+    /// have many chunks; how many. One that this process has begun and not finished stays, whatever
+    /// the clock says.
     async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;
 
     // Calls.
