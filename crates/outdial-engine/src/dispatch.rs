@@ -250,12 +250,15 @@ impl Desk {
         let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
         failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
+        if let Ok(outcome) = &result {
+            self.tell_pauses(&pauses);
+            self.keep_mark(outcome).await?;
+        }
+        // Both must be through before the first slot.
         let now = ctx.clock.monotonic();
         self.latency = (self.latency * 7 + now.since(began)) / 8;
         match result {
             Ok(outcome) => {
-                self.tell_pauses(&pauses);
-                self.keep_mark(&outcome).await?;
                 let dropped = !outcome.dropped.is_empty();
                 let placed = self.start_runners(head, base, outcome, permits, &mut doubt);
                 doubt.dispelled();

@@ -106,6 +106,14 @@ async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
     failed.map_or(Ok(resolved), Err)
 }
 
+/// One last look at loose ends, before the process goes.
+pub(crate) async fn give_back_unsent(ctx: &Arc<Context>) {
+    let result = tie_loose_ends(Arc::clone(ctx)).await;
+    if let Err(error) = result {
+        tracing::warn!(%error, "loose ends are left; the next start resolves them as unknown");
+    }
+}
+
 /// Ends attempts of this process that no runner runs.
 async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let (unconfirmed, broken): (Vec<_>, Vec<AttemptId>) = {

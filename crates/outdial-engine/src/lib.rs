@@ -120,7 +120,7 @@ impl Engine {
 
 /// Waits until nothing is live. What still is shortly before the limit is hung up, so that its end
 /// is known and not to be guessed by the next process.
-async fn drain(ctx: &Context, desk: &mut JoinSet<()>, runners: &mut JoinSet<()>) -> Drained {
+async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet<()>) -> Drained {
     ctx.draining.set();
     tracing::info!(live = ctx.live.count(), "draining");
     let limit = ctx.config.drain_limit();
@@ -141,6 +141,11 @@ async fn drain(ctx: &Context, desk: &mut JoinSet<()>, runners: &mut JoinSet<()>)
             tracing::warn!(live = ctx.live.count(), "hanging up what is still live");
             ctx.live.hang_up_all();
         }
+    }
+    if is_quiet {
+        // Committed and not sent, when a mark or a commit's answer was lost: given back now, not
+        // resolved as unknown by the next process.
+        housekeeping::give_back_unsent(ctx).await;
     }
     let drained = Drained { still_live: ctx.live.count() };
     tracing::info!(still_live = drained.still_live, "drained");

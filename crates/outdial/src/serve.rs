@@ -150,10 +150,7 @@ impl Server {
         let ended = tokio::select! {
             ended = self.parts.join_next() => ended,
             () = stopped_for_good(&self.store, &self.watermark) => {
-                return anyhow!(
-                    "the disk failed to keep what was written: nothing more is taken in. What was \
-                     acknowledged is safe; look at the disk, then start again"
-                );
+                return not_kept();
             }
         };
         match ended {
@@ -182,7 +179,11 @@ impl Server {
                 }
             }
         }
-        Ok(())
+        // It may have happened meanwhile, when nobody looked any more.
+        match self.store.has_stopped() || self.watermark.has_stopped() {
+            true => Err(not_kept()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -221,6 +222,13 @@ async fn serve(
             Ok(())
         }
     }
+}
+
+fn not_kept() -> anyhow::Error {
+    anyhow!(
+        "the disk failed to keep what was written: nothing more is taken in. What was acknowledged \
+         is safe; look at the disk, then start again"
+    )
 }
 
 /// Returns when the store, or the state file beside it, has stopped after a failed fsync.

@@ -33,7 +33,7 @@ pub(crate) struct Marks {
 impl Marks {
     fn read(text: &str) -> (Self, usize) {
         let (mut marks, mut lines) = (Self::default(), 0);
-        for line in text.lines() {
+        for line in text.lines().filter(|line| !line.is_empty()) {
             lines += 1;
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
@@ -166,7 +166,6 @@ impl FileWatermark {
     /// Reads the file and starts the thread that appends to it.
     pub(crate) fn open(file: StateFile) -> io::Result<Self> {
         let (marks, lines) = file.load()?;
-        // Also after half a line, to which nothing may be appended.
         if lines == 0 || lines > LINES_MAX || lines != marks.lines() {
             file.replace(&marks)?;
         }
@@ -255,9 +254,9 @@ fn append_all(mut file: File, queue: &Receiver<Append>, health: &Health) {
     while let Ok(first) = queue.recv() {
         let group: Vec<Append> = std::iter::once(first).chain(queue.try_iter()).collect();
         let was_failing = health.failing.load(Ordering::Acquire);
-        // Half a line may be there, to which nothing may be appended.
-        let gap = was_failing.then_some("\n");
-        let lines: String = gap.into_iter().chain(group.iter().map(|a| a.line.as_str())).collect();
+        // Half a line may be there, of a crash or of somebody else, and swallow the first of these.
+        let lines: String =
+            std::iter::once("\n").chain(group.iter().map(|a| a.line.as_str())).collect();
         let result = match failed {
             Some(kind) => Err(kind),
             None => file.write_all(lines.as_bytes()).map_err(|e| e.kind()).and_then(|()| {
@@ -329,5 +328,11 @@ mod tests {
         text.push_str("seen 000000010000000000000001 9999");
         fs::write(&path, text).unwrap();
         assert_eq!(open(dir.path()).compare(ws(1), 5).await, Ok(Standing::Current));
+        // One that lacks nothing but the end of the line does not swallow the next.
+        fs::write(&path, "seen 000000010000000000000001 5 .").unwrap();
+        let marks = open(dir.path());
+        marks.note(ws(1), 6).await.unwrap();
+        drop(marks);
+        assert_eq!(open(dir.path()).compare(ws(1), 5).await, Ok(Standing::Older { seen: 6 }));
     }
 }

@@ -108,8 +108,9 @@ fn refusal(marks: &Marks, older: &BTreeMap<WorkspaceId, u64>, file: &StateFile) 
     let list: Vec<String> = older.iter().map(of).collect();
     format!(
         "the database is an older copy ({}): calls were placed that it does not know of, so \
-         nobody is dialed. Put the newer database back, or accept that people may be called \
-         again with `outdial doctor --accept-restore` (noted in {})",
+         nobody is dialed. Put the newer database back if there is one, and say so with \
+         `outdial doctor --accept-restore`; with this one people may be called again \
+         (noted in {})",
         list.join("; "),
         file.path().display()
     )

@@ -60,6 +60,9 @@ fn given_up(name: &str, placed_in_all: usize) {
     let poison = details.iter().find(|c| c["phoneNumber"] == number.as_str()).unwrap();
     let path = format!("/api/call/call-details/{}", poison["_id"].as_str().unwrap());
     let details = server.get(&path).expect(200);
-    assert_eq!(details["data"]["attempts"].as_array().unwrap().len(), 2, "retry + 1: {details}");
+    // One that missed its slot on a busy machine is not charged.
+    let attempts = details["data"]["attempts"].as_array().unwrap();
+    let charged = attempts.iter().filter(|a| a["charged"] == true).count();
+    assert_eq!(charged, 2, "retry + 1: {details}");
     assert!(!server.is_gone());
 }
