@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
-use outdial_core::dispatcher::{Dispatcher, Group, Head, Plan, Turn};
+use outdial_core::dispatcher::{Dispatcher, Group, Head, Intent, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
@@ -236,17 +236,9 @@ impl Desk {
             self.dispatcher.forget_cursors();
             return Ok(stale(began));
         };
-        let intents: Vec<NewIntent> = plan
-            .intents
-            .into_iter()
-            .map(|intent| {
-                let mut token = [0; 16];
-                ctx.entropy.fill(&mut token);
-                NewIntent { intent, token }
-            })
-            .collect();
+        let Plan { intents, slots, pauses, brakes, .. } = plan;
+        let intents: Vec<NewIntent> = intents.into_iter().map(|i| named(&ctx, i)).collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let Plan { slots, pauses, brakes, .. } = plan;
         let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
         failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
@@ -350,13 +342,20 @@ impl Desk {
     }
 }
 
+/// With an unguessable name for its attempt.
+fn named(ctx: &Context, intent: Intent) -> NewIntent {
+    let mut token = [0; 16];
+    ctx.entropy.fill(&mut token);
+    NewIntent { intent, token }
+}
+
 /// Nothing may leave that could not be noted.
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn not_kept(error: WatermarkError) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-fn caller_id(head: &Head, intent: &outdial_core::dispatcher::Intent) -> PhoneNumber {
+fn caller_id(head: &Head, intent: &Intent) -> PhoneNumber {
     let number = head.numbers.iter().find(|n| n.id == intent.caller);
     number.expect("the dispatcher takes the caller from the head's numbers").number
 }

@@ -43,6 +43,10 @@ fn check_history(server: &Server<'_>, call: &Value, tokens: &[String], retry: us
     let unheard: Vec<_> = tokens.iter().filter(|t| !known.contains(t)).collect();
     assert!(unheard.is_empty(), "placed, but not in the history: {unheard:?} {call}");
     assert!(logs.len() <= retry + 1, "{call}");
+    if call["callStatus"] == "completed" {
+        let last = known.last().expect("a completed call was called");
+        assert!(tokens.contains(last), "completed, and never placed: {call}");
+    }
     if logs.len() < 2 {
         return;
     }

@@ -47,7 +47,11 @@ fn an_older_copy_is_not_dialed_until_it_is_accepted() {
     assert!(restore["text"].as_str().unwrap().contains("--accept-restore"), "{restore}");
     assert_eq!(server.count(&batch, &["pending"]), 20, "not dialed");
     server.kill9();
+    let so_far = log().matches("not dialing: the database is older").count();
     let server = home.serve();
+    wait_for("it says so again", PATIENCE, || {
+        (log().matches("not dialing: the database is older").count() > so_far).then_some(())
+    });
     assert_eq!(server.count(&batch, &["pending"]), 20, "not dialed after a restart either");
     assert_eq!(lines_in(&home.carrier_log()).len(), placed);
 
