@@ -196,30 +196,34 @@ impl Model {
         self.batches.insert(id, batch);
     }
 
-    /// A batch was started.
+    /// A batch was started; whether that ended the pause of a brake.
     pub(crate) fn batch_started(
         &mut self,
         id: BatchId,
         lane: Option<u32>,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         let batch = self.batch(id)?;
         if batch.state == BatchState::Deleted {
             return differs(format!("batch {id} was started although it is deleted"));
         }
-        batch.leave_pause();
+        let braked = batch.leave_pause();
         (batch.state, batch.reason, batch.lane) = (BatchState::Active, None, lane);
-        Ok(())
+        Ok(braked)
     }
 
-    /// A batch was stopped or deleted.
-    pub(crate) fn batch_halted(&mut self, id: BatchId, state: BatchState) -> Result<(), Violation> {
+    /// A batch was stopped or deleted; whether that ended the pause of a brake.
+    pub(crate) fn batch_halted(
+        &mut self,
+        id: BatchId,
+        state: BatchState,
+    ) -> Result<bool, Violation> {
         let batch = self.batch(id)?;
-        batch.leave_pause();
+        let braked = batch.leave_pause();
         (batch.state, batch.reason) = (state, None);
-        Ok(())
+        Ok(braked)
     }
 
-    /// The closer took a batch for done; whether it had been paused by a brake.
+    /// The closer took a batch for done; whether that ended the pause of a brake.
     pub(crate) fn batch_closed(&mut self, id: BatchId) -> Result<bool, Violation> {
         let Batch { state, lane, .. } = *self.batch(id)?;
         if !matches!(state, BatchState::Active | BatchState::Paused) {

@@ -292,9 +292,9 @@ store! {
                 if out.is_ok() {
                     self.saw(|seen, _| {
                         seen.checkers.stops.started(id);
-                        seen.checkers.brakes.started(id, seen.wall);
-                        seen.changed.insert(id);
-                        seen.model.batch_started(id, lane)
+                        let braked = seen.model.batch_started(id, lane)?;
+                        seen.out_of_pause(id, braked);
+                        Ok(())
                     });
                 }
             })
@@ -303,8 +303,9 @@ store! {
             let done = ask!(self.batch_stop(ws, id), |out| {
                 if *out == Ok(true) {
                     self.saw(|seen, _| {
-                        seen.changed.insert(id);
-                        seen.model.batch_halted(id, BatchState::Stopped)
+                        let braked = seen.model.batch_halted(id, BatchState::Stopped)?;
+                        seen.out_of_pause(id, braked);
+                        Ok(())
                     });
                 }
             });
@@ -320,8 +321,9 @@ store! {
             let done = ask!(self.batch_delete(ws, id), |out| {
                 if *out == Ok(true) {
                     self.saw(|seen, _| {
-                        seen.changed.insert(id);
-                        seen.model.batch_halted(id, BatchState::Deleted)
+                        let braked = seen.model.batch_halted(id, BatchState::Deleted)?;
+                        seen.out_of_pause(id, braked);
+                        Ok(())
                     });
                 }
             });
@@ -346,10 +348,8 @@ store! {
                 for id in out.iter().flatten() {
                     self.note(&format!("close batch {}", id.seq()));
                     self.saw(|seen, _| {
-                        seen.changed.insert(*id);
-                        if seen.model.batch_closed(*id)? {
-                            seen.checkers.brakes.started(*id, seen.wall);
-                        }
+                        let braked = seen.model.batch_closed(*id)?;
+                        seen.out_of_pause(*id, braked);
                         Ok(())
                     });
                 }

@@ -61,13 +61,13 @@ struct Story {
     /// When the store last told.
     known: Option<Timestamp>,
     ends: Vec<(Timestamp, End)>,
-    started: Option<Timestamp>,
+    /// The pause of a brake ended, the last time.
+    anew: Option<Timestamp>,
     /// Slowed down, the last time.
     slowed: Option<Timestamp>,
-    /// Released from that, the last time.
-    released: Option<Timestamp>,
-    /// So many had ended when it was last started: a canary begins anew with that if a brake had
-    /// paused it.
+    /// Released from that, the last time: the instants that a plan may have taken for that.
+    released: Vec<Timestamp>,
+    /// So many had ended by then: a canary begins anew with that.
     before: usize,
 }
 
@@ -77,10 +77,10 @@ impl Brakes {
         self.0.entry(batch).or_default().known = Some(at);
     }
 
-    /// A person started a batch, or one that a brake had paused was done: all begins anew.
-    pub fn started(&mut self, batch: BatchId, at: Timestamp) {
+    /// The pause of a brake ended: what was before says nothing any more.
+    pub fn anew(&mut self, batch: BatchId, at: Timestamp) {
         let story = self.0.entry(batch).or_default();
-        (story.started, story.before) = (Some(at), story.ends.len());
+        (story.anew, story.before) = (Some(at), story.ends.len());
     }
 
     /// An attempt that was sent ended.
@@ -102,7 +102,7 @@ impl Brakes {
         reason: Option<PauseReason>,
     ) -> Result<(), Violation> {
         let story = self.0.entry(batch).or_default();
-        story.released = Some(at);
+        story.released = story.lately(at);
         let from = story.slowed.unwrap_or(at).before(LATELY);
         let since = story.ends.iter().filter(|(t, _)| *t >= from).map(|(_, end)| *end);
         let answered = |end: &End| matches!(end, End::Short | End::Talked);
@@ -116,6 +116,19 @@ impl Brakes {
             return Err(Violation::new("brake", what));
         }
         Ok(())
+    }
+
+    /// A plan took its canary for over, which is asked once.
+    pub fn sang(&mut self, batch: BatchId, canary: Option<u32>) -> Result<(), Violation> {
+        let story = self.0.entry(batch).or_default();
+        let ended = story.ends.len() - story.before;
+        match canary.filter(|first| ended >= *first as usize) {
+            Some(_) => Ok(()),
+            None => {
+                let what = format!("batch {batch}: over, {ended} of {canary:?} ended");
+                Err(Violation::new("canary", what))
+            }
+        }
     }
 
     /// An intent was committed; with it the batch has so many live calls, and it is slowed down.
@@ -167,9 +180,9 @@ impl Story {
         };
         let mut froms: Vec<Timestamp> = between(early, late).map(|t| t.after(MOMENT)).collect();
         froms.extend([early, late]);
-        froms.extend(self.started.map(|s| s.max(late)));
-        let released = self.released.into_iter();
-        froms.extend(released.flat_map(|s| [s.max(late), s.after(MOMENT).max(late)]));
+        froms.extend(self.anew.map(|s| s.max(late)));
+        let released = self.released.iter();
+        froms.extend(released.flat_map(|s| [(*s).max(late), s.after(MOMENT).max(late)]));
         let tos = self.lately(at);
         froms.iter().all(|from| tos.iter().all(|to| self.exceeds(*from, *to, rules, least)))
     }
@@ -243,7 +256,7 @@ mod tests {
             assert!(goes_on(&mut brakes, 1_000, 1), "it may not know yet");
             assert!(!goes_on(&mut brakes, 5_000, 1), "{end:?}");
             assert!(goes_on(&mut brakes, 541_000, 1), "they may be too old");
-            brakes.started(placed(1, 0).batch, at(4_000));
+            brakes.anew(placed(1, 0).batch, at(4_000));
             assert!(goes_on(&mut brakes, 5_000, 3), "{end:?}");
         }
         assert!(goes_on(&mut after(&[(0, End::Other); 20]), 5_000, 9));
@@ -257,6 +270,10 @@ mod tests {
             brakes.committed(batch, at(1), (live, false), rules(), Some(canary)).is_ok()
         };
         assert!(goes_on(2, 3) && !goes_on(3, 3) && goes_on(9, 1));
+        assert!(brakes.sang(batch, Some(1)).is_ok());
+        assert!(brakes.sang(batch, Some(2)).is_err() && brakes.sang(batch, None).is_err());
+        brakes.anew(batch, at(2));
+        assert!(brakes.sang(batch, Some(1)).is_err());
     }
 
     #[test]

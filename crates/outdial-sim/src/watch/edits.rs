@@ -56,6 +56,14 @@ impl Seen {
         Ok(())
     }
 
+    /// A batch got into another state; whether that ended the pause of a brake.
+    pub(crate) fn out_of_pause(&mut self, id: BatchId, braked: bool) {
+        self.changed.insert(id);
+        if braked {
+            self.checkers.brakes.anew(id, self.wall);
+        }
+    }
+
     /// What rings to a listed number must stop.
     pub(crate) fn recall_listed(&mut self, now: Timestamp) {
         let checkers = &mut self.checkers;
@@ -105,7 +113,8 @@ impl Seen {
         let rules = rules(&settings.brakes);
         let slow = batch.brake.slowed.is_some();
         let live = self.model.live_of(intent.batch);
-        let (canary, now) = (batch.settings.canary, self.model.attempts[&attempt].at);
+        let canary = batch.settings.canary.filter(|_| !batch.brake.canary_passed);
+        let now = self.model.attempts[&attempt].at;
         // Both reckon by the wall clock; within the window of one that was set they may differ.
         if self.checkers.clocks.was_set_within(real, rules.window * 2) {
             return Ok(());
@@ -121,11 +130,12 @@ impl Seen {
         now: Timestamp,
     ) -> Result<(), Violation> {
         let Some(before) = self.model.remembered(id, state)? else { return Ok(()) };
-        let settings = self.model.batches.get(&id).map(|b| b.workspace);
-        let Some(settings) = settings.and_then(|ws| self.model.settings.get(&ws)) else {
-            return Ok(());
-        };
+        let Some(batch) = self.model.batches.get(&id) else { return Ok(()) };
+        let Some(settings) = self.model.settings.get(&batch.workspace) else { return Ok(()) };
         let rules = rules(&settings.brakes);
+        if state.canary_passed && !before.canary_passed {
+            self.checkers.brakes.sang(id, batch.settings.canary)?;
+        }
         match (before.slowed, state.slowed) {
             (None, Some(_)) => {
                 self.checkers.brakes.slowed(id, now);
