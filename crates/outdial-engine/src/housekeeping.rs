@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::context::{Context, Unconfirmed, locked};
 use crate::finish;
-use crate::tasks::{Activity, keep_running};
+use crate::tasks::{Activity, guarded, keep_running};
 
 /// Most attempts that one activation resolves.
 const RESOLVE: u32 = 500;
@@ -108,7 +108,7 @@ async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
 
 /// One last look at loose ends, before the process goes.
 pub(crate) async fn give_back_unsent(ctx: &Arc<Context>) {
-    let result = tie_loose_ends(Arc::clone(ctx)).await;
+    let result = guarded(tie_loose_ends(Arc::clone(ctx))).await;
     if let Err(error) = result {
         tracing::warn!(%error, "loose ends are left; the next start resolves them as unknown");
     }

@@ -145,7 +145,10 @@ async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet
     if is_quiet {
         // Committed and not sent, when a mark or a commit's answer was lost: given back now, not
         // resolved as unknown by the next process.
-        housekeeping::give_back_unsent(ctx).await;
+        let unsent = housekeeping::give_back_unsent(ctx);
+        if !until_or(ctx, now.after(limit), unsent).await {
+            tracing::warn!("what is unsent is left to the next process");
+        }
     }
     let drained = Drained { still_live: ctx.live.count() };
     tracing::info!(still_live = drained.still_live, "drained");

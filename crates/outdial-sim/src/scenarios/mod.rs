@@ -1,6 +1,7 @@
 //! Found bugs, each as a scenario with a name: a world and what is done in it. They stay.
 
 mod clock;
+mod drain;
 
 use std::sync::Arc;
 
