@@ -68,8 +68,15 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
     let marks = file.read().with_context(|| format!("{}", file.path().display()))?;
     let versions: BTreeMap<_, _> = store.dispatch_versions().await?.into_iter().collect();
     let older = older(&marks, &versions);
-    if older.is_empty() {
-        report.tell("restore", Ok("the database knows of every call that left here".to_owned()));
+    if marks == Marks::default() {
+        let text = format!(
+                "nothing was dialed from here yet ({} notes nothing): an older copy would not be told",
+            file.path().display()
+        );
+        report.tell("restore", Ok(text));
+    } else if older.is_empty() {
+        let text = "the database is not behind what was noted of the calls that left here";
+        report.tell("restore", Ok(text.to_owned()));
     } else if args.accept_restore {
         file.accept(&older).with_context(|| format!("{}", file.path().display()))?;
         let text = format!("{} workspace(s) are dialed again from now on", older.len());
