@@ -70,7 +70,7 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
     let older = older(&marks, &versions);
     if marks == Marks::default() {
         let text = format!(
-                "nothing was dialed from here yet ({} notes nothing): an older copy would not be told",
+            "nothing was dialed from here yet ({} notes nothing): an older copy would not be told",
             file.path().display()
         );
         report.tell("restore", Ok(text));
