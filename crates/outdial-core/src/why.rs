@@ -206,6 +206,8 @@ mod tests {
                 live: 0,
                 slots: vec![],
                 paused_until: None,
+                is_down: false,
+                max_call_s: None,
             }],
         }
     }

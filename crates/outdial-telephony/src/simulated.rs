@@ -116,7 +116,7 @@ impl Carrier for SimulatedCarrier {
             };
             tokio::spawn(line.run());
         }
-        PlacedCall { events: Box::pin(Events(events)), control: Box::new(Control(hang_up)) }
+        PlacedCall { events: Box::pin(Events(events)), control: Arc::new(Control(hang_up)) }
     }
 }
 

@@ -120,7 +120,10 @@ impl<'a> Lines<'a> {
     pub(super) fn new(head: &'a Head, days: Days, ceilings: &Ceilings, turn: &super::Turn) -> Self {
         let (earliest, latest) = (earliest(turn), latest(turn));
         let numbers = head.numbers.iter().map(|n| NumberUse {
-            trunk: head.trunks.binary_search_by_key(&n.trunk, |t| t.id).ok(),
+            trunk: n
+                .trunks
+                .first()
+                .and_then(|id| head.trunks.binary_search_by_key(id, |t| t.id).ok()),
             usage: Usage::new(&n.limits, n.live, || ceilings.clamp(Line::Number(n.id), &n.slots)),
             placed: match n.limits.calls_per_day {
                 Some(_) => days.both(&n.placed_by_day),
