@@ -22,6 +22,7 @@ use outdial_core::id::{
     AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
 use thiserror::Error;
 
 pub use account::{
