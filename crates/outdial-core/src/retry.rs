@@ -179,6 +179,35 @@ mod tests {
     }
 
     #[test]
+    fn what_one_trunk_refused_the_next_one_may_try_at_once() {
+        let mut facts = CallFacts { round: 1, ..CallFacts::default() };
+        let three = RetryPolicy { trunks: 3, ..policy(0) };
+        for at_once in [true, true, false, false] {
+            let next = next_step(&facts, &three, &status(503), AT, 3);
+            let CallNext::Pending { not_before, .. } = next else { panic!("given up early") };
+            assert_eq!(not_before == AT, at_once, "{}", facts.uncharged);
+            facts.uncharged += 1;
+        }
+        let last = next_step(&facts, &three, &status(503), AT, 3);
+        assert_eq!(last, CallNext::Finished(Disposition::Failed));
+    }
+
+    #[test]
+    fn redirects_are_followed_at_once_and_bounded() {
+        let redirected = outcome_of(&CallEnd::Redirected { status: 302 });
+        let mut facts = CallFacts { round: 1, ..CallFacts::default() };
+        let mut hops = 0;
+        while let CallNext::Pending { not_before, .. } =
+            next_step(&facts, &policy(9), &redirected, AT, 3)
+        {
+            assert_eq!(not_before, AT);
+            facts.uncharged += 1;
+            hops += 1;
+        }
+        assert_eq!(hops, 4);
+    }
+
+    #[test]
     fn unknown_rests_a_minute_and_only_when_asked_for() {
         let facts = CallFacts { round: 1, ..CallFacts::default() };
         let silence = outcome_of(&CallEnd::Silence);

@@ -265,6 +265,8 @@ pub enum Gate {
     Channels,
     /// The trunk is paused (503).
     TrunkPaused,
+    /// The trunk is out of order.
+    TrunkDown,
     /// Concurrency of the batch.
     BatchConcurrency,
     /// Concurrency of the workspace.
@@ -306,6 +308,7 @@ impl Gate {
             Self::Pacing => "calls_per_second",
             Self::Channels => "channels",
             Self::TrunkPaused => "trunk_paused",
+            Self::TrunkDown => "trunk_down",
             Self::BatchConcurrency => "batch_concurrency",
             Self::WorkspaceConcurrency => "workspace_concurrency",
             Self::NodeCapacity => "node_capacity",
