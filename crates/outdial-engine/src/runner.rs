@@ -4,7 +4,9 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use outdial_core::attempt::{AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress};
+use outdial_core::attempt::{
+    AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress, AttemptState,
+};
 use outdial_core::id::WorkspaceId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -131,9 +133,19 @@ impl Runner {
 
     fn record(&mut self, progress: AttemptProgress) {
         let (ctx, attempt) = (Arc::clone(&self.ctx), self.start.committed.attempt);
+        let answered = progress.state == AttemptState::Answered;
+        let control = self.line.as_ref().filter(|_| answered).map(|l| Arc::clone(&l.0.control));
         self.records.spawn(async move {
-            if let Err(error) = ctx.store.attempt_record(attempt, progress).await {
-                tracing::debug!(%attempt, %error, state = progress.state.as_str(), "not recorded");
+            let dialog = control.as_ref().and_then(|control| control.dialog());
+            match ctx.store.attempt_record(attempt, progress, dialog).await {
+                Ok(_) => {
+                    failpoint("engine.answer_recorded");
+                    control.iter().for_each(|control| control.is_stored());
+                }
+                Err(error) => {
+                    let state = progress.state.as_str();
+                    tracing::debug!(%attempt, %error, state, "not recorded");
+                }
             }
         });
     }

@@ -223,7 +223,7 @@ impl Carrier for Instantly {
     fn place(&self, _: CallOrder) -> PlacedCall {
         self.placed.fetch_add(1, Ordering::Relaxed);
         self.more.notify_waiters();
-        PlacedCall { events: Box::pin(Over(Some(CallEnd::TalkOver))), control: Box::new(Nothing) }
+        PlacedCall { events: Box::pin(Over(Some(CallEnd::TalkOver))), control: Arc::new(Nothing) }
     }
 }
 

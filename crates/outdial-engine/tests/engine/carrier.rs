@@ -144,7 +144,7 @@ impl Carrier for TestCarrier {
         };
         tokio::spawn(line.run(trick));
         let breaks = trick == Some(Trick::BreaksItsRunner);
-        PlacedCall { events: Box::pin(Events { events, breaks }), control: Box::new(control) }
+        PlacedCall { events: Box::pin(Events { events, breaks }), control: Arc::new(control) }
     }
 }
 
