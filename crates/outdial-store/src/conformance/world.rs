@@ -60,7 +60,7 @@ impl World {
             ws: made.workspace,
             agent,
             phone: phone.id,
-            trunk: phone.trunk,
+            trunk: phone.trunks[0],
             next: AtomicU64::new(1),
         }
     }
@@ -370,6 +370,7 @@ pub(super) async fn phone(
     let new = NewPhone {
         number: PhoneNumber::from_digits(number),
         integration: Integration::Simulated,
+        trunks: Vec::new(),
         agent,
     };
     store.phone_create(ws, new).await.unwrap()
