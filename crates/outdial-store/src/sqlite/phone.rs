@@ -136,8 +136,9 @@ impl SqliteDb {
         }
     }
 
-    fn with_trunks(&self, phone: PhoneRecord) -> Result<PhoneRecord, StoreError> {
-        Ok(PhoneRecord { trunks: self.phone_trunks(phone.id)?, ..phone })
+    fn with_trunks(&self, mut phone: PhoneRecord) -> Result<PhoneRecord, StoreError> {
+        phone.trunks = self.phone_trunks(phone.id)?;
+        Ok(phone)
     }
 }
 

@@ -9,15 +9,16 @@ use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::BatchSettings;
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallNext, WaitReason};
-use outdial_core::dispatcher::{Ask, Intent};
-use outdial_core::id::{AgentId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
+use outdial_core::dispatcher::{Ask, Intent, LineLimits};
+use outdial_core::id::{AgentId, AttemptId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
 use outdial_core::pacing::SLOT;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    ChunkAdd, ChunkLane, ChunkRecord, DncListQuery, DropReason, FinishResult, Integration, NewDnc,
-    NewIntent, NewPhone, NewPlan, Settle, TrunkHealth,
+    CallerIdIn, ChunkAdd, ChunkLane, ChunkRecord, DncListQuery, DropReason, FinishResult,
+    Integration, NewDnc, NewIntent, NewPhone, NewPlan, Secret, Settle, SipSpec, Transport,
+    TrunkHealth, TrunkSpec,
 };
 use outdial_ports::{Clock as _, Store};
 
@@ -99,16 +100,64 @@ fn id<T>(of: fn(u32, u64) -> T, seq: u64) -> T {
 
 #[test]
 fn a_database_of_version_1_goes_on() {
-    updated(fill_v1, async |store, clock| goes_on_from_v1(store, clock).await);
+    updated(fill_v1, async |store, clock, _| goes_on_from_v1(store, clock).await);
 }
 
 #[test]
 fn a_database_of_version_2_goes_on() {
-    updated(fill_v2, async |store, _| goes_on_from_v2(store).await);
+    updated(fill_v2, async |store, _, _| goes_on_from_v2(store).await);
+}
+
+/// A password goes with its trunk, and what ends a call with the call.
+#[test]
+fn nothing_is_kept_that_nobody_needs() {
+    updated(fill_v1, async |store, clock, path| {
+        let conn = connect(path, Role::Writer).unwrap();
+        let count = |table: &str| {
+            let text = format!("SELECT count(*) FROM {table}");
+            conn.query_row(&text, [], |r| r.get::<_, i64>(0)).unwrap()
+        };
+        let ws = id(WorkspaceId::from_parts, 1);
+        let trunk = store.trunk_create(ws, spec()).await.unwrap();
+        store.trunk_update(ws, trunk.id, spec()).await.unwrap();
+        assert_eq!(count("trunk_sip"), 1);
+        store.trunk_delete(ws, trunk.id).await.unwrap();
+        assert_eq!(count("trunk_sip"), 0);
+        assert_eq!(count("trunk"), 2, "an attempt may name it");
+
+        conn.execute("INSERT INTO attempt_dialog VALUES (2, 'd')", []).unwrap();
+        let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
+        assert_eq!(open.dialog.as_deref(), Some("d"));
+        end_lost(store, open.attempt, clock).await;
+        assert_eq!(count("attempt_dialog"), 0);
+    });
+}
+
+fn spec() -> TrunkSpec {
+    TrunkSpec {
+        name: "t".into(),
+        sip: SipSpec {
+            host: "192.0.2.1".into(),
+            port: None,
+            transport: Transport::Tcp,
+            username: Some("u".into()),
+            password: Some(Secret("p".into())),
+            from_domain: None,
+            proxy: None,
+            register: false,
+            keep_alive: None,
+            caller_id: CallerIdIn::From,
+            plus: false,
+            verify_tls: true,
+        },
+        limits: LineLimits::default(),
+        ring_timeout: None,
+        max_call_s: None,
+    }
 }
 
 /// A database that was filled by an earlier version, opened by this one.
-fn updated(fill: fn(&Path), work: impl AsyncFnOnce(&SqliteStore, &TestClock)) {
+fn updated(fill: fn(&Path), work: impl AsyncFnOnce(&SqliteStore, &TestClock, &Path)) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("outdial.db");
     fill(&path);
@@ -119,7 +168,7 @@ fn updated(fill: fn(&Path), work: impl AsyncFnOnce(&SqliteStore, &TestClock)) {
     };
     drop(open().unwrap());
     let store = open().expect("twice: there is nothing left to change");
-    let work = work(&store, &clock);
+    let work = work(&store, &clock, &path);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
     let conn = connect(&path, Role::Writer).unwrap();
     let broken = conn.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap();
@@ -144,26 +193,7 @@ async fn goes_on_from_v1(store: &SqliteStore, clock: &TestClock) {
     // Who was on the phone when the old version went away.
     let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
     assert_eq!((open.callee.digits(), open.reserve, open.price), (49_302, Spend::NONE, 0));
-    let outcome = Outcome {
-        disposition: Disposition::Unknown,
-        fault: Fault::Local,
-        retry: RetryClass::Never,
-        reason: "process_died",
-        charged: true,
-        picked: false,
-    };
-    let end = AttemptEnd {
-        state: AttemptState::Unknown,
-        outcome,
-        sip_status: None,
-        sent_at: None,
-        ringing_at: None,
-        answered_at: None,
-        ended_at: clock.now(),
-    };
-    let next = CallNext::Finished(Disposition::Unknown);
-    let done = store.attempt_finish(open.attempt, end, next, Settle::default()).await.unwrap();
-    assert_eq!(done, FinishResult::Applied);
+    end_lost(store, open.attempt, clock).await;
 
     // Both were called an hour ago, and that counts.
     let records = [49_301, 49_302].map(|n| ChunkRecord {
@@ -240,6 +270,30 @@ async fn goes_on_from_v2(store: &SqliteStore) {
         assert_eq!(made.trunks.len(), 1);
         assert_eq!(made.trunks[0] == trunk, has_trunk);
     }
+}
+
+/// Ends an attempt of which nobody knows more.
+async fn end_lost(store: &SqliteStore, attempt: AttemptId, clock: &TestClock) {
+    let outcome = Outcome {
+        disposition: Disposition::Unknown,
+        fault: Fault::Local,
+        retry: RetryClass::Never,
+        reason: "process_died",
+        charged: true,
+        picked: false,
+    };
+    let end = AttemptEnd {
+        state: AttemptState::Unknown,
+        outcome,
+        sip_status: None,
+        sent_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: clock.now(),
+    };
+    let next = CallNext::Finished(Disposition::Unknown);
+    let done = store.attempt_finish(attempt, end, next, Settle::default()).await.unwrap();
+    assert_eq!(done, FinishResult::Applied);
 }
 
 /// Whoever waits is called, but nobody twice a day.
