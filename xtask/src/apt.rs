@@ -12,12 +12,22 @@ use crate::process;
 /// A program that some test starts.
 struct Program {
     name: &'static str,
-    /// The Debian package that brings it.
-    package: &'static str,
+    /// The Debian packages that bring it, and what else of it tests use.
+    packages: &'static [&'static str],
 }
 
 /// Everything that tests start and that is not built here.
-const PROGRAMS: &[Program] = &[Program { name: "curl", package: "curl" }];
+const PROGRAMS: &[Program] = &[
+    Program { name: "curl", packages: &["curl"] },
+    Program { name: "openssl", packages: &["openssl"] },
+    // The peers of the tests of SIP trunks.
+    Program { name: "sipp", packages: &["sip-tester"] },
+    Program { name: "baresip", packages: &["baresip-core"] },
+    Program { name: "kamailio", packages: &["kamailio", "kamailio-tls-modules"] },
+];
+
+/// Where daemons are, which is on the path of root alone.
+const DAEMONS: &str = "/usr/sbin";
 
 /// Installs what is missing; says what to do where it cannot.
 pub(crate) fn ensure_programs() -> Result<()> {
@@ -25,7 +35,7 @@ pub(crate) fn ensure_programs() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing.iter().map(|p| p.package).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|p| p.packages).copied().collect();
     let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
     let by_hand = format!("tests need {}: install {}", names.join(", "), packages.join(", "));
     if !on_path("apt-get") {
@@ -58,7 +68,8 @@ fn apt_get(root: bool) -> Command {
 
 fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| is_executable(&folder.join(name)))
+    let mut folders = std::env::split_paths(&path).chain([DAEMONS.into()]);
+    folders.any(|folder| is_executable(&folder.join(name)))
 }
 
 #[cfg(unix)]
