@@ -41,6 +41,13 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("engine", "close_ms", Kind::Number),
     ("engine", "resolve_ms", Kind::Number),
     ("engine", "prune_ms", Kind::Number),
+    ("sip", "listen", Kind::Text),
+    ("sip", "tls_listen", Kind::Text),
+    ("sip", "tls_certificate", Kind::Text),
+    ("sip", "tls_key", Kind::Text),
+    ("sip", "ca_file", Kind::Text),
+    ("sip", "public_address", Kind::Text),
+    ("sip", "rtp_ports", Kind::Text),
     ("simulated", "speed", Kind::Number),
     ("simulated", "log", Kind::Text),
     ("log", "format", Kind::Text),
@@ -127,6 +134,15 @@ impl Config {
             if value == 0 {
                 bail!("engine.{key} must be at least 1");
             }
+        }
+        let sip = &self.sip;
+        if [&sip.tls_certificate, &sip.tls_key]
+            .iter()
+            .any(|f| f.is_some() != sip.tls_listen.is_some())
+        {
+            bail!(
+                "sip.tls_listen, sip.tls_certificate and sip.tls_key go together: write all or none"
+            );
         }
         if self.ingest.chunks_in_flight == 0 {
             bail!("ingest.chunks_in_flight must be at least 1");
@@ -255,6 +271,11 @@ mod tests {
                 (_, "format", _) => "json",
                 (_, "url", _) => "sqlite:x.db",
                 (_, "memory_max_bytes", _) => "999999999999",
+                ("sip", "listen", _) => "127.0.0.1:5070",
+                ("sip", "public_address", _) => "203.0.113.5",
+                ("sip", "rtp_ports", _) => "20000-20099",
+                // Alone they are refused.
+                ("sip", "tls_listen" | "tls_certificate" | "tls_key", _) => continue,
                 (_, _, Kind::Number) => "7",
                 _ => "x",
             };
