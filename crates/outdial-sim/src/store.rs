@@ -191,7 +191,7 @@ store! {
                 if let Ok(head) = out {
                     self.saw(|seen, _| {
                         let ids = head.batches.iter().map(|b| b.id);
-                        ids.for_each(|id| seen.checkers.brakes.known(id, seen.wall));
+                        ids.for_each(|id| seen.checkers.brakes.known(id));
                         Ok(())
                     });
                 }
