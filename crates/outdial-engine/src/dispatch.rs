@@ -11,7 +11,7 @@ use outdial_core::dispatcher::{Dispatcher, Group, Head, Intent, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
-use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
+use outdial_ports::{Mark, Monotonic, Noted, WatermarkError, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
@@ -57,6 +57,7 @@ pub(crate) async fn dispatch(
         latency: Duration::ZERO,
         busy_at: now,
         warned: Seldom::default(),
+        held: None,
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -99,6 +100,16 @@ struct Desk {
     /// When there last was something to place, now or later.
     busy_at: Monotonic,
     warned: Seldom,
+    /// The mark that the database was last seen to hold.
+    held: Option<Mark>,
+}
+
+/// What the database is, beside what this node knows of its calls.
+enum Recognised {
+    /// The one that was dialed from. It must hold this when a plan is committed.
+    Same(Option<Mark>),
+    /// Another, older one: nobody may be dialed.
+    Older,
 }
 
 /// What a turn did.
@@ -114,9 +125,10 @@ impl Desk {
         let read = self.ctx.clock.monotonic();
         let base = TimeBase::new(head.clock, asked, read);
         let later = Turned { placed: 0, look_again: read.after(PERIOD) };
-        if !self.may_dial(&base, read) || self.is_older_copy(head.version, read).await? {
+        if !self.may_dial(&base, read) {
             return Ok(later);
         }
+        let Recognised::Same(mark) = self.recognise(read).await? else { return Ok(later) };
         if head.batches.is_empty() {
             return Ok(later);
         }
@@ -140,7 +152,7 @@ impl Desk {
         if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
-        self.commit(&head, base, plan, look_again).await
+        self.commit(&head, base, (plan, mark), look_again).await
     }
 
     /// Whether this node knows well enough what time it is.
@@ -170,21 +182,36 @@ impl Desk {
         true
     }
 
-    /// The database does not know of calls that this node has placed: it was put back to an older
-    /// state, and would have people called again.
-    async fn is_older_copy(&mut self, version: u64, now: Monotonic) -> Result<bool, StoreError> {
-        let workspace = self.workspace;
-        match self.ctx.watermark.compare(workspace, version).await.map_err(not_kept)? {
-            Standing::Current => Ok(false),
-            Standing::Older { seen } => {
-                if self.warned.is_due(now) {
-                    tracing::error!(%workspace, version, seen,
-                        "not dialing: the database is older than what was dialed; see \
-                         `outdial doctor`");
-                }
-                Ok(true)
+    /// Whether the database knows of the calls that this node has placed. If it does not, it was
+    /// put back to an older state, and would have people called again.
+    async fn recognise(&mut self, now: Monotonic) -> Result<Recognised, StoreError> {
+        let (workspace, ctx) = (self.workspace, Arc::clone(&self.ctx));
+        let noted = ctx.watermark.latest(workspace).await.map_err(not_kept)?;
+        match noted {
+            Noted::Nothing => return Ok(Recognised::Same(None)),
+            Noted::Mark(mark) if self.held == Some(mark) => {
+                return Ok(Recognised::Same(Some(mark)));
+            }
+            Noted::Mark(mark) if ctx.store.attempt_is_known(mark.attempt, mark.token).await? => {
+                self.held = Some(mark);
+                return Ok(Recognised::Same(Some(mark)));
+            }
+            Noted::Mark(_) | Noted::Lost => {}
+        }
+        if ctx.watermark.is_accepted(workspace).await.map_err(not_kept)? {
+            return Ok(Recognised::Same(None));
+        }
+        if self.warned.is_due(now) {
+            match noted {
+                Noted::Lost => tracing::error!(%workspace,
+                    "not dialing: what was noted of calls that left here is gone, so nobody knows \
+                     whether the database is older; see `outdial doctor`"),
+                _ => tracing::error!(%workspace, ?noted,
+                    "not dialing: the database is older than what was dialed; see \
+                     `outdial doctor`"),
             }
         }
+        Ok(Recognised::Older)
     }
 
     fn now(&self, base: &TimeBase) -> Turn {
@@ -223,7 +250,7 @@ impl Desk {
         &mut self,
         head: &Head,
         base: TimeBase,
-        plan: Plan,
+        (plan, mark): (Plan, Option<Mark>),
         look_again: Monotonic,
     ) -> Result<Turned, StoreError> {
         let ctx = Arc::clone(&self.ctx);
@@ -239,7 +266,7 @@ impl Desk {
         let Plan { intents, slots, pauses, brakes, .. } = plan;
         let intents: Vec<NewIntent> = intents.into_iter().map(|i| named(&ctx, i)).collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
+        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes, mark };
         failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         if let Ok(outcome) = &result {
@@ -271,6 +298,12 @@ impl Desk {
                         doubt.dispelled();
                         Ok(stale(now))
                     }
+                    CommitError::Older => {
+                        // Told by the next turn.
+                        doubt.dispelled();
+                        self.held = None;
+                        Ok(stale(now))
+                    }
                     CommitError::Store(error @ StoreError::OutcomeUnknown(_)) => {
                         tracing::error!(workspace = %self.workspace, wanted, %error,
                             "nothing of this plan is sent");
@@ -285,13 +318,15 @@ impl Desk {
         }
     }
 
-    /// Notes outside the database how far it has come, before anything of it leaves. An error: all
-    /// of it is given back as a loose end.
+    /// Notes outside the database an attempt of what was committed, before anything of it leaves.
+    /// An error: all of it is given back as a loose end.
     async fn keep_mark(&mut self, outcome: &CommitOutcome) -> Result<(), StoreError> {
         failpoint("engine.committed");
-        if !outcome.committed.is_empty() {
-            let noted = self.ctx.watermark.note(self.workspace, outcome.version).await;
+        if let Some(latest) = outcome.committed.last() {
+            let mark = Mark { attempt: latest.attempt, token: latest.intent.token };
+            let noted = self.ctx.watermark.note(self.workspace, mark).await;
             noted.map_err(not_kept).inspect_err(|_| self.forget())?;
+            self.held = Some(mark);
         }
         failpoint("engine.noted");
         Ok(())

@@ -14,4 +14,4 @@ pub use carrier::{CallControl, CallOrder, CallStream, Carrier, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
 pub use failpoint::{FAILPOINTS, failpoint};
 pub use store::Store;
-pub use watermark::{Standing, Watermark, WatermarkError};
+pub use watermark::{Mark, Noted, Watermark, WatermarkError};

@@ -260,8 +260,6 @@ pub trait Store: Send + Sync {
 
     /// Workspaces with an active batch, by id.
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
-    /// The dispatch version of every workspace, by id.
-    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError>;
     /// What a turn rests on. Batches without pending calls may be missing. `also` is included
     /// whatever its state, for those who explain and forecast.
     async fn dispatch_head(
@@ -281,9 +279,10 @@ pub trait Store: Send + Sync {
     async fn dispatch_waiting(&self, batches: Vec<BatchId>) -> Result<Vec<Bucket>, StoreError>;
     /// Due candidates of the groups asked for, each group in the order (`not_before`, call).
     async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError>;
-    /// Commits a plan if `version` still stands, and bumps it. Each intent that goes through has
-    /// its call live, its number locked in the workspace, and its attempt in state `intent`, owned
-    /// by this process, with its reserve and its day's count booked. A candidate that fails drops
+    /// Commits a plan if `version` still stands, and bumps it. A database that does not hold the
+    /// plan's mark refuses it whatever the version. Each intent that goes through has its call
+    /// live, its number locked in the workspace, and its attempt in state `intent`, owned by this
+    /// process, with its reserve and its day's count booked. A candidate that fails drops
     /// out with its reason, and its slot is not kept: one that is not pending any more, or not as
     /// its intent says (lane, class, facts); one whose number is on the phone gets `not_before` a
     /// little later with `WaitReason::NumberBusy`; one whose number is listed (`dnc_add`) finishes
@@ -297,6 +296,14 @@ pub trait Store: Send + Sync {
         version: u64,
         plan: NewPlan,
     ) -> Result<CommitOutcome, CommitError>;
+    /// Whether the database holds the attempt with this token.
+    async fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError>;
+    /// Whether it holds any attempt at all.
+    async fn attempt_is_any(&self) -> Result<bool, StoreError>;
     /// Remembers how far a live attempt is; only forward. False: it is further already, or over.
     async fn attempt_record(
         &self,

@@ -264,11 +264,12 @@ store! {
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-        dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
         attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
+        attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+        attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
         live_list_recalled() -> Vec<AttemptId>, StoreError;
@@ -305,8 +306,7 @@ store! {
             let intents = plan.intents.clone();
             let version = match self.rule {
                 Sabotage::StalePlan => {
-                    let versions = self.inner.dispatch_versions().await?;
-                    versions.iter().find(|(of, _)| *of == ws).map_or(version, |(_, v)| *v)
+                    self.inner.dispatch_head(ws, None).await?.version
                 }
                 _ => version,
             };

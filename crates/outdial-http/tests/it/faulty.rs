@@ -302,10 +302,6 @@ impl Store for Faulty {
         self.inner.dispatch_workspaces().await
     }
 
-    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError> {
-        self.inner.dispatch_versions().await
-    }
-
     async fn dispatch_head(
         &self,
         ws: WorkspaceId,
@@ -350,6 +346,18 @@ impl Store for Faulty {
         progress: AttemptProgress,
     ) -> Result<bool, StoreError> {
         self.inner.attempt_record(attempt, progress).await
+    }
+
+    async fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        self.inner.attempt_is_known(attempt, token).await
+    }
+
+    async fn attempt_is_any(&self) -> Result<bool, StoreError> {
+        self.inner.attempt_is_any().await
     }
 
     async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError> {

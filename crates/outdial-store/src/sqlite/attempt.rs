@@ -49,6 +49,20 @@ struct Deferred {
 }
 
 impl SqliteDb {
+    pub(super) fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        let row = params![attempt.seq64(), token];
+        let found = self.one(sql!("attempt/is_known"), row, |_| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    pub(super) fn attempt_is_any(&self) -> Result<bool, StoreError> {
+        Ok(self.one(sql!("attempt/is_any"), [], |_| Ok(()))?.is_some())
+    }
+
     pub(super) fn attempt_record(
         &mut self,
         attempt: AttemptId,

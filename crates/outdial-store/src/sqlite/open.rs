@@ -37,7 +37,8 @@ const LOG_KEPT: i64 = 64 << 20;
 pub enum OpenMode {
     /// To serve: once per file. Attempts and leases of whoever served before are dead from here on.
     Serve,
-    /// A short command beside a server, or without one. It must not own attempts or requests.
+    /// A short command beside a server, or without one. It must not own attempts or requests, and
+    /// leaves the write-ahead log as it is: after a failed fsync that is all that is good.
     Tool,
 }
 
@@ -82,6 +83,7 @@ pub(super) struct Opened {
     pub(super) instance: i64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stopped: Arc<AtomicBool>,
+    mode: OpenMode,
     /// Held, never read: the lock ends with the file.
     pub(super) _lock: Option<File>,
 }
@@ -117,6 +119,7 @@ pub(super) fn open(
         instance: new_instance(entropy),
         clock,
         stopped: Arc::default(),
+        mode,
         _lock: lock,
     })
 }
@@ -124,7 +127,7 @@ pub(super) fn open(
 impl Opened {
     /// One more connection.
     pub(super) fn db(&self, role: Role) -> Result<SqliteDb, OpenError> {
-        let conn = connect(&self.path, role).map_err(|e| failed(&self.path, &e))?;
+        let conn = connect_as(&self.path, role, self.mode).map_err(|e| failed(&self.path, &e))?;
         let (clock, stopped) = (Arc::clone(&self.clock), Arc::clone(&self.stopped));
         Ok(SqliteDb::new(conn, clock, self.instance, stopped))
     }
@@ -152,6 +155,13 @@ pub(super) fn new_instance(entropy: &dyn Entropy) -> i64 {
 pub(crate) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
     let conn = Connection::open(path)?;
     prepare(&conn, role)?;
+    Ok(conn)
+}
+
+/// As [`connect`]; a tool's connection leaves the log as it is when it closes.
+fn connect_as(path: &Path, role: Role, mode: OpenMode) -> rusqlite::Result<Connection> {
+    let conn = connect(path, role)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, mode == OpenMode::Tool)?;
     Ok(conn)
 }
 
@@ -211,7 +221,7 @@ fn migrate(path: &Path, mode: OpenMode, entropy: &dyn Entropy) -> Result<(), Ope
     // Two processes that open a new file at once must not both make its tables.
     let (file, lock) = lock_file(path, "migrate.lock")?;
     file.lock().map_err(|source| OpenError::Lock { path: lock, source })?;
-    let mut conn = connect(path, Role::Writer).map_err(|e| failed(path, &e))?;
+    let mut conn = connect_as(path, Role::Writer, mode).map_err(|e| failed(path, &e))?;
     let _not_served = match mode {
         OpenMode::Serve => None,
         OpenMode::Tool => lock_to_change(&mut conn, path)?,

@@ -153,7 +153,6 @@ operations! {
     Write dnc_delete(ws: WorkspaceId => ws, id: DncId => id) -> (), DncDeleteError;
 
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-    Read dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
     EngineRead [also.is_some() => Read]
     dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
         -> Head, StoreError;
@@ -166,6 +165,9 @@ operations! {
     Write attempt_commit_intents(
         ws: WorkspaceId => ws, version: u64 => version, plan: NewPlan => &plan
     ) -> CommitOutcome, CommitError;
+    EngineRead attempt_is_known(attempt: AttemptId => attempt, token: [u8; 16] => token)
+        -> bool, StoreError;
+    Read attempt_is_any() -> bool, StoreError;
     Write attempt_record(attempt: AttemptId => attempt, progress: AttemptProgress => progress)
         -> bool, StoreError;
     EngineRead attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
