@@ -332,7 +332,8 @@ pub trait Store: Send + Sync {
     /// Live attempts of this process that are no longer wanted: their batch is deleted, they were
     /// taken back (`call_cancel`), or their number is checked and listed (`dnc_add`).
     async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError>;
-    /// Forgets what limits no longer need: attempts at persons older than 24 h, days and pulses
-    /// long past; at most `limit` rows; how many.
+    /// Forgets what limits no longer need: attempts at persons older than 48 h, days and pulses
+    /// long past, at most `limit` rows; and pauses of trunks that end later than any can
+    /// ([`outdial_core::trunk_health::PAUSE_MAX`]). How many rows.
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
 }

@@ -15,6 +15,7 @@ use outdial_core::call::WaitReason;
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 use outdial_engine::EngineConfig;
+use outdial_core::trunk_health::is_paused;
 use outdial_ports::Store;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
 use outdial_store::SqliteInline;
@@ -330,3 +331,4 @@ impl World {
         Ok(longest)
     }
 }
+            let pauses = pauses.filter(|until| is_paused(*until, wall));

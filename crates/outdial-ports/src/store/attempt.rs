@@ -45,7 +45,8 @@ pub struct Settle {
     pub used: Spend,
     /// Its share in the batch's pulse.
     pub pulse: Pulse,
-    /// Pauses its trunk; the later instant wins.
+    /// Pauses its trunk; the later instant wins, but for one that no trunk can be given
+    /// ([`outdial_core::trunk_health::PAUSE_MAX`]).
     pub trunk_paused_until: Option<Timestamp>,
 }
 

@@ -6,6 +6,7 @@ use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::failpoint;
 use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
@@ -124,7 +125,9 @@ impl SqliteDb {
             self.number_give_back(ending.caller, ending.day)?;
         }
         if let Some(until) = settle.trunk_paused_until {
-            self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
+            let latest = self.now().after(PAUSE_MAX);
+            let row = params![ending.trunk, until.as_millis(), latest.as_millis()];
+            self.exec(sql!("trunk/pause"), row)?;
             self.dispatch_bump(ending.workspace)?;
         }
         failpoint("store.end_applied");
