@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
-use outdial_core::dispatcher::{Dispatcher, Group, Head, Intent, Plan, Turn};
+use outdial_core::dispatcher::{Group, Head, Intent, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
 use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
+use crate::planner::Planner;
 use crate::runner::Start;
 use crate::tasks::{Broken, note};
 use crate::timebase::TimeBase;
@@ -34,6 +35,8 @@ const LEAD: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 const COMMIT_SLOW: Duration = Duration::from_millis(200);
 /// A stale plan is made again after a random part of this.
 const STALE_JITTER: Duration = Duration::from_millis(20);
+/// Why a contact failed whose decision panics each time.
+const UNDECIDABLE: &str = "internal_error";
 /// Groups are not read anew more often than this, whatever happens.
 const GROUPS_GAP: Duration = Duration::from_millis(100);
 
@@ -50,7 +53,7 @@ pub(crate) async fn dispatch(
         workspace,
         start,
         signal: Arc::clone(&signal),
-        dispatcher: Dispatcher::new(),
+        dispatcher: Planner::default(),
         groups: Vec::new(),
         groups_read: None,
         groups_changed: true,
@@ -91,7 +94,7 @@ struct Desk {
     workspace: WorkspaceId,
     start: mpsc::UnboundedSender<Start>,
     signal: Arc<Signal>,
-    dispatcher: Dispatcher,
+    dispatcher: Planner,
     groups: Vec<Group>,
     groups_read: Option<Monotonic>,
     groups_changed: bool,
@@ -136,14 +139,15 @@ impl Desk {
         let stale_until = self.read_groups(read).await?;
 
         let turn = self.now(&base);
-        let asks = self.dispatcher.ask(&head, &self.groups, &turn);
+        let asks = self.dispatcher.ask(&head, &self.groups, &turn, read)?;
         let candidates = match asks.is_empty() {
             true => Vec::new(),
             false => self.ctx.store.dispatch_candidates(&asks).await?,
         };
         // Reading took time, and other workspaces may have taken capacity.
         let turn = self.now(&base);
-        let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn);
+        let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn, read)?;
+        self.give_up_hopeless().await?;
         tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
@@ -153,6 +157,18 @@ impl Desk {
             return Ok(Turned { placed: 0, look_again });
         }
         self.commit(&head, base, (plan, mark), look_again).await
+    }
+
+    /// Finishes contacts about which nobody can decide.
+    async fn give_up_hopeless(&mut self) -> Result<(), StoreError> {
+        for call in self.dispatcher.hopeless() {
+            if self.ctx.store.call_give_up(self.workspace, call, UNDECIDABLE).await? {
+                tracing::error!(workspace = %self.workspace, %call,
+                    "given up: its decision panics each time");
+            }
+            self.dispatcher.given_up(call);
+        }
+        Ok(())
     }
 
     /// Whether this node knows well enough what time it is.

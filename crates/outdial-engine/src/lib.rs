@@ -15,6 +15,7 @@ mod dispatch;
 mod finish;
 mod housekeeping;
 mod live;
+mod planner;
 mod runner;
 mod supervisor;
 mod tasks;

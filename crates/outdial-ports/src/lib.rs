@@ -12,6 +12,6 @@ mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
-pub use failpoint::{FAILPOINTS, failpoint};
+pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
 pub use store::Store;
 pub use watermark::{Mark, Noted, Watermark, WatermarkError};

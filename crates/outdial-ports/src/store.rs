@@ -243,6 +243,15 @@ pub trait Store: Send + Sync {
         ws: WorkspaceId,
         id: CallId,
     ) -> Result<Option<CallCanceled>, StoreError>;
+    /// Gives one call up, because it cannot be decided: a pending one is finished as `failed` with
+    /// this reason. False: it is not pending, or there is no such call in this workspace. Does not
+    /// bump the version.
+    async fn call_give_up(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+        reason: &'static str,
+    ) -> Result<bool, StoreError>;
 
     // Do-not-call: a number is checked if the workspace's `do_not_call` is on, or the batch says
     // `enable_dnc`. A checked number that is listed is not dialed, by whatever batch.

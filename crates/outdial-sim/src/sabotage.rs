@@ -274,6 +274,7 @@ store! {
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
         live_list_recalled() -> Vec<AttemptId>, StoreError;
         limits_prune(limit: u32) -> u32, StoreError;
+        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
     }
     bent {
         async fn dispatch_head(

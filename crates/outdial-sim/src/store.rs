@@ -172,6 +172,7 @@ store! {
         call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;

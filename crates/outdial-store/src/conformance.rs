@@ -69,7 +69,8 @@ cases! {
     dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses
         slots_of_the_dropped one_batch_besides waiting;
     dnc: adding which_calls_are_checked races listing deleting chunks;
-    edit: update update_refused switches retries_follow cancel cut_short expire closing_paused;
+    edit: update update_refused switches retries_follow cancel give_up cut_short expire
+        closing_paused;
     limits: reserves_and_use unknown_and_not_sent numbers_by_day persons_in_24_hours
         a_looser_limit pulses_and_pauses resuming brakes_remember pruning;
     model: sums_are_right;

@@ -162,6 +162,7 @@ forward! {
     call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
     dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
     call_cancel(ws: WorkspaceId, id: CallId) -> Option<CallCanceled>, StoreError;
+    call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
     dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
     dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
     dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;

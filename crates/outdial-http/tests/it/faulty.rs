@@ -285,6 +285,14 @@ impl Store for Faulty {
     ) -> Result<Option<CallCanceled>, StoreError> {
         self.inner.call_cancel(ws, id).await
     }
+    async fn call_give_up(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+        reason: &'static str,
+    ) -> Result<bool, StoreError> {
+        self.inner.call_give_up(ws, id, reason).await
+    }
 
     async fn dnc_add(&self, ws: WorkspaceId, new: NewDnc) -> Result<DncRecord, DncAddError> {
         self.inner.dnc_add(ws, new).await

@@ -147,6 +147,8 @@ operations! {
         -> Option<(BatchRecord, CallView)>, StoreError;
     Write call_cancel(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<CallCanceled>, StoreError;
+    Write call_give_up(ws: WorkspaceId => ws, id: CallId => id, reason: &'static str => reason)
+        -> bool, StoreError;
 
     Write dnc_add(ws: WorkspaceId => ws, new: NewDnc => &new) -> DncRecord, DncAddError;
     Read dnc_list(ws: WorkspaceId => ws, query: DncListQuery => &query) -> DncList, StoreError;
