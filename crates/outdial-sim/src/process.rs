@@ -70,7 +70,25 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts one.
-    pub(crate) fn start(parts: &Parts, number: u32, db: &SqliteInline, mut rng: Rng) -> Self {
+    pub(crate) fn start(parts: &Parts, number: u32, db: &SqliteInline, rng: Rng) -> Self {
+        Self::start_on(parts, number, (db, false), rng)
+    }
+
+    /// Starts one on an older copy of the database: nobody may be dialed by it.
+    pub(crate) fn start_on_copy(parts: &Parts, number: u32, db: &SqliteInline, rng: Rng) -> Self {
+        parts.watch.look(|seen, _| {
+            seen.checkers.copies.started(number);
+            Ok(())
+        });
+        Self::start_on(parts, number, (db, true), rng)
+    }
+
+    fn start_on(
+        parts: &Parts,
+        number: u32,
+        (db, is_copy): (&SqliteInline, bool),
+        mut rng: Rng,
+    ) -> Self {
         let (clock, watch) = (Arc::clone(&parts.clock), Arc::clone(&parts.watch));
         let life = Arc::new(Life::default());
         let entropy = Arc::new(SimEntropy::new(rng.fork()));
@@ -85,6 +103,7 @@ impl Process {
             watch: Arc::clone(&watch),
             clock: Arc::clone(&clock),
             latency: parts.latency,
+            is_copy,
             weather: Arc::clone(&parts.weather),
             may_panic,
             rng: Mutex::new(rng.fork()),

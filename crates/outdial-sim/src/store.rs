@@ -48,6 +48,8 @@ pub(crate) struct SimStore {
     pub clock: Arc<SimClock>,
     /// How long it takes.
     pub latency: Latency,
+    /// It is an older copy: nothing that is done in it counts.
+    pub is_copy: bool,
     /// Whether it works.
     pub weather: Arc<Weather>,
     /// It is the engine's: whoever asks survives a panic.
@@ -77,7 +79,7 @@ impl SimStore {
 
     /// What a question meets with; counted.
     fn luck(&self, op: &'static str) -> Luck {
-        let luck = self.weather.luck(&mut self.rng(), writes(op), self.may_panic);
+        let luck = self.weather.luck(&mut self.rng(), op, self.may_panic);
         let what = match &luck {
             Luck::Good => return luck,
             Luck::Refused(StoreError::Full) => "fault: disk full",
@@ -170,9 +172,9 @@ store! {
         request_prune(limit: u32) -> u32, StoreError;
         call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
         call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
+        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
@@ -420,6 +422,9 @@ store! {
             plan: NewPlan,
         ) -> Result<CommitOutcome, CommitError> {
             let (brakes, pauses) = (plan.brakes.clone(), plan.pauses.clone());
+            if !plan.intents.is_empty() {
+                self.life.hold(ws).await;
+            }
             let done = ask!(self.attempt_commit_intents(ws, version, plan), |out| {
                 match out {
                     Ok(outcome) => self.saw_commit(ws, outcome, &brakes, &pauses),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use outdial_ports::store::StoreError;
 use outdial_ports::{Clock, Entropy};
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use thiserror::Error;
 
@@ -31,6 +32,9 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 
 /// Bytes of write-ahead log that are kept on disk when it is empty.
 const LOG_KEPT: i64 = 64 << 20;
+
+/// Pages that a copy takes over in one go.
+const PAGES_AT_ONCE: i32 = 100_000;
 
 /// What a database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,21 @@ pub(super) fn in_memory(
     prepare(&conn, Role::Writer).map_err(failed)?;
     update_schema(&mut conn, path, entropy)?;
     Ok(SqliteDb::new(conn, clock, new_instance(entropy), Arc::default()))
+}
+
+/// What the database of a connection holds now, in another one in memory.
+pub(super) fn copy_in_memory(
+    of: &Connection,
+    clock: Arc<dyn Clock>,
+    instance: i64,
+) -> Result<SqliteDb, OpenError> {
+    let failed = |e| failed(Path::new(":memory:"), &e);
+    let mut conn = Connection::open_in_memory().map_err(failed)?;
+    let backup = Backup::new(of, &mut conn).map_err(failed)?;
+    backup.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None).map_err(failed)?;
+    drop(backup);
+    prepare(&conn, Role::Writer).map_err(failed)?;
+    Ok(SqliteDb::new(conn, clock, instance, Arc::default()))
 }
 
 /// A name for this process, as good as unique.
