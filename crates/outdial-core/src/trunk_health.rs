@@ -28,8 +28,8 @@ pub struct TrunkHealth {
     paused_until: Timestamp,
 }
 
-/// Whether a pause until `until` holds at `now`. One that ends later than any pause can was given by
-/// a clock that was ahead, and has been set back since: it is over.
+/// Whether a pause until `until` holds at `now`. One that ends later than any pause can was given
+/// by a clock that was ahead, and has been set back since: it is over.
 pub fn is_paused(until: Timestamp, now: Timestamp) -> bool {
     now < until && until <= now.after(PAUSE_MAX)
 }

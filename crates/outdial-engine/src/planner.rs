@@ -234,7 +234,7 @@ impl<D: Decide> Planner<D> {
         let GroupKey { batch, lane, class, is_retry } = group;
         match times {
             1 => tracing::error!(%batch, lane, class, is_retry,
-                "a decision panics: the contacts of this class wait, and it is tried once a minute"),
+                "a decision panics: the contacts of this class wait for a minute, again and again"),
             _ => tracing::debug!(%batch, lane, class, is_retry, times, "a decision panics again"),
         }
     }

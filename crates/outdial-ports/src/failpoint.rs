@@ -31,8 +31,8 @@ pub fn failpoint(name: &'static str) {
     fail::fail_point!(name);
 }
 
-/// Passes a point that is about somebody, once for each: there a test can make the process panic for
-/// one of them only.
+/// Passes a point that is about somebody, once for each: there a test can make the process panic
+/// for one of them only.
 #[inline]
 pub fn failpoint_of(name: &'static str, whom: impl FnOnce() -> String) {
     debug_assert!(FAILPOINTS.contains(&name), "{name} is not listed");

@@ -1,5 +1,5 @@
-//! Ends this process as SIGKILL would at a named failpoint, or makes it panic there, for tests of what
-//! a crash or a defect leaves. Only with the feature `failpoints`, which no release has.
+//! Ends this process as SIGKILL would at a named failpoint, or makes it panic there, for tests of
+//! what a crash or a defect leaves. Only with the feature `failpoints`, which no release has.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,3 +1,5 @@
+//! Planning with a dispatcher that panics at what a test names; never what the core decides.
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -282,7 +284,10 @@ proptest! {
     /// Whatever of them is bad: no good one is called bad, what is called good passes, and of few
     /// bad ones all are found.
     #[test]
-    fn what_is_bad_is_found(bad in proptest::collection::btree_set(0_u32..500, 0..40), n in 0_u32..500) {
+    fn what_is_bad_is_found(
+        bad in proptest::collection::btree_set(0_u32..500, 0..40),
+        n in 0_u32..500,
+    ) {
         let items: Vec<u32> = (0..n).collect();
         let mut tries = 0;
         let sifted = sift(&items, &mut |some: &[u32]| {

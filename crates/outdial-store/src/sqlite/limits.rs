@@ -25,8 +25,8 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 const MINUTE_MS: i64 = 60_000;
 /// Days before the present that a head tells of: those that have not ended in every zone, and one.
 const DAYS_TOLD: i64 = 2;
-/// After which an attempt at a person is forgotten: twice as long as it counts, so that a clock that
-/// was ahead by a day, and is set back, finds it again.
+/// After which an attempt at a person is forgotten: twice as long as it counts, so that a clock
+/// that was ahead by a day, and is set back, finds it again.
 const PERSON_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Days after which what was counted by day is forgotten.
 const DAYS_KEPT: i64 = 7;
