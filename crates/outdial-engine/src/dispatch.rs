@@ -219,12 +219,12 @@ impl Desk {
         }
         if self.warned.is_due(now) {
             match noted {
-                Noted::Lost => tracing::error!(%workspace,
+                Noted::Mark(Mark { attempt, .. }) => tracing::error!(%workspace, %attempt,
+                    "not dialing: the database is older than what was dialed: it does not hold \
+                     this attempt; see `outdial doctor`"),
+                _ => tracing::error!(%workspace,
                     "not dialing: what was noted of calls that left here is gone, so nobody knows \
                      whether the database is older; see `outdial doctor`"),
-                _ => tracing::error!(%workspace, ?noted,
-                    "not dialing: the database is older than what was dialed; see \
-                     `outdial doctor`"),
             }
         }
         Ok(Recognised::Older)
