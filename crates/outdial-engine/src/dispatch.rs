@@ -11,12 +11,13 @@ use outdial_core::dispatcher::{Group, Head, Intent, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
-use outdial_ports::{Mark, Monotonic, Noted, WatermarkError, failpoint};
+use outdial_ports::{Mark, Monotonic, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
 use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
 use crate::planner::Planner;
+use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
 use crate::tasks::{Broken, note};
 use crate::timebase::TimeBase;
@@ -60,7 +61,7 @@ pub(crate) async fn dispatch(
         latency: Duration::ZERO,
         busy_at: now,
         warned: Seldom::default(),
-        held: None,
+        recogniser: Recogniser::default(),
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -103,16 +104,7 @@ struct Desk {
     /// When there last was something to place, now or later.
     busy_at: Monotonic,
     warned: Seldom,
-    /// The mark that the database was last seen to hold.
-    held: Option<Mark>,
-}
-
-/// What the database is, beside what this node knows of its calls.
-enum Recognised {
-    /// The one that was dialed from. It must hold this when a plan is committed.
-    Same(Option<Mark>),
-    /// Another, older one: nobody may be dialed.
-    Older,
+    recogniser: Recogniser,
 }
 
 /// What a turn did.
@@ -131,7 +123,8 @@ impl Desk {
         if !self.may_dial(&base, read) {
             return Ok(later);
         }
-        let Recognised::Same(mark) = self.recognise(read).await? else { return Ok(later) };
+        let recognised = self.recogniser.recognise(&self.ctx, self.workspace, read).await?;
+        let Recognised::Same(mark) = recognised else { return Ok(later) };
         if head.batches.is_empty() {
             return Ok(later);
         }
@@ -196,38 +189,6 @@ impl Desk {
             return false;
         }
         true
-    }
-
-    /// Whether the database knows of the calls that this node has placed. If it does not, it was
-    /// put back to an older state, and would have people called again.
-    async fn recognise(&mut self, now: Monotonic) -> Result<Recognised, StoreError> {
-        let (workspace, ctx) = (self.workspace, Arc::clone(&self.ctx));
-        let noted = ctx.watermark.latest(workspace).await.map_err(not_kept)?;
-        match noted {
-            Noted::Nothing => return Ok(Recognised::Same(None)),
-            Noted::Mark(mark) if self.held == Some(mark) => {
-                return Ok(Recognised::Same(Some(mark)));
-            }
-            Noted::Mark(mark) if ctx.store.attempt_is_known(mark.attempt, mark.token).await? => {
-                self.held = Some(mark);
-                return Ok(Recognised::Same(Some(mark)));
-            }
-            Noted::Mark(_) | Noted::Lost => {}
-        }
-        if ctx.watermark.is_accepted(workspace).await.map_err(not_kept)? {
-            return Ok(Recognised::Same(None));
-        }
-        if self.warned.is_due(now) {
-            match noted {
-                Noted::Mark(Mark { attempt, .. }) => tracing::error!(%workspace, %attempt,
-                    "not dialing: the database is older than what was dialed: it does not hold \
-                     this attempt; see `outdial doctor`"),
-                _ => tracing::error!(%workspace,
-                    "not dialing: what was noted of calls that left here is gone, so nobody knows \
-                     whether the database is older; see `outdial doctor`"),
-            }
-        }
-        Ok(Recognised::Older)
     }
 
     fn now(&self, base: &TimeBase) -> Turn {
@@ -310,14 +271,9 @@ impl Desk {
             Err(error) => {
                 self.forget();
                 match error {
-                    CommitError::Stale => {
+                    // The next turn tells of an older copy.
+                    CommitError::Stale | CommitError::Older => {
                         doubt.dispelled();
-                        Ok(stale(now))
-                    }
-                    CommitError::Older => {
-                        // Told by the next turn.
-                        doubt.dispelled();
-                        self.held = None;
                         Ok(stale(now))
                     }
                     CommitError::Store(error @ StoreError::OutcomeUnknown(_)) => {
@@ -342,7 +298,7 @@ impl Desk {
             let mark = Mark { attempt: latest.attempt, token: latest.intent.token };
             let noted = self.ctx.watermark.note(self.workspace, mark).await;
             noted.map_err(not_kept).inspect_err(|_| self.forget())?;
-            self.held = Some(mark);
+            self.recogniser.holds(mark);
         }
         failpoint("engine.noted");
         Ok(())
@@ -352,6 +308,7 @@ impl Desk {
     fn forget(&mut self) {
         self.dispatcher.forget_cursors();
         self.groups_changed = true;
+        self.recogniser.forget();
     }
 
     fn tell_pauses(&self, pauses: &[(BatchId, PauseReason)]) {
@@ -398,12 +355,6 @@ fn named(ctx: &Context, intent: Intent) -> NewIntent {
     let mut token = [0; 16];
     ctx.entropy.fill(&mut token);
     NewIntent { intent, token }
-}
-
-/// Nothing may leave that could not be noted.
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn not_kept(error: WatermarkError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 fn caller_id(head: &Head, intent: &Intent) -> PhoneNumber {

@@ -16,6 +16,7 @@ mod finish;
 mod housekeeping;
 mod live;
 mod planner;
+mod recognise;
 mod runner;
 mod supervisor;
 mod tasks;
