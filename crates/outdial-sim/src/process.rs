@@ -143,17 +143,7 @@ impl Process {
             seen.checkers.pace.set_cap(Cap::Process(number), now, limit);
             Ok(())
         });
-        let told = Arc::clone(&watch);
-        let task = tokio::spawn(async move {
-            let shutdown = async move {
-                // An error: nobody can ask any more, so nobody has.
-                if stopped.await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let drained = engine.run(shutdown).await;
-            told.note("world", &format!("process {number} drained: {drained:?}"));
-        });
+        let task = run(engine, stopped, number, watch);
         Self { number, store, wake, life, carrier, board, stop, task }
     }
 
@@ -197,4 +187,23 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// The engine, until it is told to stop.
+fn run(
+    engine: Engine,
+    stopped: oneshot::Receiver<()>,
+    number: u32,
+    told: Arc<Watch>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let shutdown = async move {
+            // An error: nobody can ask any more, so nobody has.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let drained = engine.run(shutdown).await;
+        told.note("world", &format!("process {number} drained: {drained:?}"));
+    })
 }
