@@ -101,10 +101,21 @@ impl Brakes {
         self.0.entry(batch).or_default().ends.push(Ended { at, wall, end });
     }
 
-    /// A plan slowed a batch down; in time that only passes.
-    pub fn slowed(&mut self, batch: BatchId, at: Timestamp) {
+    /// A plan slowed a batch down; the time as in `committed`.
+    pub fn slowed(
+        &mut self,
+        batch: BatchId,
+        (at, wall): (Timestamp, Option<Timestamp>),
+        rules: Rules,
+    ) -> Result<(), Violation> {
         let story = self.0.entry(batch).or_default();
+        let least = u64::from(rules.least) * 2;
+        if wall.is_some_and(|wall| story.goes_wrong((at, wall), rules, least)) {
+            let what = format!("batch {batch} is but slowed down at {at} although {rules:?}");
+            return Err(Violation::new("brake", what));
+        }
         (story.slowed, story.released) = (Some(story.lately(at)), None);
+        Ok(())
     }
 
     /// A plan released a batch that had been slowed down for this reason; in time that only passes.
@@ -309,7 +320,7 @@ mod tests {
             brakes.committed(batch, (at(ms), None), (live, true), rules(), None).is_ok()
         };
         let mut brakes = after(&[(0, End::Failed); 9]);
-        brakes.slowed(batch, at(10_000));
+        brakes.slowed(batch, (at(10_000), Some(at(10_000))), rules()).unwrap();
         assert!(slow(&mut brakes, 20_000, 2) && !slow(&mut brakes, 20_000, 3));
         assert!(brakes.released(batch, at(20_000), rules(), None).is_err(), "too early");
         for _ in 0..5 {
@@ -319,12 +330,15 @@ mod tests {
         brakes.released(batch, at(40_000), rules(), None).unwrap();
         assert!(goes_on(&mut brakes, 50_000, 9), "what was before says nothing any more");
         let mut brakes = after(&[(0, End::Failed); 9]);
-        brakes.slowed(batch, at(10_000));
+        brakes.slowed(batch, (at(10_000), Some(at(10_000))), rules()).unwrap();
         for _ in 0..5 {
             brakes.ended(batch, (at(30_000), at(30_000)), End::Failed);
         }
         assert!(!slow(&mut brakes, 40_000, 1));
         assert!(brakes.released(batch, at(40_000), rules(), None).is_err(), "no better");
+        let mut brakes = after(&[(0, End::Failed); 10]);
+        let walls = (at(10_000), Some(at(10_000)));
+        assert!(brakes.slowed(batch, walls, rules()).is_err(), "it is to pause");
     }
 
     /// What ended under a clock that is set back bears times of before the batch was slowed down,
@@ -334,7 +348,7 @@ mod tests {
         let batch = placed(1, 0).batch;
         let slowed = || {
             let mut brakes = after(&[(80_000, End::Failed); 9]);
-            brakes.slowed(batch, at(90_000));
+            brakes.slowed(batch, (at(90_000), Some(at(90_000))), rules()).unwrap();
             brakes
         };
         let ended = |brakes: &mut Brakes, end: End| {
@@ -358,7 +372,7 @@ mod tests {
     fn what_ended_since_a_release_counts() {
         let batch = placed(1, 0).batch;
         let mut brakes = after(&[(0, End::Failed); 9]);
-        brakes.slowed(batch, at(10_000));
+        brakes.slowed(batch, (at(10_000), Some(at(10_000))), rules()).unwrap();
         for _ in 0..5 {
             brakes.ended(batch, (at(20_000), at(20_000)), End::Talked);
         }

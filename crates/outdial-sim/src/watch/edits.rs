@@ -137,7 +137,9 @@ impl Seen {
         }
         match (before.slowed, state.slowed) {
             (None, Some(_)) => {
-                self.checkers.brakes.slowed(id, real);
+                let was_set = self.checkers.clocks.was_set_within(real, rules.window * 2);
+                let walls = (real, (!was_set).then_some(self.wall));
+                self.checkers.brakes.slowed(id, walls, rules)?;
                 self.count("slowed down", 1);
             }
             (Some(_), None) => {
