@@ -7,6 +7,8 @@
 
 mod apt;
 mod bench;
+#[cfg(test)]
+mod features;
 mod openapi;
 mod phone_places;
 mod phone_zones;

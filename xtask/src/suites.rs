@@ -23,8 +23,8 @@ use crate::{apt, openapi};
 const SEEDS: &str = "500";
 const MINUTES: &str = "4";
 
-/// Named points at which tests kill the binary; no release has them.
-const FAILPOINTS: &str = "outdial/failpoints";
+/// Named points at which tests kill the binary; no release has them (`features`).
+pub(crate) const FAILPOINTS: &str = "outdial/failpoints";
 
 #[derive(Args, Default)]
 pub(crate) struct Options {

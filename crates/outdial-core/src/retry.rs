@@ -14,8 +14,8 @@ pub const UNKNOWN_REST: Duration = Duration::from_secs(60);
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// A carrier that asks for more is not believed: a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
+/// A carrier that asks for more is not believed: an hour.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a batch says about trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

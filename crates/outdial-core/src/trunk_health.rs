@@ -10,6 +10,10 @@ use crate::phone::PhoneNumber;
 use crate::retry::backoff;
 use crate::time::Timestamp;
 
+/// No pause ends later than so long after it was given: the longest `Retry-After` that is believed,
+/// with its jitter, and what a clock may be corrected by.
+pub const PAUSE_MAX: Duration = Duration::from_secs(5_400);
+
 /// Different numbers in a row that pause a trunk.
 const IN_A_ROW: usize = 3;
 
@@ -22,6 +26,12 @@ pub struct TrunkHealth {
     pauses: u32,
     /// End of the latest pause: refusals of calls that left before it say nothing new.
     paused_until: Timestamp,
+}
+
+/// Whether a pause until `until` holds at `now`. One that ends later than any pause can was given
+/// by a clock that was ahead, and has been set back since: it is over.
+pub fn is_paused(until: Timestamp, now: Timestamp) -> bool {
+    now < until && until <= now.after(PAUSE_MAX)
 }
 
 impl TrunkHealth {
@@ -46,7 +56,10 @@ impl TrunkHealth {
             }
             return None;
         };
-        if now < self.paused_until {
+        if self.paused_until > now.after(PAUSE_MAX) {
+            self.paused_until = Timestamp::EPOCH;
+        }
+        if is_paused(self.paused_until, now) {
             return self.extend(now, retry_after, random);
         }
         if !self.refused.contains(&callee) {
@@ -80,6 +93,7 @@ impl TrunkHealth {
 mod tests {
     use super::*;
     use crate::outcome::{CallEnd, outcome_of};
+    use crate::retry::RETRY_AFTER_MAX;
 
     fn refused(retry_after: Option<u64>) -> Outcome {
         outcome_of(&CallEnd::Refused {
@@ -121,5 +135,23 @@ mod tests {
             t.observe(at(200), n(number), &refused(None), 0);
         }
         assert_eq!(t.observe(at(200), n(3), &refused(None), 0), Some(at(202)));
+    }
+
+    #[test]
+    fn no_pause_outlasts_the_longest_and_a_clock_set_back_ends_it() {
+        let mut t = TrunkHealth::new();
+        let day = 86_400;
+        let until = t.observe(at(day), n(1), &refused(Some(u64::MAX)), u64::MAX).unwrap();
+        let longest = until.since(at(day));
+        assert!(longest >= RETRY_AFTER_MAX && longest < PAUSE_MAX, "{longest:?}");
+        assert!(is_paused(until, at(day)) && !is_paused(until, until));
+        // Set back by a minute it goes on, and is not given anew; by a day it is over, and is.
+        assert!(is_paused(until, at(day - 60)));
+        assert!(!is_paused(until, at(0)));
+        for number in [1, 2, 3] {
+            assert_eq!(t.observe(at(day - 60), n(number), &refused(None), 0), None);
+        }
+        assert_eq!(t.observe(at(0), n(4), &refused(Some(5)), 0), Some(at(5)));
+        assert_eq!(t.observe(at(4), n(5), &refused(Some(9)), 0), Some(at(13)));
     }
 }

@@ -274,8 +274,12 @@ mod tests {
         let delayed = Standing { waiting: Some((retry, WaitReason::RetryDelay)), ..standing(&[]) };
         assert_eq!(next(&h, &delayed), Some(retry));
         // The trunk's pause outlasts the day's hours.
+        h.clock = t("2027-01-15T16:30:00Z");
         h.trunks[0].paused_until = Some(t("2027-01-15T17:30:00Z"));
         assert_eq!(next(&h, &delayed), Some(t("2027-01-16T09:00:00Z")));
+        // One that no trunk can be given: the clock was set back.
+        h.clock = now();
+        assert_eq!(next(&h, &delayed), Some(retry));
         // The number's cap is reached today.
         h.trunks[0].paused_until = None;
         h.numbers[0].limits.calls_per_day = Some(2);

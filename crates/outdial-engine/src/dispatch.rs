@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
-use outdial_core::dispatcher::{Dispatcher, Group, Head, Intent, Plan, Turn};
+use outdial_core::dispatcher::{Group, Head, Intent, Plan, Turn};
 use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
-use outdial_ports::{Monotonic, Standing, WatermarkError, failpoint};
+use outdial_ports::{Mark, Monotonic, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
 use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
+use crate::planner::Planner;
+use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
 use crate::tasks::{Broken, note};
 use crate::timebase::TimeBase;
@@ -34,6 +36,8 @@ const LEAD: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 const COMMIT_SLOW: Duration = Duration::from_millis(200);
 /// A stale plan is made again after a random part of this.
 const STALE_JITTER: Duration = Duration::from_millis(20);
+/// Why a contact failed whose decision panics each time.
+const UNDECIDABLE: &str = "internal_error";
 /// Groups are not read anew more often than this, whatever happens.
 const GROUPS_GAP: Duration = Duration::from_millis(100);
 
@@ -50,13 +54,14 @@ pub(crate) async fn dispatch(
         workspace,
         start,
         signal: Arc::clone(&signal),
-        dispatcher: Dispatcher::new(),
+        dispatcher: Planner::default(),
         groups: Vec::new(),
         groups_read: None,
         groups_changed: true,
         latency: Duration::ZERO,
         busy_at: now,
         warned: Seldom::default(),
+        recogniser: Recogniser::default(),
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -90,7 +95,7 @@ struct Desk {
     workspace: WorkspaceId,
     start: mpsc::UnboundedSender<Start>,
     signal: Arc<Signal>,
-    dispatcher: Dispatcher,
+    dispatcher: Planner,
     groups: Vec<Group>,
     groups_read: Option<Monotonic>,
     groups_changed: bool,
@@ -99,6 +104,7 @@ struct Desk {
     /// When there last was something to place, now or later.
     busy_at: Monotonic,
     warned: Seldom,
+    recogniser: Recogniser,
 }
 
 /// What a turn did.
@@ -114,9 +120,11 @@ impl Desk {
         let read = self.ctx.clock.monotonic();
         let base = TimeBase::new(head.clock, asked, read);
         let later = Turned { placed: 0, look_again: read.after(PERIOD) };
-        if !self.may_dial(&base, read) || self.is_older_copy(head.version, read).await? {
+        if !self.may_dial(&base, read) {
             return Ok(later);
         }
+        let recognised = self.recogniser.recognise(&self.ctx, self.workspace, read).await?;
+        let Recognised::Same(mark) = recognised else { return Ok(later) };
         if head.batches.is_empty() {
             return Ok(later);
         }
@@ -124,14 +132,15 @@ impl Desk {
         let stale_until = self.read_groups(read).await?;
 
         let turn = self.now(&base);
-        let asks = self.dispatcher.ask(&head, &self.groups, &turn);
+        let asks = self.dispatcher.ask(&head, &self.groups, &turn, read)?;
         let candidates = match asks.is_empty() {
             true => Vec::new(),
             false => self.ctx.store.dispatch_candidates(&asks).await?,
         };
         // Reading took time, and other workspaces may have taken capacity.
         let turn = self.now(&base);
-        let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn);
+        let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn, read)?;
+        self.give_up_hopeless().await?;
         tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
@@ -140,7 +149,19 @@ impl Desk {
         if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
-        self.commit(&head, base, plan, look_again).await
+        self.commit(&head, base, (plan, mark), look_again).await
+    }
+
+    /// Finishes contacts about which nobody can decide.
+    async fn give_up_hopeless(&mut self) -> Result<(), StoreError> {
+        for call in self.dispatcher.hopeless() {
+            if self.ctx.store.call_give_up(self.workspace, call, UNDECIDABLE).await? {
+                tracing::error!(workspace = %self.workspace, %call,
+                    "given up: its decision panics each time");
+            }
+            self.dispatcher.given_up(call);
+        }
+        Ok(())
     }
 
     /// Whether this node knows well enough what time it is.
@@ -168,23 +189,6 @@ impl Desk {
             return false;
         }
         true
-    }
-
-    /// The database does not know of calls that this node has placed: it was put back to an older
-    /// state, and would have people called again.
-    async fn is_older_copy(&mut self, version: u64, now: Monotonic) -> Result<bool, StoreError> {
-        let workspace = self.workspace;
-        match self.ctx.watermark.compare(workspace, version).await.map_err(not_kept)? {
-            Standing::Current => Ok(false),
-            Standing::Older { seen } => {
-                if self.warned.is_due(now) {
-                    tracing::error!(%workspace, version, seen,
-                        "not dialing: the database is older than what was dialed; see \
-                         `outdial doctor`");
-                }
-                Ok(true)
-            }
-        }
     }
 
     fn now(&self, base: &TimeBase) -> Turn {
@@ -223,7 +227,7 @@ impl Desk {
         &mut self,
         head: &Head,
         base: TimeBase,
-        plan: Plan,
+        (plan, mark): (Plan, Option<Mark>),
         look_again: Monotonic,
     ) -> Result<Turned, StoreError> {
         let ctx = Arc::clone(&self.ctx);
@@ -239,7 +243,7 @@ impl Desk {
         let Plan { intents, slots, pauses, brakes, .. } = plan;
         let intents: Vec<NewIntent> = intents.into_iter().map(|i| named(&ctx, i)).collect();
         let mut doubt = Doubt::new(&ctx, self.workspace, &intents);
-        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes };
+        let new = NewPlan { intents, slots, pauses: pauses.clone(), brakes, mark };
         failpoint("engine.planned");
         let result = ctx.store.attempt_commit_intents(self.workspace, head.version, new).await;
         if let Ok(outcome) = &result {
@@ -267,7 +271,8 @@ impl Desk {
             Err(error) => {
                 self.forget();
                 match error {
-                    CommitError::Stale => {
+                    // The next turn tells of an older copy.
+                    CommitError::Stale | CommitError::Older => {
                         doubt.dispelled();
                         Ok(stale(now))
                     }
@@ -285,13 +290,15 @@ impl Desk {
         }
     }
 
-    /// Notes outside the database how far it has come, before anything of it leaves. An error: all
-    /// of it is given back as a loose end.
+    /// Notes outside the database an attempt of what was committed, before anything of it leaves.
+    /// An error: all of it is given back as a loose end.
     async fn keep_mark(&mut self, outcome: &CommitOutcome) -> Result<(), StoreError> {
         failpoint("engine.committed");
-        if !outcome.committed.is_empty() {
-            let noted = self.ctx.watermark.note(self.workspace, outcome.version).await;
+        if let Some(latest) = outcome.committed.last() {
+            let mark = Mark { attempt: latest.attempt, token: latest.intent.token };
+            let noted = self.ctx.watermark.note(self.workspace, mark).await;
             noted.map_err(not_kept).inspect_err(|_| self.forget())?;
+            self.recogniser.holds(mark);
         }
         failpoint("engine.noted");
         Ok(())
@@ -301,6 +308,7 @@ impl Desk {
     fn forget(&mut self) {
         self.dispatcher.forget_cursors();
         self.groups_changed = true;
+        self.recogniser.forget();
     }
 
     fn tell_pauses(&self, pauses: &[(BatchId, PauseReason)]) {
@@ -347,12 +355,6 @@ fn named(ctx: &Context, intent: Intent) -> NewIntent {
     let mut token = [0; 16];
     ctx.entropy.fill(&mut token);
     NewIntent { intent, token }
-}
-
-/// Nothing may leave that could not be noted.
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn not_kept(error: WatermarkError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 fn caller_id(head: &Head, intent: &Intent) -> PhoneNumber {

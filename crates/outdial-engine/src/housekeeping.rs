@@ -213,12 +213,19 @@ async fn close_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
     Ok(u32::try_from(closed.len()).unwrap_or(u32::MAX))
 }
 
-/// Forgets requests that nobody may repeat any more.
+/// Forgets requests that nobody may repeat any more. Not by a clock that jumped lately: what is
+/// forgotten too early is gone when the clock is set back.
 async fn prune_requests(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    if !ctx.clocks_agree() {
+        return Ok(0);
+    }
     ctx.store.request_prune(PRUNE).await
 }
 
-/// Forgets what limits no longer count.
+/// Forgets what limits no longer count. Not by a clock that jumped lately, as above.
 async fn prune_limits(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    if !ctx.clocks_agree() {
+        return Ok(0);
+    }
     ctx.store.limits_prune(PRUNE).await
 }

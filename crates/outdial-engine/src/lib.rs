@@ -16,6 +16,8 @@ mod finish;
 mod housekeeping;
 mod live;
 mod orphans;
+mod planner;
+mod recognise;
 mod runner;
 mod supervisor;
 mod tasks;

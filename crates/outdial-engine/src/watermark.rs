@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use outdial_core::id::WorkspaceId;
-use outdial_ports::{Standing, Watermark, WatermarkError};
+use outdial_ports::{Mark, Noted, Watermark, WatermarkError};
 
 use crate::context::locked;
 
@@ -16,28 +16,31 @@ pub struct MemoryWatermark(Mutex<Marks>);
 
 #[derive(Debug, Default)]
 struct Marks {
-    seen: BTreeMap<WorkspaceId, u64>,
-    older: BTreeSet<WorkspaceId>,
+    latest: BTreeMap<WorkspaceId, Mark>,
+    accepted: BTreeSet<WorkspaceId>,
+}
+
+impl MemoryWatermark {
+    /// Accepts a database that does not hold what is noted now.
+    pub fn accept(&self, ws: WorkspaceId) {
+        locked(&self.0).accepted.insert(ws);
+    }
 }
 
 #[async_trait]
 impl Watermark for MemoryWatermark {
-    async fn compare(&self, ws: WorkspaceId, version: u64) -> Result<Standing, WatermarkError> {
-        let mut marks = locked(&self.0);
-        let seen = marks.seen.get(&ws).copied().unwrap_or(0);
-        if version < seen {
-            marks.older.insert(ws);
-        }
-        Ok(match marks.older.contains(&ws) {
-            true => Standing::Older { seen },
-            false => Standing::Current,
-        })
+    async fn latest(&self, ws: WorkspaceId) -> Result<Noted, WatermarkError> {
+        Ok(locked(&self.0).latest.get(&ws).copied().map_or(Noted::Nothing, Noted::Mark))
     }
 
-    async fn note(&self, ws: WorkspaceId, version: u64) -> Result<(), WatermarkError> {
+    async fn is_accepted(&self, ws: WorkspaceId) -> Result<bool, WatermarkError> {
+        Ok(locked(&self.0).accepted.contains(&ws))
+    }
+
+    async fn note(&self, ws: WorkspaceId, mark: Mark) -> Result<(), WatermarkError> {
         let mut marks = locked(&self.0);
-        let seen = marks.seen.entry(ws).or_default();
-        *seen = version.max(*seen);
+        marks.latest.insert(ws, mark);
+        marks.accepted.remove(&ws);
         Ok(())
     }
 }

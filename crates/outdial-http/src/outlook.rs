@@ -1,6 +1,7 @@
 //! What pending calls wait for, in the dispatcher's own words: it is asked, never second-guessed.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use outdial_core::call::CallState;
@@ -89,6 +90,9 @@ async fn explained(app: &App, workspace: WorkspaceId, also: BatchId) -> ApiResul
     let groups = app.store.dispatch_groups(workspace, Some(also)).await?;
     let turn =
         Turn { now: head.clock, lead: Duration::ZERO, node_free: u32::MAX, turn_limit: u32::MAX };
-    let gates = Dispatcher::new().explain(&head, &groups, &turn);
+    // A defect of a decision is told, not died of.
+    let explain = AssertUnwindSafe(|| Dispatcher::new().explain(&head, &groups, &turn));
+    let gates = catch_unwind(explain)
+        .map_err(|_| ApiError::internal(format!("explaining workspace {workspace} panics")))?;
     Ok(Explained { head, gates })
 }

@@ -12,6 +12,6 @@ mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, OrphanCall, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
-pub use failpoint::{FAILPOINTS, failpoint};
+pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
 pub use store::Store;
-pub use watermark::{Standing, Watermark, WatermarkError};
+pub use watermark::{Mark, Noted, Watermark, WatermarkError};

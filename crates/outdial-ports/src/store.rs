@@ -278,6 +278,15 @@ pub trait Store: Send + Sync {
         ws: WorkspaceId,
         id: CallId,
     ) -> Result<Option<CallCanceled>, StoreError>;
+    /// Gives one call up, because it cannot be decided: a pending one is finished as `failed` with
+    /// this reason. False: it is not pending, or there is no such call in this workspace. Does not
+    /// bump the version.
+    async fn call_give_up(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+        reason: &'static str,
+    ) -> Result<bool, StoreError>;
 
     // Do-not-call: a number is checked if the workspace's `do_not_call` is on, or the batch says
     // `enable_dnc`. A checked number that is listed is not dialed, by whatever batch.
@@ -295,8 +304,6 @@ pub trait Store: Send + Sync {
 
     /// Workspaces with an active batch, by id.
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError>;
-    /// The dispatch version of every workspace, by id.
-    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError>;
     /// What a turn rests on. Batches without pending calls may be missing. `also` is included
     /// whatever its state, for those who explain and forecast.
     async fn dispatch_head(
@@ -316,9 +323,10 @@ pub trait Store: Send + Sync {
     async fn dispatch_waiting(&self, batches: Vec<BatchId>) -> Result<Vec<Bucket>, StoreError>;
     /// Due candidates of the groups asked for, each group in the order (`not_before`, call).
     async fn dispatch_candidates(&self, asks: &[Ask]) -> Result<Vec<Candidate>, StoreError>;
-    /// Commits a plan if `version` still stands, and bumps it. Each intent that goes through has
-    /// its call live, its number locked in the workspace, and its attempt in state `intent`, owned
-    /// by this process, with its reserve and its day's count booked. A candidate that fails drops
+    /// Commits a plan if `version` still stands, and bumps it. A database that does not hold the
+    /// plan's mark refuses it whatever the version. Each intent that goes through has its call
+    /// live, its number locked in the workspace, and its attempt in state `intent`, owned by this
+    /// process, with its reserve and its day's count booked. A candidate that fails drops
     /// out with its reason, and its slot is not kept: one that is not pending any more, or not as
     /// its intent says (lane, class, facts); one whose number is on the phone gets `not_before` a
     /// little later with `WaitReason::NumberBusy`; one whose number is listed (`dnc_add`) finishes
@@ -332,6 +340,14 @@ pub trait Store: Send + Sync {
         version: u64,
         plan: NewPlan,
     ) -> Result<CommitOutcome, CommitError>;
+    /// Whether the database holds the attempt with this token.
+    async fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError>;
+    /// Whether it holds any attempt at all.
+    async fn attempt_is_any(&self) -> Result<bool, StoreError>;
     /// Remembers how far a live attempt is, and with `Answered` what another process needs to end
     /// its call; only forward. False: it is further already, or over.
     async fn attempt_record(
@@ -362,7 +378,8 @@ pub trait Store: Send + Sync {
     /// Live attempts of this process that are no longer wanted: their batch is deleted, they were
     /// taken back (`call_cancel`), or their number is checked and listed (`dnc_add`).
     async fn live_list_recalled(&self) -> Result<Vec<AttemptId>, StoreError>;
-    /// Forgets what limits no longer need: attempts at persons older than 24 h, days and pulses
-    /// long past; at most `limit` rows; how many.
+    /// Forgets what limits no longer need: attempts at persons older than 48 h, days and pulses
+    /// long past, at most `limit` rows; and pauses of trunks that end later than any can
+    /// ([`outdial_core::trunk_health::PAUSE_MAX`]). How many rows.
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
 }

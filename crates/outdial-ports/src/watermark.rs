@@ -1,8 +1,8 @@
-//! What a node remembers outside the database, so that a database which is older than what was
-//! dialed is not believed (`semantics.md` 4, restored backups).
+//! What a node remembers outside the database, so that a database which does not know what was
+//! dialed is not believed (`semantics.md` 4, restored backups; `docs/adr/0001`).
 
 use async_trait::async_trait;
-use outdial_core::id::WorkspaceId;
+use outdial_core::id::{AttemptId, WorkspaceId};
 use thiserror::Error;
 
 /// The mark could not be kept or read.
@@ -10,25 +10,38 @@ use thiserror::Error;
 #[error("the state directory: {0}")]
 pub struct WatermarkError(pub String);
 
-/// How a database stands to what this node saw of it before.
+/// An attempt by which the database is recognised that calls were placed from. Its token is drawn
+/// by chance: a copy that does not hold the attempt never comes to hold it by growing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It is what this node knows, or goes beyond it.
-    Current,
-    /// It is an older copy: nobody may be dialed until the operator says so.
-    Older {
-        /// The highest dispatch version that this node saw acknowledged.
-        seen: u64,
-    },
+pub struct Mark {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its unguessable name.
+    pub token: [u8; 16],
 }
 
-/// The highest dispatch version of each workspace that this node saw acknowledged.
+/// What a node knows of what left it in a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing left: any database will do.
+    Nothing,
+    /// One of the latest plan of which something may have left. A database without it is an older
+    /// copy, or has gone another way since.
+    Mark(Mark),
+    /// Calls left, and it is not known which: no database can be recognised.
+    Lost,
+}
+
+/// The latest mark of each workspace.
 #[async_trait]
 pub trait Watermark: Send + Sync {
-    /// Compares what the database says with what was noted. Once `Older`, it stays so, whatever the
-    /// version grows to and through restarts, until the operator accepts the copy.
-    async fn compare(&self, ws: WorkspaceId, version: u64) -> Result<Standing, WatermarkError>;
-    /// Notes an acknowledged version; durable when it returns. Nothing that was committed with it
-    /// may leave before.
-    async fn note(&self, ws: WorkspaceId, version: u64) -> Result<(), WatermarkError>;
+    /// What is noted. An error: nothing can be noted now, and nothing should be committed that
+    /// would have to be.
+    async fn latest(&self, ws: WorkspaceId) -> Result<Noted, WatermarkError>;
+    /// The operator accepts a database that does not hold what is noted latest. Asked only about
+    /// such a one, and may be slow.
+    async fn is_accepted(&self, ws: WorkspaceId) -> Result<bool, WatermarkError>;
+    /// Notes a mark of a plan that was acknowledged; durable when it returns. Nothing that was
+    /// committed with it may leave before.
+    async fn note(&self, ws: WorkspaceId, mark: Mark) -> Result<(), WatermarkError>;
 }

@@ -4,6 +4,7 @@
 
 mod brakes;
 mod clocks;
+mod copies;
 mod hours;
 mod laws;
 mod often;
@@ -23,6 +24,7 @@ use outdial_core::time::Timestamp;
 
 pub use brakes::{Brakes, End, Rules};
 pub use clocks::Clocks;
+pub use copies::Copies;
 pub use hours::Hours;
 pub use often::{Often, Try};
 pub use once::Once;
@@ -114,6 +116,8 @@ pub struct Checkers {
     pub pace: Pace,
     /// Clocks that were set.
     pub clocks: Clocks,
+    /// Processes on older copies of the database.
+    pub copies: Copies,
     /// What is not redialed.
     pub unknowns: Unknowns,
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use checker::Violation;
 pub use sabotage::Sabotage;
 pub use trace::tail;
-use world::World;
+use world::{Aim, World};
 
 /// Steps of a world unless somebody says otherwise.
 pub const STEPS: u32 = 60;
@@ -67,15 +67,21 @@ impl fmt::Display for Failure {
 
 /// Plays the world of a seed.
 pub fn run(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
-    play(seed, steps, None)
+    play(seed, steps, (None, Aim::Usual))
 }
 
 /// Plays the world of a seed with one safeguard switched off.
 pub fn run_sabotaged(seed: u64, steps: u32, rule: Sabotage) -> Result<Report, Box<Failure>> {
-    play(seed, steps, Some(rule))
+    play(seed, steps, (Some(rule), rule.aim()))
 }
 
-fn play(seed: u64, steps: u32, rule: Option<Sabotage>) -> Result<Report, Box<Failure>> {
+/// Plays the world of a seed without faults that are aimed.
+#[cfg(test)]
+pub(crate) fn run_unaimed(seed: u64, steps: u32) -> Result<Report, Box<Failure>> {
+    play(seed, steps, (None, Aim::Off))
+}
+
+fn play(seed: u64, steps: u32, of: (Option<Sabotage>, Aim)) -> Result<Report, Box<Failure>> {
     panics::watch();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -85,7 +91,7 @@ fn play(seed: u64, steps: u32, rule: Option<Sabotage>) -> Result<Report, Box<Fai
     // The clock is the runtime's, so it is read inside.
     let (played, (trace, counts, lasted)) = runtime.block_on(async {
         let mut watch = None;
-        let played = match World::new(seed, rule, &mut watch).await {
+        let played = match World::new(seed, of, &mut watch).await {
             Ok(world) => world.play(steps).await,
             Err(violation) => Err(violation),
         };
@@ -147,11 +153,14 @@ mod tests {
             "fault: applied, answer lost",
             "fault: carrier falls silent",
             "fault: carrier slow to send",
+            "fault: changed while a plan is under way",
             "fault: clock set ahead",
+            "fault: commits lose their answers",
             "fault: disk full",
             "fault: events doubled and late",
             "fault: events out of order",
             "fault: not applied, answer lost",
+            "fault: older copy put back",
             "fault: stalled as hours end",
             "fault: stalled between commit and send",
             "fault: store panics",

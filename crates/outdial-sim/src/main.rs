@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use outdial_sim::{Failure, Report, run, tail};
+use outdial_sim::{Failure, Report, Sabotage, run, run_sabotaged, tail};
 
 /// Lines of the trace that are printed when a promise is broken.
 const TAIL: usize = 80;
@@ -31,6 +31,9 @@ struct Args {
     /// Print whole traces.
     #[arg(long)]
     trace: bool,
+    /// Switch a safeguard off, and print in how many worlds that is found.
+    #[arg(long, value_enum)]
+    sabotage: Option<Sabotage>,
 }
 
 /// What came of all seeds.
@@ -38,6 +41,8 @@ struct Args {
 struct Sum {
     played: u64,
     failed: Vec<u64>,
+    /// By promise.
+    broken: BTreeMap<&'static str, u64>,
     counts: BTreeMap<&'static str, u64>,
     lasted: Duration,
 }
@@ -61,7 +66,10 @@ fn main() -> ExitCode {
                     if seed >= first + seeds {
                         break;
                     }
-                    let played = run(seed, args.steps);
+                    let played = match args.sabotage {
+                        Some(rule) => run_sabotaged(seed, args.steps, rule),
+                        None => run(seed, args.steps),
+                    };
                     let mut sum = sum.lock().expect("nobody panics while holding it");
                     tell(&args, &mut sum, played, seeds);
                 }
@@ -69,11 +77,20 @@ fn main() -> ExitCode {
         }
     });
     let sum = sum.into_inner().expect("nobody panics while holding it");
+    if let Some(rule) = args.sabotage {
+        return found(rule, &sum);
+    }
     report(&args, &sum, seeds, began.elapsed());
     match sum.failed.is_empty() && sum.played > 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// Here it is good when promises are broken.
+fn found(rule: Sabotage, sum: &Sum) -> ExitCode {
+    println!("{rule:?}: found in {} of {} worlds {:?}", sum.failed.len(), sum.played, sum.broken);
+    if sum.failed.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn report(args: &Args, sum: &Sum, seeds: u64, took: Duration) {
@@ -114,12 +131,16 @@ fn tell(args: &Args, sum: &mut Sum, played: Result<Report, Box<Failure>>, seeds:
             sum.lasted += report.lasted;
         }
         Err(failure) => {
+            *sum.broken.entry(failure.violation.promise).or_default() += 1;
+            sum.failed.push(failure.seed);
+            if args.sabotage.is_some() && !args.trace {
+                return;
+            }
             let trace = if args.trace { failure.trace.clone() } else { tail(&failure.trace, TAIL) };
             println!("{trace}\n{failure}\n");
-            sum.failed.push(failure.seed);
         }
     }
-    if sum.played.is_multiple_of(100) || sum.played == seeds {
+    if args.sabotage.is_none() && sum.played.is_multiple_of(100) || sum.played == seeds {
         println!("{} of {seeds} seeds played", sum.played);
     }
 }

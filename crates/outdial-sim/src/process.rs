@@ -70,7 +70,25 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts one.
-    pub(crate) fn start(parts: &Parts, number: u32, db: &SqliteInline, mut rng: Rng) -> Self {
+    pub(crate) fn start(parts: &Parts, number: u32, db: &SqliteInline, rng: Rng) -> Self {
+        Self::start_on(parts, number, (db, false), rng)
+    }
+
+    /// Starts one on an older copy of the database: nobody may be dialed by it.
+    pub(crate) fn start_on_copy(parts: &Parts, number: u32, db: &SqliteInline, rng: Rng) -> Self {
+        parts.watch.look(|seen, _| {
+            seen.checkers.copies.started(number);
+            Ok(())
+        });
+        Self::start_on(parts, number, (db, true), rng)
+    }
+
+    fn start_on(
+        parts: &Parts,
+        number: u32,
+        (db, is_copy): (&SqliteInline, bool),
+        mut rng: Rng,
+    ) -> Self {
         let (clock, watch) = (Arc::clone(&parts.clock), Arc::clone(&parts.watch));
         let life = Arc::new(Life::default());
         let entropy = Arc::new(SimEntropy::new(rng.fork()));
@@ -85,6 +103,7 @@ impl Process {
             watch: Arc::clone(&watch),
             clock: Arc::clone(&clock),
             latency: parts.latency,
+            is_copy,
             weather: Arc::clone(&parts.weather),
             may_panic,
             rng: Mutex::new(rng.fork()),
@@ -124,17 +143,7 @@ impl Process {
             seen.checkers.pace.set_cap(Cap::Process(number), now, limit);
             Ok(())
         });
-        let told = Arc::clone(&watch);
-        let task = tokio::spawn(async move {
-            let shutdown = async move {
-                // An error: nobody can ask any more, so nobody has.
-                if stopped.await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let drained = engine.run(shutdown).await;
-            told.note("world", &format!("process {number} drained: {drained:?}"));
-        });
+        let task = run(engine, stopped, number, watch);
         Self { number, store, wake, life, carrier, board, stop, task }
     }
 
@@ -178,4 +187,23 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// The engine, until it is told to stop.
+fn run(
+    engine: Engine,
+    stopped: oneshot::Receiver<()>,
+    number: u32,
+    told: Arc<Watch>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let shutdown = async move {
+            // An error: nobody can ask any more, so nobody has.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let drained = engine.run(shutdown).await;
+        told.note("world", &format!("process {number} drained: {drained:?}"));
+    })
 }

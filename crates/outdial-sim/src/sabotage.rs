@@ -31,6 +31,7 @@ use outdial_ports::{Clock, Store};
 
 use crate::clock::SimClock;
 use crate::weather::MEANT;
+use crate::world::{Aim, Target};
 
 /// A call is taken for over after this, whatever the carrier says.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,7 +41,7 @@ const NO_END: Duration = Duration::from_secs(3_600);
 const LITTLE: Duration = Duration::from_millis(500);
 
 /// A safeguard that is switched off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sabotage {
     /// What was perhaps not committed is sent.
     SendsUnacknowledged,
@@ -62,11 +63,13 @@ pub enum Sabotage {
     HalfAChunk,
     /// The process does not see that its wall clock was set.
     BlindToJumps,
+    /// A database is dialed from that does not know what was dialed.
+    TrustsCopies,
 }
 
 impl Sabotage {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SendsUnacknowledged,
         Self::RedialsUnknown,
         Self::NoSlotEnd,
@@ -77,7 +80,18 @@ impl Sabotage {
         Self::ChannelFreedByTimeout,
         Self::HalfAChunk,
         Self::BlindToJumps,
+        Self::TrustsCopies,
     ];
+
+    /// What to aim at, so that it shows.
+    pub(crate) fn aim(self) -> Aim {
+        match self {
+            Self::SendsUnacknowledged => Aim::At(Target::Commits),
+            Self::StalePlan => Aim::At(Target::Plans),
+            Self::TrustsCopies => Aim::At(Target::Copies),
+            _ => Aim::Usual,
+        }
+    }
 
     /// The store itself is at fault, and nobody is told; else the engine is lied to.
     pub(crate) fn is_below(self) -> bool {
@@ -267,16 +281,17 @@ store! {
         call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
         call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
         call_cancel(ws: WorkspaceId, id: CallId) -> Option<CallCanceled>, StoreError;
+        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
         dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-        dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
         attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
             -> bool, StoreError;
+        attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
         live_list_recalled() -> Vec<AttemptId>, StoreError;
@@ -308,17 +323,18 @@ store! {
             &self,
             ws: WorkspaceId,
             version: u64,
-            plan: NewPlan,
+            mut plan: NewPlan,
         ) -> Result<CommitOutcome, CommitError> {
             let intents = plan.intents.clone();
-            let version = match self.rule {
-                Sabotage::StalePlan => {
-                    let versions = self.inner.dispatch_versions().await?;
-                    versions.iter().find(|(of, _)| *of == ws).map_or(version, |(_, v)| *v)
-                }
-                _ => version,
-            };
-            let done = self.inner.attempt_commit_intents(ws, version, plan).await;
+            if self.rule == Sabotage::TrustsCopies {
+                plan.mark = None;
+            }
+            let again = plan.clone();
+            let mut done = self.inner.attempt_commit_intents(ws, version, plan).await;
+            if self.rule == Sabotage::StalePlan && done == Err(CommitError::Stale) {
+                let version = self.inner.dispatch_head(ws, None).await?.version;
+                done = self.inner.attempt_commit_intents(ws, version, again).await;
+            }
             match done {
                 Err(CommitError::Store(StoreError::OutcomeUnknown(_)))
                     if self.rule == Sabotage::SendsUnacknowledged =>
@@ -340,6 +356,14 @@ store! {
                     Ok(self.told(ws, outcome))
                 }
             }
+        }
+        async fn attempt_is_known(
+            &self,
+            attempt: AttemptId,
+            token: [u8; 16],
+        ) -> Result<bool, StoreError> {
+            let is_known = self.inner.attempt_is_known(attempt, token).await?;
+            Ok(is_known || self.rule == Sabotage::TrustsCopies)
         }
         async fn attempt_finish(
             &self,
@@ -368,11 +392,12 @@ mod tests {
     use super::*;
     use crate::{STEPS, run_sabotaged};
 
-    /// It is found in one of the first seeds, as one of these promises.
+    /// It is found in three of the first seeds as one of these promises.
     fn is_found(rule: Sabotage, promises: &[&str]) {
-        let broken = (1..=150).find_map(|seed| run_sabotaged(seed, STEPS, rule).err());
-        let found = broken.map(|failure| failure.violation.promise);
-        assert!(found.is_some_and(|p| promises.contains(&p)), "{rule:?}: {found:?}");
+        let broken = (1..=60).filter_map(|seed| run_sabotaged(seed, STEPS, rule).err());
+        let meant = broken.filter(|failure| promises.contains(&failure.violation.promise));
+        let found: Vec<_> = meant.take(3).map(|failure| failure.violation).collect();
+        assert!(found.len() == 3, "{rule:?}: {found:?}");
     }
 
     #[test]
@@ -420,6 +445,11 @@ mod tests {
     #[test]
     fn half_a_chunk() {
         is_found(Sabotage::HalfAChunk, &["model", "I3"]);
+    }
+
+    #[test]
+    fn a_copy_that_is_trusted() {
+        is_found(Sabotage::TrustsCopies, &["older copy"]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct SimStore {
     pub clock: Arc<SimClock>,
     /// How long it takes.
     pub latency: Latency,
+    /// It is an older copy: nothing that is done in it counts.
+    pub is_copy: bool,
     /// Whether it works.
     pub weather: Arc<Weather>,
     /// It is the engine's: whoever asks survives a panic.
@@ -78,7 +80,7 @@ impl SimStore {
 
     /// What a question meets with; counted.
     fn luck(&self, op: &'static str) -> Luck {
-        let luck = self.weather.luck(&mut self.rng(), writes(op), self.may_panic);
+        let luck = self.weather.luck(&mut self.rng(), op, self.may_panic);
         let what = match &luck {
             Luck::Good => return luck,
             Luck::Refused(StoreError::Full) => "fault: disk full",
@@ -177,14 +179,16 @@ store! {
         request_prune(limit: u32) -> u32, StoreError;
         call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
         call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
+        call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
         dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
         dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-        dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
         attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
             -> bool, StoreError;
+        attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+        attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
         live_list_recalled() -> Vec<AttemptId>, StoreError;
@@ -199,7 +203,7 @@ store! {
                 if let Ok(head) = out {
                     self.saw(|seen, _| {
                         let ids = head.batches.iter().map(|b| b.id);
-                        ids.for_each(|id| seen.checkers.brakes.known(id, seen.wall));
+                        ids.for_each(|id| seen.checkers.brakes.known(id));
                         Ok(())
                     });
                 }
@@ -426,6 +430,9 @@ store! {
             plan: NewPlan,
         ) -> Result<CommitOutcome, CommitError> {
             let (brakes, pauses) = (plan.brakes.clone(), plan.pauses.clone());
+            if !plan.intents.is_empty() {
+                self.life.hold(ws).await;
+            }
             let done = ask!(self.attempt_commit_intents(ws, version, plan), |out| {
                 match out {
                     Ok(outcome) => self.saw_commit(ws, outcome, &brakes, &pauses),

@@ -56,6 +56,8 @@ pub(crate) struct Seen {
     pub counts: BTreeMap<&'static str, u64>,
     /// What the wall clock shows; `look` is told of time that only passes.
     pub wall: Timestamp,
+    /// Time that only passes, as `look` is told of it.
+    real: Timestamp,
     /// Attempts whose carrier left them without a word.
     pub excused: BTreeSet<AttemptId>,
     /// When an attempt was committed, in time that only passes.
@@ -81,8 +83,9 @@ impl Watch {
         f: impl FnOnce(&mut Seen, Timestamp) -> Result<R, Violation>,
     ) -> Option<R> {
         let mut seen = self.seen();
-        seen.wall = self.clock.now();
-        match f(&mut seen, self.clock.real()) {
+        (seen.wall, seen.real) = (self.clock.now(), self.clock.real());
+        let real = seen.real;
+        match f(&mut seen, real) {
             Ok(result) => Some(result),
             Err(violation) => {
                 if seen.violation.is_none() {
@@ -166,6 +169,7 @@ impl Seen {
             changed: BTreeSet::new(),
             counts: BTreeMap::new(),
             wall: Timestamp::EPOCH,
+            real: Timestamp::EPOCH,
             excused: BTreeSet::new(),
             committed_at: BTreeMap::new(),
             violation: None,
@@ -178,6 +182,7 @@ impl Seen {
     }
 
     fn placed(&mut self, process: u32, order: &CallOrder, at: Timestamp) -> Result<(), Violation> {
+        self.checkers.copies.placed(process, order.attempt)?;
         let wrong = |what: String| Err(Violation::new("I1", what));
         let Some(attempt) = self.model.attempts.get(&order.attempt) else {
             return wrong(format!("attempt {} left without an intent", order.attempt));

@@ -11,6 +11,8 @@ use crate::rng::Rng;
 
 /// In the text of every error that is meant, so that nobody takes one for another.
 pub(crate) const MEANT: &str = "meant by the simulator";
+/// The operation that commits a plan.
+const COMMIT: &str = "attempt_commit_intents";
 /// The promise that is not broken when something meant goes wrong; see `Client::act`.
 pub(crate) const FAULT: &str = "fault";
 
@@ -25,6 +27,8 @@ pub(crate) enum StoreStorm {
     Full,
     /// The answer to so many of a hundred writes is lost, whether they were applied or not.
     Losing(u64),
+    /// The answer to every commit of a plan is lost, whether it was applied or not.
+    LosingCommits,
     /// Each way takes between the half of this and this, in milliseconds.
     Slow(u64),
     /// So many of a hundred questions break down.
@@ -97,8 +101,8 @@ impl Weather {
     }
 
     /// What a question meets with.
-    pub(crate) fn luck(&self, rng: &mut Rng, writes: bool, may_panic: bool) -> Luck {
-        let meant = || MEANT.to_owned();
+    pub(crate) fn luck(&self, rng: &mut Rng, op: &str, may_panic: bool) -> Luck {
+        let (meant, writes) = (|| MEANT.to_owned(), writes(op));
         match self.at_store() {
             Some(StoreStorm::Down) => Luck::Refused(StoreError::Unavailable(meant())),
             Some(StoreStorm::Flaky(often)) if rng.percent(often) => {
@@ -112,6 +116,10 @@ impl Weather {
                     Luck::NeverArrived
                 }
             }
+            Some(StoreStorm::LosingCommits) if op == COMMIT => match rng.percent(50) {
+                true => Luck::AnswerLost,
+                false => Luck::NeverArrived,
+            },
             Some(StoreStorm::Panics(often)) if may_panic && rng.percent(often) => {
                 self.now().broke_down = true;
                 Luck::Panic
@@ -156,7 +164,15 @@ pub(crate) fn is_meant(error: &str) -> bool {
 
 /// Whether an operation of the store writes.
 pub(crate) fn writes(op: &str) -> bool {
-    let reads = ["_list", "_fetch", "_authenticate", "_lookup", "_list_orphaned", "_list_recalled"];
+    let reads = [
+        "_list",
+        "_fetch",
+        "_authenticate",
+        "_lookup",
+        "_list_all",
+        "_list_orphaned",
+        "_list_recalled",
+    ];
     let others = ["ping", "batch_ingest_context"];
     !(reads.iter().any(|end| op.ends_with(end))
         || others.contains(&op)
@@ -174,15 +190,19 @@ mod tests {
         let clock = Arc::new(SimClock::new(Timestamp::EPOCH));
         let weather = Weather::new(Arc::clone(&clock));
         let mut rng = Rng::new(1);
-        assert_eq!(weather.luck(&mut rng, true, true), Luck::Good);
+        assert_eq!(weather.luck(&mut rng, "batch_stop", true), Luck::Good);
         weather.storm_at_store(StoreStorm::Full, Duration::from_secs(3));
-        assert_eq!(weather.luck(&mut rng, true, true), Luck::Refused(StoreError::Full));
-        assert_eq!(weather.luck(&mut rng, false, true), Luck::Good);
+        assert_eq!(weather.luck(&mut rng, "batch_stop", true), Luck::Refused(StoreError::Full));
+        assert_eq!(weather.luck(&mut rng, "call_list", true), Luck::Good);
         weather.storm_at_store(StoreStorm::Losing(100), Duration::from_secs(3));
-        let lucks: Vec<Luck> = (0..20).map(|_| weather.luck(&mut rng, true, true)).collect();
+        let lucks: Vec<Luck> =
+            (0..20).map(|_| weather.luck(&mut rng, "batch_stop", true)).collect();
         assert!(lucks.contains(&Luck::AnswerLost) && lucks.contains(&Luck::NeverArrived));
+        weather.storm_at_store(StoreStorm::LosingCommits, Duration::from_secs(3));
+        assert_eq!(weather.luck(&mut rng, "batch_stop", true), Luck::Good);
+        assert_ne!(weather.luck(&mut rng, COMMIT, true), Luck::Good);
         clock.sleep(Duration::from_secs(3)).await;
-        assert_eq!(weather.luck(&mut rng, true, true), Luck::Good);
+        assert_eq!(weather.luck(&mut rng, "batch_stop", true), Luck::Good);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! with the model (the checkers of calls look on all the time). Then *liveness*: faults stop,
 //! everything is started, and must end.
 
+mod aimed;
 mod faults;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use outdial_core::call::WaitReason;
 use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::is_paused;
 use outdial_engine::EngineConfig;
 use outdial_ports::Store;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
@@ -30,6 +32,8 @@ use crate::sabotage::Sabotage;
 use crate::store::Latency;
 use crate::watch::Watch;
 use crate::weather::Weather;
+use aimed::Aimed;
+pub(crate) use aimed::{Aim, Target};
 use faults::Temper;
 
 /// When worlds begin: mostly just before daylight saving changes where somebody is.
@@ -56,6 +60,7 @@ const LOOK: Duration = Duration::from_secs(20);
 pub(crate) struct World {
     rng: Rng,
     temper: Temper,
+    aimed: Aimed,
     parts: Parts,
     db: SqliteInline,
     /// The store without a line in between.
@@ -68,7 +73,7 @@ impl World {
     /// The world of a seed. Needs a runtime whose time is paused.
     pub(crate) async fn new(
         seed: u64,
-        sabotage: Option<Sabotage>,
+        (sabotage, aim): (Option<Sabotage>, Aim),
         watch: &mut Option<Arc<Watch>>,
     ) -> Result<Self, Violation> {
         let mut rng = Rng::new(seed);
@@ -103,12 +108,14 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(db.clone());
         let client = Client::new(rng.fork(), &parts, &*store).await?;
         let process = Process::start(&parts, 1, &db, rng.fork());
-        Ok(Self { rng, temper, parts, db, store, client, process })
+        let aimed = Aimed::new(seed, aim);
+        Ok(Self { rng, temper, aimed, parts, db, store, client, process })
     }
 
     /// Plays so many steps, then waits until everything has ended.
     pub(crate) async fn play(mut self, steps: u32) -> Result<(), Violation> {
         for _ in 0..steps {
+            self = self.aim().await?;
             self = match self.rng.range(0..=99) {
                 0..=4 => self.crash().await,
                 5..=6 => self.restart().await?,
@@ -166,7 +173,7 @@ impl World {
     }
 
     async fn crash(self) -> Self {
-        let Self { process, mut rng, temper, parts, db, store, client } = self;
+        let Self { process, mut rng, temper, aimed, parts, db, store, client } = self;
         let number = process.number + 1;
         process.crash(&parts.watch).await;
         // The next one may be there at once, or take its time.
@@ -174,7 +181,7 @@ impl World {
             parts.clock.sleep(client::pause(&mut rng)).await;
         }
         let process = Process::start(&parts, number, &db, rng.fork());
-        Self { process, rng, temper, parts, db, store, client }
+        Self { process, rng, temper, aimed, parts, db, store, client }
     }
 
     async fn restart(self) -> Result<Self, Violation> {
@@ -183,12 +190,12 @@ impl World {
 
     /// Ends the process politely, lets time pass without one, and starts the next.
     async fn pause_process(self, away: Duration) -> Result<Self, Violation> {
-        let Self { process, mut rng, temper, parts, db, store, client } = self;
+        let Self { process, mut rng, temper, aimed, parts, db, store, client } = self;
         let number = process.number + 1;
         process.drain(&parts.watch).await?;
         parts.clock.sleep(away).await;
         let process = Process::start(&parts, number, &db, rng.fork());
-        Ok(Self { process, rng, temper, parts, db, store, client })
+        Ok(Self { process, rng, temper, aimed, parts, db, store, client })
     }
 
     /// Everything that changed is as the model has it, and adds up.
@@ -325,6 +332,7 @@ impl World {
             let head = self.store.dispatch_head(ws, None).await;
             let head = head.map_err(|e| Violation::new("store", e.to_string()))?;
             let pauses = head.trunks.iter().filter_map(|t| t.paused_until);
+            let pauses = pauses.filter(|until| is_paused(*until, wall));
             longest = longest.max(pauses.map(|until| until.since(wall)).max());
         }
         Ok(longest)

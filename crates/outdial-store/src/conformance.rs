@@ -71,12 +71,14 @@ cases! {
     dispatch: head groups_and_candidates continuing_after_a_candidate lanes slots_and_pauses
         slots_of_the_dropped one_batch_besides waiting;
     dnc: adding which_calls_are_checked races listing deleting chunks;
-    edit: update update_refused switches retries_follow cancel cut_short expire closing_paused;
+    edit: update update_refused switches retries_follow cancel give_up cut_short expire
+        closing_paused;
     limits: reserves_and_use unknown_and_not_sent numbers_by_day persons_in_24_hours
         a_looser_limit pulses_and_pauses resuming brakes_remember pruning;
     model: sums_are_right;
-    attempt: intents versions_are_the_gate one_live_call_per_number progress_only_goes_forward
-        finishing_counts finishing_twice not_sent_counts_nothing recalled_when_deleted;
+    attempt: intents versions_are_the_gate marks one_live_call_per_number
+        progress_only_goes_forward finishing_counts finishing_twice not_sent_counts_nothing
+        recalled_when_deleted;
     race: claimers_at_once chunks_at_once begin_at_once failures_among_others;
     restart: orphans_and_leases acknowledged_is_there;
     trunk: create_and_update isolation_and_deleting numbers numbers_refused;

@@ -17,6 +17,7 @@ mod logging;
 mod serve;
 mod state;
 mod term;
+mod watermark;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

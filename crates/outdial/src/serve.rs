@@ -18,7 +18,7 @@ use clap::Args;
 use outdial_core::settings::CallingRules;
 use outdial_engine::{Drained, Engine, Ports};
 use outdial_http::{App, HttpConfig};
-use outdial_ports::{Clock, Entropy, Standing, Store, Watermark};
+use outdial_ports::{Clock, Entropy, Noted, Store, Watermark};
 use outdial_store::SqliteStore;
 use outdial_telephony::simulated::{SimulatedCarrier, SimulatedConfig};
 use tokio::net::TcpListener;
@@ -31,8 +31,8 @@ use crate::commands::workspace;
 use crate::config::{Config, Role};
 use crate::database;
 use crate::entropy::OsEntropy;
-use crate::state::FileWatermark;
 use crate::term::{hint, say};
+use crate::watermark::FileWatermark;
 
 /// How often it is looked whether the store has stopped for good.
 const LOOK_AT_STORE_EVERY: Duration = Duration::from_millis(250);
@@ -187,17 +187,27 @@ impl Server {
     }
 }
 
-/// Compares every workspace before anybody can change one: an older copy must not grow, change by
-/// change, until it looks like the database that it was copied from.
+/// Says at the start, and not only when somebody is to be called, where nobody will be.
 async fn warn_of_older_copy(store: &dyn Store, watermark: &dyn Watermark) -> Result<()> {
-    for (workspace, version) in store.dispatch_versions().await? {
-        if let Standing::Older { seen } = watermark.compare(workspace, version).await? {
-            hint(format_args!(
-                "outdial: the database is an older copy: workspace {workspace} stands at \
-                 {version}, and this node has dialed up to {seen}. Nobody is dialed there until \
-                 `outdial doctor --accept-restore`"
-            ));
+    for workspace in store.workspace_list().await?.into_iter().map(|ws| ws.id) {
+        let noted = watermark.latest(workspace).await?;
+        if database::is_recognised(store, noted).await? || watermark.is_accepted(workspace).await? {
+            continue;
         }
+        let why = match noted {
+            Noted::Mark(mark) => format!(
+                "the database is an older copy: it does not hold attempt {} of workspace \
+                 {workspace}, which left here",
+                mark.attempt
+            ),
+            _ => format!(
+                "what was noted of calls of workspace {workspace} is gone, so nobody knows \
+                 whether the database is an older copy"
+            ),
+        };
+        hint(format_args!(
+            "outdial: {why}. Nobody is dialed there until `outdial doctor --accept-restore`"
+        ));
     }
     Ok(())
 }

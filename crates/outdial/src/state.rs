@@ -1,338 +1,358 @@
 //! The state directory: what this node knows of its database without asking it.
 //!
-//! One file per database, named after it, to which lines are appended. A line is complete when it
-//! ends in ` .`: what a crash left half-written was never acknowledged and is not read. It is
-//! written afresh when it is opened and has grown. Nothing in it is secret.
+//! Three files per database, named after it. `NAME.marks`: by which attempt of each workspace the
+//! database is recognised; only who holds `NAME.lock` writes it. `NAME.accepted`: what the operator
+//! accepted. Lines are appended to both. A line is complete when it ends in ` .`: what a crash left
+//! half-written was never acknowledged and is not read. Nothing in them is secret.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
-use async_trait::async_trait;
+use anyhow::{Context, Result, bail};
 use outdial_core::id::WorkspaceId;
-use outdial_ports::{Standing, Watermark, WatermarkError};
-use tokio::sync::oneshot;
+use outdial_ports::{Entropy, Mark, Noted};
 
-/// A file of more lines than this is written afresh at the next opening.
-const LINES_MAX: usize = 10_000;
+/// The first line of the marks. A file without it is not one that was written whole.
+const HEAD: &str = "marks 1 .";
+
+/// What the operator accepts a database by.
+pub(crate) type Token = [u8; 16];
+
+/// What is noted of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The latest mark.
+    Mark(Mark),
+    /// The marks are gone; this stands for them.
+    Lost(Token),
+}
+
+impl Entry {
+    /// As the engine asks for it.
+    pub(crate) fn noted(self) -> Noted {
+        match self {
+            Self::Mark(mark) => Noted::Mark(mark),
+            Self::Lost(_) => Noted::Lost,
+        }
+    }
+
+    /// Who accepts a database in spite of it, names this.
+    pub(crate) fn token(self) -> Token {
+        match self {
+            Self::Mark(mark) => mark.token,
+            Self::Lost(token) => token,
+        }
+    }
+
+    /// Its line, with its end.
+    pub(crate) fn line(self, ws: WorkspaceId) -> String {
+        let token = hex(self.token());
+        match self {
+            Self::Mark(mark) => format!("mark {ws} {} {token} .\n", mark.attempt),
+            Self::Lost(_) => format!("lost {ws} {token} .\n"),
+        }
+    }
+}
 
 /// What is known of one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    /// The highest version seen acknowledged.
-    pub(crate) seen: BTreeMap<WorkspaceId, u64>,
-    /// Workspaces in which the database was found to be an older copy.
-    pub(crate) older: BTreeSet<WorkspaceId>,
-}
+pub(crate) struct Marks(BTreeMap<WorkspaceId, Entry>);
 
 impl Marks {
-    fn read(text: &str) -> (Self, usize) {
-        let (mut marks, mut lines) = (Self::default(), 0);
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            lines += 1;
-            let words: Vec<&str> = line.split(' ').collect();
-            match words[..] {
-                ["seen", ws, version, "."] => {
-                    if let (Ok(ws), Ok(version)) = (ws.parse(), version.parse::<u64>()) {
-                        let seen = marks.seen.entry(ws).or_default();
-                        *seen = version.max(*seen);
-                    }
-                }
-                ["older", ws, "."] => {
-                    marks.older.extend(ws.parse::<WorkspaceId>());
-                }
-                ["accepted", ws, version, "."] => {
-                    if let (Ok(ws), Ok(version)) = (ws.parse(), version.parse()) {
-                        marks.older.remove(&ws);
-                        marks.seen.insert(ws, version);
-                    }
-                }
-                // Half a line, or one of a later version.
-                _ => {}
-            }
-        }
-        (marks, lines)
+    /// Marks that are gone: of these workspaces nobody knows what left.
+    pub(crate) fn lost(workspaces: &[WorkspaceId], entropy: &dyn Entropy) -> Self {
+        let token = || {
+            let mut token = [0; 16];
+            entropy.fill(&mut token);
+            token
+        };
+        Self(workspaces.iter().map(|ws| (*ws, Entry::Lost(token()))).collect())
+    }
+
+    /// The latest of a workspace.
+    pub(crate) fn latest(&self, ws: WorkspaceId) -> Option<Entry> {
+        self.0.get(&ws).copied()
+    }
+
+    /// Takes the place of what was noted there before.
+    pub(crate) fn note(&mut self, ws: WorkspaceId, entry: Entry) {
+        self.0.insert(ws, entry);
+    }
+
+    /// Nothing left yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// So many lines say it, written afresh.
-    fn lines(&self) -> usize {
-        self.seen.len() + self.older.len()
+    pub(crate) fn lines(&self) -> usize {
+        1 + self.0.len()
+    }
+
+    /// None: this is no file of marks. With the number of its lines.
+    fn read(text: &str) -> io::Result<Option<(Self, usize)>> {
+        let mut lines = text.lines().filter(|line| !line.is_empty());
+        match lines.next() {
+            Some(HEAD) => {}
+            Some(other) if other.starts_with("marks ") && other.ends_with(" .") => {
+                let why = format!("it was written by another version ({other})");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            _ => return Ok(None),
+        }
+        let (mut marks, mut count) = (Self::default(), 1);
+        for line in lines {
+            count += 1;
+            if let Some((ws, entry)) = entry(line) {
+                marks.note(ws, entry);
+            }
+        }
+        Ok(Some((marks, count)))
     }
 
     fn text(&self) -> String {
-        let seen = self.seen.iter().map(|(ws, version)| seen_line(*ws, *version));
-        seen.chain(self.older.iter().map(|ws| older_line(*ws))).collect()
+        let lines = self.0.iter().map(|(ws, entry)| entry.line(*ws));
+        std::iter::once(format!("{HEAD}\n")).chain(lines).collect()
     }
 }
 
-fn seen_line(ws: WorkspaceId, version: u64) -> String {
-    format!("seen {ws} {version} .\n")
+/// None: half a line.
+fn entry(line: &str) -> Option<(WorkspaceId, Entry)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["mark", ws, attempt, token, "."] => {
+            let mark = Mark { attempt: attempt.parse().ok()?, token: unhex(token)? };
+            Some((ws.parse().ok()?, Entry::Mark(mark)))
+        }
+        ["lost", ws, token, "."] => Some((ws.parse().ok()?, Entry::Lost(unhex(token)?))),
+        _ => None,
+    }
 }
 
-fn older_line(ws: WorkspaceId) -> String {
-    format!("older {ws} .\n")
+fn accepted(line: &str) -> Option<(WorkspaceId, Token)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["accepted", ws, token, "."] => Some((ws.parse().ok()?, unhex(token)?)),
+        _ => None,
+    }
 }
 
-/// The file of one database.
+fn hex(token: Token) -> String {
+    token.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Token> {
+    let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = digits.then(|| u128::from_str_radix(text, 16).ok())?;
+    number.map(u128::to_be_bytes)
+}
+
+/// Why the marks were not written afresh.
+#[derive(Debug)]
+pub(crate) enum NotReplaced {
+    /// What was there before is there still.
+    Unchanged(io::Error),
+    /// A sync failed: nobody knows what is there.
+    Unsynced(io::Error),
+}
+
+impl From<NotReplaced> for io::Error {
+    fn from(why: NotReplaced) -> Self {
+        match why {
+            NotReplaced::Unchanged(error) | NotReplaced::Unsynced(error) => error,
+        }
+    }
+}
+
+/// The files of one database.
 #[derive(Clone, Debug)]
-pub(crate) struct StateFile(PathBuf);
+pub(crate) struct StateFiles {
+    directory: PathBuf,
+    name: String,
+}
 
-impl StateFile {
+impl StateFiles {
     /// In `directory`, of the database with this name (a hash of its own secret).
     pub(crate) fn new(directory: &Path, database: &str) -> Self {
-        Self(directory.join(format!("{database}.marks")))
+        Self { directory: directory.to_owned(), name: database.to_owned() }
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+    /// Where the marks are.
+    pub(crate) fn marks(&self) -> PathBuf {
+        self.file("marks")
     }
 
-    /// What it says; nothing when it is not there.
-    pub(crate) fn read(&self) -> io::Result<Marks> {
-        Ok(self.load()?.0)
-    }
-
-    fn load(&self) -> io::Result<(Marks, usize)> {
-        match fs::read_to_string(&self.0) {
-            Ok(text) => Ok(Marks::read(&text)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((Marks::default(), 0)),
+    /// What they say, and in how many lines. None: there are none, or nobody wrote them to the end
+    /// of their first line.
+    pub(crate) fn read(&self) -> io::Result<Option<(Marks, usize)>> {
+        match fs::read(self.marks()) {
+            Ok(bytes) => Marks::read(&String::from_utf8_lossy(&bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    /// The operator accepts the database as it is. Appended, so that a process which has the file
-    /// open goes on with it.
-    pub(crate) fn accept(&self, versions: &BTreeMap<WorkspaceId, u64>) -> io::Result<()> {
-        let line = |(ws, version): (&WorkspaceId, &u64)| format!("accepted {ws} {version} .\n");
+    /// What the operator accepts: a database that does not hold this token of a workspace.
+    pub(crate) fn accepted(&self) -> io::Result<BTreeSet<(WorkspaceId, Token)>> {
+        match fs::read(self.file("accepted")) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().filter_map(accepted).collect()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The operator accepts a database that does not hold these. Durable when it returns.
+    pub(crate) fn accept(&self, tokens: &BTreeMap<WorkspaceId, Token>) -> io::Result<()> {
+        self.make_directory()?;
+        let line =
+            |(ws, token): (&WorkspaceId, &Token)| format!("accepted {ws} {} .\n", hex(*token));
         // What a crash left half-written must not swallow the first line.
         let lines: String =
-            std::iter::once("\n".to_owned()).chain(versions.iter().map(line)).collect();
-        let mut file = OpenOptions::new().append(true).open(&self.0)?;
+            std::iter::once("\n".to_owned()).chain(tokens.iter().map(line)).collect();
+        let mut file = OpenOptions::new().create(true).append(true).open(self.file("accepted"))?;
         file.write_all(lines.as_bytes())?;
-        file.sync_all()
-    }
-
-    /// Replaces what it says, as one atom.
-    fn replace(&self, marks: &Marks) -> io::Result<()> {
-        let directory = self.0.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory)?;
-        let fresh = self.0.with_extension("fresh");
-        let mut file = File::create(&fresh)?;
-        file.write_all(marks.text().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, &self.0)?;
-        File::open(directory)?.sync_all()
+        File::open(&self.directory)?.sync_all()
     }
 
-    /// Changes with every change of the file by somebody else.
-    fn stamp(&self) -> Option<(SystemTime, u64)> {
-        let meta = fs::metadata(&self.0).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
-    }
-}
-
-/// A line to append, and who waits for it.
-struct Append {
-    line: String,
-    done: oneshot::Sender<io::Result<()>>,
-}
-
-/// The watermark of a process that serves a database.
-pub(crate) struct FileWatermark {
-    file: StateFile,
-    known: Arc<Mutex<Marks>>,
-    /// The file as it was when an older copy was last compared with it.
-    looked: Mutex<Option<(SystemTime, u64)>>,
-    appends: Sender<Append>,
-    health: Arc<Health>,
-}
-
-/// How the file takes what is appended.
-#[derive(Default)]
-struct Health {
-    /// The latest line was not written; the next may be.
-    failing: AtomicBool,
-    /// A sync failed: nothing is written any more.
-    stopped: AtomicBool,
-}
-
-impl FileWatermark {
-    /// Reads the file and starts the thread that appends to it.
-    pub(crate) fn open(file: StateFile) -> io::Result<Self> {
-        let (marks, lines) = file.load()?;
-        if lines == 0 || lines > LINES_MAX || lines != marks.lines() {
-            file.replace(&marks)?;
+    /// Keeps everybody else from writing the marks until the file is dropped: two that serve copies
+    /// of one database would each take the other's calls for their own.
+    pub(crate) fn lock(&self) -> Result<File> {
+        self.make_directory()
+            .with_context(|| format!("the state directory {}", self.directory.display()))?;
+        let path = self.file("lock");
+        let cannot = || format!("cannot lock {}", path.display());
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = open.with_context(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another process serves this database, or a copy of it, with the state directory \
+                 {}: stop that first. A copy must not dial beside the original, for people would \
+                 be called twice",
+                self.directory.display()
+            ),
+            Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
         }
-        let append = OpenOptions::new().append(true).open(file.path())?;
-        let (appends, queue) = channel();
-        let health = Arc::<Health>::default();
-        std::thread::Builder::new().name("state".to_owned()).spawn({
-            let health = Arc::clone(&health);
-            move || append_all(append, &queue, &health)
-        })?;
-        let (known, looked) = (Arc::new(Mutex::new(marks)), Mutex::default());
-        Ok(Self { file, known, looked, appends, health })
     }
 
-    /// A sync has failed: nothing may leave any more, and the process must end.
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.health.stopped.load(Ordering::Acquire)
+    /// Replaces the marks, as one atom, for who holds the lock. The file takes further lines.
+    pub(crate) fn replace(&self, marks: &Marks) -> Result<File, NotReplaced> {
+        use NotReplaced::{Unchanged, Unsynced};
+        let fresh = self.file("fresh");
+        let mut file = File::create(&fresh).map_err(Unchanged)?;
+        file.write_all(marks.text().as_bytes()).map_err(Unchanged)?;
+        file.sync_all().map_err(Unsynced)?;
+        fs::rename(&fresh, self.marks()).map_err(Unchanged)?;
+        let directory = File::open(&self.directory).map_err(Unsynced)?;
+        directory.sync_all().map_err(Unsynced)?;
+        Ok(file)
     }
 
-    async fn append(&self, line: String) -> Result<(), WatermarkError> {
-        let (done, answered) = oneshot::channel();
-        let gone = || WatermarkError("its thread is gone".to_owned());
-        self.appends.send(Append { line, done }).map_err(|_| gone())?;
-        let written = answered.await.map_err(|_| gone())?;
-        written.map_err(|e| WatermarkError(e.to_string()))
+    fn file(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.name))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Marks> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads again what the operator may have changed since.
-    fn look_again(&self) -> Result<(), WatermarkError> {
-        let stamp = self.file.stamp();
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if *looked != stamp {
-            *self.known() = self.file.read().map_err(|e| WatermarkError(e.to_string()))?;
-            *looked = stamp;
+    /// Durably: a directory that a power cut takes back would look like one that was never there.
+    fn make_directory(&self) -> io::Result<()> {
+        let or_here = |path: &Path| match path.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => path.to_owned(),
+        };
+        let missing: Vec<&Path> = self
+            .directory
+            .ancestors()
+            .filter(|path| !path.as_os_str().is_empty())
+            .take_while(|path| !path.exists())
+            .collect();
+        fs::create_dir_all(or_here(&self.directory))?;
+        for made in missing {
+            let parent = or_here(made.parent().unwrap_or(Path::new("/")));
+            File::open(parent)?.sync_all()?;
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Watermark for FileWatermark {
-    async fn compare(&self, ws: WorkspaceId, version: u64) -> Result<Standing, WatermarkError> {
-        if self.health.failing.load(Ordering::Acquire) {
-            // Before anything is committed that could not be noted, and would be given back unsent.
-            self.append("\n".to_owned()).await?;
-        }
-        let (seen, was_older) = {
-            let known = self.known();
-            (known.seen.get(&ws).copied().unwrap_or(0), known.older.contains(&ws))
-        };
-        if was_older {
-            self.look_again()?;
-            let known = self.known();
-            let seen = known.seen.get(&ws).copied().unwrap_or(0);
-            return Ok(match known.older.contains(&ws) {
-                true => Standing::Older { seen },
-                false => Standing::Current,
-            });
-        }
-        if version >= seen {
-            return Ok(Standing::Current);
-        }
-        self.append(older_line(ws)).await?;
-        self.known().older.insert(ws);
-        Ok(Standing::Older { seen })
-    }
-
-    async fn note(&self, ws: WorkspaceId, version: u64) -> Result<(), WatermarkError> {
-        self.append(seen_line(ws, version)).await?;
-        let mut known = self.known();
-        let seen = known.seen.entry(ws).or_default();
-        *seen = version.max(*seen);
-        Ok(())
-    }
-}
-
-/// Writes what waits, syncs once for all of it, answers. What could not be written (no room) may be
-/// written later. A failed sync is never tried again: every later line fails too.
-fn append_all(mut file: File, queue: &Receiver<Append>, health: &Health) {
-    // Set for good by a sync.
-    let mut failed: Option<io::ErrorKind> = None;
-    while let Ok(first) = queue.recv() {
-        let group: Vec<Append> = std::iter::once(first).chain(queue.try_iter()).collect();
-        let was_failing = health.failing.load(Ordering::Acquire);
-        // Half a line may be there, of a crash or of somebody else, and swallow the first of these.
-        let lines: String =
-            std::iter::once("\n").chain(group.iter().map(|a| a.line.as_str())).collect();
-        let result = match failed {
-            Some(kind) => Err(kind),
-            None => file.write_all(lines.as_bytes()).map_err(|e| e.kind()).and_then(|()| {
-                file.sync_data().map_err(|e| {
-                    tracing::error!(error = %e, "the state directory keeps nothing more");
-                    failed = Some(e.kind());
-                    health.stopped.store(true, Ordering::Release);
-                    e.kind()
-                })
-            }),
-        };
-        if result.is_err() != was_failing {
-            health.failing.store(result.is_err(), Ordering::Release);
-            match result {
-                Ok(()) => tracing::info!("the state directory takes what is written again"),
-                Err(error) => tracing::error!(%error, "nothing leaves: it cannot be noted"),
-            }
-        }
-        for append in group {
-            let _nobody_waits = append.done.send(result.map_err(io::Error::from));
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use outdial_core::id::AttemptId;
+
     use super::*;
+    use crate::entropy::OsEntropy;
 
     fn ws(n: u64) -> WorkspaceId {
         WorkspaceId::from_parts(1, n)
     }
 
-    fn open(dir: &Path) -> FileWatermark {
-        FileWatermark::open(StateFile::new(dir, "db")).unwrap()
+    fn mark(n: u8) -> Entry {
+        Entry::Mark(Mark { attempt: AttemptId::from_parts(2, u64::from(n)), token: [n; 16] })
     }
 
-    #[tokio::test]
-    async fn an_older_copy_stays_one_until_it_is_accepted() {
-        let dir = tempfile::tempdir().unwrap();
-        let marks = open(dir.path());
-        assert_eq!(marks.compare(ws(1), 7).await, Ok(Standing::Current));
-        marks.note(ws(1), 8).await.unwrap();
-        assert_eq!(marks.compare(ws(1), 8).await, Ok(Standing::Current));
-        assert_eq!(marks.compare(ws(1), 7).await, Ok(Standing::Older { seen: 8 }));
-        assert_eq!(marks.compare(ws(1), 99).await, Ok(Standing::Older { seen: 8 }), "grown since");
-        assert_eq!(marks.compare(ws(2), 1).await, Ok(Standing::Current), "another's");
-        drop(marks);
-
-        let marks = open(dir.path());
-        assert_eq!(marks.compare(ws(1), 100).await, Ok(Standing::Older { seen: 8 }), "a restart");
-        let file = StateFile::new(dir.path(), "db");
-        file.accept(&BTreeMap::from([(ws(1), 3)])).unwrap();
-        assert_eq!(marks.compare(ws(1), 100).await, Ok(Standing::Current), "without a restart");
-        marks.note(ws(1), 4).await.unwrap();
-        drop(marks);
-        let marks = open(dir.path());
-        assert_eq!(marks.compare(ws(1), 4).await, Ok(Standing::Current));
-        assert_eq!(marks.compare(ws(1), 3).await, Ok(Standing::Older { seen: 4 }));
+    fn files(dir: &tempfile::TempDir) -> StateFiles {
+        StateFiles::new(&dir.path().join("a/b"), "db")
     }
 
-    #[tokio::test]
-    async fn half_a_line_was_never_acknowledged() {
+    #[test]
+    fn what_is_written_is_read_and_the_latest_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let marks = open(dir.path());
-        marks.note(ws(1), 5).await.unwrap();
-        drop(marks);
-        let path = dir.path().join("db.marks");
-        let mut text = fs::read_to_string(&path).unwrap();
-        text.push_str("seen 000000010000000000000001 9999");
-        fs::write(&path, text).unwrap();
-        assert_eq!(open(dir.path()).compare(ws(1), 5).await, Ok(Standing::Current));
-        // One that lacks nothing but the end of the line does not swallow the next.
-        fs::write(&path, "seen 000000010000000000000001 5 .").unwrap();
-        let marks = open(dir.path());
-        marks.note(ws(1), 6).await.unwrap();
-        drop(marks);
-        assert_eq!(open(dir.path()).compare(ws(1), 5).await, Ok(Standing::Older { seen: 6 }));
+        let files = files(&dir);
+        assert_eq!(files.read().unwrap(), None, "there is none");
+        let _lock = files.lock().unwrap();
+        let mut marks = Marks::lost(&[ws(1), ws(2)], &OsEntropy);
+        let mut file = files.replace(&marks).unwrap();
+        assert_eq!(files.read().unwrap(), Some((marks.clone(), 3)));
+        file.write_all(mark(7).line(ws(1)).as_bytes()).unwrap();
+        file.write_all(mark(8).line(ws(1)).as_bytes()).unwrap();
+        marks.note(ws(1), mark(8));
+        assert_eq!(files.read().unwrap(), Some((marks.clone(), 5)));
+        assert_eq!(marks.latest(ws(2)).unwrap().noted(), Noted::Lost);
+        assert_eq!(marks.latest(ws(3)), None);
+    }
+
+    #[test]
+    fn half_a_line_is_not_read_nor_half_a_file() {
+        let read = |text: &str| Marks::read(text).unwrap();
+        let (whole, next) = (mark(3).line(ws(1)), mark(4).line(ws(1)));
+        for half in 1..next.len() - 1 {
+            let (marks, _) = read(&format!("{HEAD}\n{whole}{}", &next[..half])).unwrap();
+            assert_eq!(marks.latest(ws(1)), Some(mark(3)), "{half}");
+        }
+        for half in 0..HEAD.len() {
+            assert_eq!(read(&HEAD[..half]), None);
+        }
+        assert_eq!(read(&whole), None, "without its head");
+        assert!(Marks::read("marks 2 .\n").is_err(), "of another version");
+    }
+
+    #[test]
+    fn what_was_accepted_is_the_token_of_a_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(&dir);
+        assert!(files.accepted().unwrap().is_empty());
+        files.accept(&BTreeMap::from([(ws(1), [1; 16])])).unwrap();
+        let half = "accepted 000000010000000000000003 0303";
+        let path = files.file("accepted");
+        fs::write(&path, fs::read_to_string(&path).unwrap() + half).unwrap();
+        files.accept(&BTreeMap::from([(ws(2), [2; 16])])).unwrap();
+        let accepted = BTreeSet::from([(ws(1), [1; 16]), (ws(2), [2; 16])]);
+        assert_eq!(files.accepted().unwrap(), accepted);
+    }
+
+    #[test]
+    fn only_one_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = files(&dir).lock().unwrap();
+        let refused = files(&dir).lock().unwrap_err().to_string();
+        assert!(refused.contains("stop that first"), "{refused}");
+        drop(first);
+        files(&dir).lock().unwrap();
     }
 }

@@ -7,6 +7,7 @@ use crate::budget::{Day, Spend};
 use crate::id::{PhoneId, TrunkId};
 use crate::pacing::Pace;
 use crate::time::Timestamp;
+use crate::trunk_health::is_paused;
 
 use std::collections::BTreeMap;
 
@@ -241,6 +242,7 @@ impl<'a> Lines<'a> {
         }
         if let Some(until) = head.paused_until
             && until > self.earliest
+            && is_paused(until, self.head.clock)
         {
             closed(Gate::TrunkPaused, until);
         }

@@ -43,7 +43,7 @@ pub(crate) enum Fault {
 
 /// The store with faults.
 pub(crate) struct Faulty {
-    inner: SqliteInline,
+    inner: Mutex<SqliteInline>,
     /// By operation: what goes wrong, and how many times more.
     faults: Mutex<BTreeMap<&'static str, (Fault, u32)>>,
     calls: Mutex<BTreeMap<&'static str, u32>>,
@@ -51,7 +51,16 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     pub(crate) fn new(inner: SqliteInline) -> Self {
-        Self { inner, faults: Mutex::default(), calls: Mutex::default() }
+        Self { inner: Mutex::new(inner), faults: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// Another database is put in the place of this one.
+    pub(crate) fn put_back(&self, other: &SqliteInline) {
+        *self.inner.lock().unwrap() = other.clone();
+    }
+
+    fn inner(&self) -> SqliteInline {
+        self.inner.lock().unwrap().clone()
     }
 
     /// From now on `operation` goes wrong like this, so many times.
@@ -103,7 +112,7 @@ macro_rules! forward {
         impl Store for Faulty {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
                 let answer_lost = self.before(stringify!($name)).await?;
-                let answer = self.inner.$name($($arg),*).await;
+                let answer = self.inner().$name($($arg),*).await;
                 match answer_lost {
                     true => Err(StoreError::OutcomeUnknown(stringify!($name).to_owned()).into()),
                     false => answer,
@@ -160,10 +169,10 @@ forward! {
     call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
     dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
     call_cancel(ws: WorkspaceId, id: CallId) -> Option<CallCanceled>, StoreError;
+    call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
     dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
     dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
     dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
-    dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
     dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
     dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
     dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
@@ -172,6 +181,8 @@ forward! {
         -> CommitOutcome, CommitError;
     attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
         -> bool, StoreError;
+    attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+    attempt_is_any() -> bool, StoreError;
     attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
     attempt_finish(
         attempt: AttemptId, end: AttemptEnd, next: CallNext, settle: Settle

@@ -12,6 +12,9 @@ use crate::carrier::Trick;
 use crate::faulty::Fault;
 use crate::world::{World, settings as defaults};
 
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
@@ -107,6 +110,49 @@ async fn a_jump_of_the_wall_clock_stops_dialing_for_a_minute() {
         let late: Vec<_> = during.iter().filter(|p| p.at.since(jumped) > secs(1)).collect();
         assert!(late.is_empty(), "{late:?}");
         world.completed(batch, secs(2 * 3600)).await;
+        engine.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_given_by_a_clock_that_was_ahead_ends_when_it_is_set_back() {
+    let world = World::new().await;
+    let engine = world.engine(EngineConfig::default());
+    world.sleep(secs(1)).await;
+    world.clock.jump(DAY_MS);
+    // Seen within a minute, and then a minute of rest.
+    world.sleep(secs(130)).await;
+    // 503 with `Retry-After`.
+    world.batch(BatchSettings::default(), [1095]).await;
+    let paused = async || {
+        let head = world.inline.dispatch_head(world.workspace, None).await.unwrap();
+        head.trunks[0].paused_until.is_some()
+    };
+    world.wait("the trunk is paused", secs(30), paused).await;
+    world.clock.jump(-DAY_MS);
+    let batch = world.batch(BatchSettings::default(), [1001]).await;
+    world.completed(batch, secs(180)).await;
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_for_a_while_makes_nobody_be_called_too_often() {
+    // Beyond the 24 h for long enough to be believed; beyond everything for less.
+    for (ahead, lasts) in [(30 * HOUR_MS, secs(300)), (10 * DAY_MS, secs(50))] {
+        let world = World::new().await;
+        let once = WorkspaceSettings { attempts_24h: Some(1), ..defaults() };
+        world.inline.settings_update(world.workspace, once).await.unwrap();
+        let first = world.batch(BatchSettings::default(), [1001]).await;
+        let engine = world.engine(EngineConfig { prune_ms: 1_000, ..EngineConfig::default() });
+        world.completed(first, secs(60)).await;
+        world.clock.jump(ahead);
+        world.sleep(lasts).await;
+        world.clock.jump(-ahead);
+        world.batch(BatchSettings::default(), [1001, 1002]).await;
+        world.sleep(secs(300)).await;
+        let placed = world.carrier.placed();
+        let callees: Vec<u64> = placed.iter().map(|p| p.order.callee.digits() % 10_000).collect();
+        assert_eq!(callees, [1001, 1002], "{ahead}");
         engine.stop().await;
     }
 }

@@ -322,6 +322,14 @@ impl Store for Faulty {
     ) -> Result<Option<CallCanceled>, StoreError> {
         self.inner.call_cancel(ws, id).await
     }
+    async fn call_give_up(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+        reason: &'static str,
+    ) -> Result<bool, StoreError> {
+        self.inner.call_give_up(ws, id, reason).await
+    }
 
     async fn dnc_add(&self, ws: WorkspaceId, new: NewDnc) -> Result<DncRecord, DncAddError> {
         self.inner.dnc_add(ws, new).await
@@ -337,10 +345,6 @@ impl Store for Faulty {
 
     async fn dispatch_workspaces(&self) -> Result<Vec<WorkspaceId>, StoreError> {
         self.inner.dispatch_workspaces().await
-    }
-
-    async fn dispatch_versions(&self) -> Result<Vec<(WorkspaceId, u64)>, StoreError> {
-        self.inner.dispatch_versions().await
     }
 
     async fn dispatch_head(
@@ -388,6 +392,18 @@ impl Store for Faulty {
         dialog: Option<String>,
     ) -> Result<bool, StoreError> {
         self.inner.attempt_record(attempt, progress, dialog).await
+    }
+
+    async fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        self.inner.attempt_is_known(attempt, token).await
+    }
+
+    async fn attempt_is_any(&self) -> Result<bool, StoreError> {
+        self.inner.attempt_is_any().await
     }
 
     async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError> {

@@ -14,6 +14,7 @@ use outdial_core::time::Timestamp;
 use thiserror::Error;
 
 use super::{Integration, StoreError};
+use crate::watermark::Mark;
 
 /// An intent to commit, with the name that its attempt gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct NewPlan {
     pub pauses: Vec<(BatchId, PauseReason)>,
     /// What the brakes are to remember of batches.
     pub brakes: Vec<(BatchId, BrakeState)>,
+    /// An attempt that the database must hold; without it, it is not the one that was dialed from.
+    pub mark: Option<Mark>,
 }
 
 /// What an attempt's end changes besides its call; the core has worked it out.
@@ -44,7 +47,8 @@ pub struct Settle {
     pub used: Spend,
     /// Its share in the batch's pulse.
     pub pulse: Pulse,
-    /// Pauses its trunk; the later instant wins.
+    /// Pauses its trunk; the later instant wins, but for one that no trunk can be given
+    /// ([`outdial_core::trunk_health::PAUSE_MAX`]).
     pub trunk_paused_until: Option<Timestamp>,
 }
 
@@ -96,6 +100,9 @@ pub enum CommitError {
     /// Something changed since the view was read: look again.
     #[error("the view is stale")]
     Stale,
+    /// The database does not hold the plan's mark: it is an older copy.
+    #[error("the database does not know what was dialed")]
+    Older,
     /// As ever. After `OutcomeUnknown` nothing may be sent.
     #[error(transparent)]
     Store(#[from] StoreError),

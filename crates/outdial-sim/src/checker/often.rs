@@ -11,6 +11,8 @@ use outdial_core::time::Timestamp;
 use super::Violation;
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// An attempt at a person is known for so long at least.
+const KEPT: Duration = Duration::from_secs(2 * 86_400);
 
 /// An intent as far as counts go.
 #[derive(Clone, Copy, Debug)]
@@ -77,15 +79,15 @@ impl Often {
         }
     }
 
-    /// What is older than 24 h by the database's clock may be forgotten; it shows again, and counts
+    /// What is older than 48 h by the database's clock may be forgotten; it shows again, and counts
     /// no more, when that clock is set back.
     pub fn pruned(&mut self, now: Timestamp) {
         for (who, person) in &mut self.people {
-            let forgotten = person.iter().map(|(_, at)| *at).filter(|at| *at <= now.before(DAY));
+            let forgotten = person.iter().map(|(_, at)| *at).filter(|at| *at <= now.before(KEPT));
             if let Some(latest) = forgotten.max() {
                 let before = self.forgotten.entry(*who).or_insert(latest);
                 *before = latest.max(*before);
-                person.retain(|(_, at)| *at > now.before(DAY));
+                person.retain(|(_, at)| *at > now.before(KEPT));
             }
         }
     }

@@ -215,6 +215,12 @@ fn hours(rng: &mut Rng, now: Timestamp) -> CallingHours {
         .expect("no window of these is empty")
 }
 
+/// Hours that are closed everywhere for a day or more.
+pub(super) fn closed(now: Timestamp) -> CallingHours {
+    let today = (now.as_seconds() as i64).div_euclid(86_400) + 4;
+    CallingHours::new(None, Some(&[(today + 3).rem_euclid(7)])).expect("this is a day")
+}
+
 /// How long users wait before the next thing they do.
 pub(crate) fn pause(rng: &mut Rng) -> Duration {
     let ms = match rng.range(0..=99) {

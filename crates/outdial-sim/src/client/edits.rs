@@ -2,6 +2,7 @@
 //! called; calls that are taken back.
 
 use outdial_core::batch::BatchSettings;
+use outdial_core::budget::Budget;
 use outdial_core::hours::CallingHours;
 use outdial_core::id::{BatchId, DncId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
@@ -13,7 +14,8 @@ use outdial_ports::{Clock, Store};
 
 use super::{Client, draw, refused};
 use crate::checker::Violation;
-use crate::process::Parts;
+use crate::process::{Parts, Process};
+use crate::weather::FAULT;
 
 impl Client {
     /// Limits of a workspace or of a number turned up and down.
@@ -44,12 +46,63 @@ impl Client {
         parts.watch.note("client", &what);
         let patch = PhonePatch {
             agent: None,
+            trunks: None,
             calls_per_second: Some(cps),
             channels: Some(channels),
             calls_per_day: Some(a_day),
             price,
         };
         must!("phone_update", store.phone_update(tenant.id, phone, patch).await);
+        Ok(())
+    }
+
+    /// All batches of a workspace get hours that are closed now or a budget that is nothing, or its
+    /// numbers a cap of one call a day: whatever was planned before must not leave.
+    pub(crate) async fn tighten(
+        &mut self,
+        ws: WorkspaceId,
+        process: &Process,
+        parts: &Parts,
+    ) -> Result<(), Violation> {
+        self.look_around(parts);
+        let Some(tenant) = self.tenants.iter().position(|t| t.id == ws) else { return Ok(()) };
+        match self.tighten_all(tenant, parts, &*process.store).await {
+            Err(told) if told.promise == FAULT => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn tighten_all(
+        &mut self,
+        tenant: usize,
+        parts: &Parts,
+        store: &dyn Store,
+    ) -> Result<(), Violation> {
+        let tenant = &self.tenants[tenant];
+        let how = self.rng.range(0..=4);
+        parts.watch.note("client", &format!("tightens {} in way {how}", tenant.id.seq()));
+        if how == 0 {
+            for &phone in &tenant.phones {
+                let patch = PhonePatch { calls_per_day: Some(Some(1)), ..PhonePatch::default() };
+                must!("phone_update", store.phone_update(tenant.id, phone, patch).await);
+            }
+            return Ok(());
+        }
+        for &batch in &tenant.batches {
+            let Some(shown) = must!("batch_fetch", store.batch_fetch(batch).await) else {
+                return Err(Violation::new("store", format!("batch {batch} is not shown")));
+            };
+            let mut settings = shown.settings;
+            if how == 1 {
+                let seconds = u64::from(settings.max_call_s).saturating_sub(1);
+                settings.budget =
+                    Some(Budget { seconds: Some(seconds), micros: None, per_day: false });
+            } else {
+                settings.calling_hours = draw::closed(parts.clock.now());
+            }
+            let patch = BatchPatch { settings: Some(settings), ..BatchPatch::default() };
+            must!("batch_update", store.batch_update(tenant.id, batch, patch).await);
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Found bugs, each as a scenario with a name: a world and what is done in it. They stay.
 
+mod brakes;
 mod clock;
 mod drain;
 
@@ -7,11 +8,11 @@ use std::sync::Arc;
 
 use crate::checker::Violation;
 use crate::watch::Watch;
-use crate::world::World;
+use crate::world::{Aim, World};
 
 /// A world in which nothing has happened yet.
 async fn world(seed: u64, watch: &mut Option<Arc<Watch>>) -> World {
-    World::new(seed, None, watch).await.expect("a new world has broken no promise")
+    World::new(seed, (None, Aim::Off), watch).await.expect("a new world has broken no promise")
 }
 
 /// No promise was broken; else the trace is shown.

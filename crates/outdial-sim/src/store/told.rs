@@ -2,7 +2,7 @@
 //! that takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState};
@@ -17,6 +17,9 @@ use outdial_ports::store::{
     Settle, StoredChunk,
 };
 
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
 use super::SimStore;
 use crate::checker::Violation;
 use crate::clock::SimClock;
@@ -27,7 +30,32 @@ use crate::watch::Seen;
 pub(crate) struct Life {
     over: AtomicBool,
     stall: Mutex<Stall>,
+    hold: Mutex<Option<Arc<Hold>>>,
 }
+
+/// A plan is held on its way to the store, so that something can happen in the meantime.
+#[derive(Default)]
+pub(crate) struct Hold {
+    of: Mutex<Option<WorkspaceId>>,
+    held: Notify,
+    go: Notify,
+}
+
+impl Hold {
+    /// Waits until a plan is held; of which workspace. None comes: none.
+    pub(crate) async fn held(&self) -> Option<WorkspaceId> {
+        timeout(HELD, self.held.notified()).await.ok()?;
+        *self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It goes on.
+    pub(crate) fn let_go(&self) {
+        self.go.notify_one();
+    }
+}
+
+/// A plan is waited for, and held, for so long at most.
+const HELD: Duration = Duration::from_secs(2);
 
 /// So long after a stall what it kept from being done is done.
 pub(crate) const AFTERMATH: Duration = Duration::from_secs(10);
@@ -60,6 +88,28 @@ impl Life {
     /// It is stalled so long after it next commits intents, for so long.
     pub(crate) fn stall_at_commit(&self, after: Duration, lasts: Duration) {
         self.stalled().at_commit = Some((after, lasts));
+    }
+
+    /// The next plan is held on its way to the store.
+    pub(crate) fn hold_next(&self) -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&hold));
+        hold
+    }
+
+    /// No plan is held any more.
+    pub(crate) fn hold_none(&self) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A plan of this workspace is on its way.
+    pub(super) async fn hold(&self, ws: WorkspaceId) {
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(hold) = hold else { return };
+        *hold.of.lock().unwrap_or_else(PoisonError::into_inner) = Some(ws);
+        hold.held.notify_one();
+        // Nobody lets it go: then it goes by itself.
+        let _ = timeout(HELD, hold.go.notified()).await;
     }
 
     /// It commits intents; whether that stalls it, and for how long.
@@ -98,7 +148,9 @@ pub(crate) struct Latency {
 
 impl SimStore {
     pub(super) fn saw(&self, f: impl FnOnce(&mut Seen, Timestamp) -> Result<(), Violation>) {
-        self.watch.look(f);
+        if !self.is_copy {
+            self.watch.look(f);
+        }
     }
 
     pub(super) fn note(&self, what: &str) {
@@ -114,7 +166,7 @@ impl SimStore {
     ) {
         for (batch, state) in brakes {
             self.note(&format!("brakes remember of batch {}: {state:?}", batch.seq()));
-            self.saw(|seen, _| seen.remembered(*batch, *state, seen.wall));
+            self.saw(|seen, real| seen.remembered(*batch, *state, real));
         }
         if !outcome.committed.is_empty()
             && let Some(lasts) = self.life.commits(self.clock.elapsed())

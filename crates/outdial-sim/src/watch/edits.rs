@@ -60,7 +60,7 @@ impl Seen {
     pub(crate) fn out_of_pause(&mut self, id: BatchId, braked: bool) {
         self.changed.insert(id);
         if braked {
-            self.checkers.brakes.anew(id, self.wall);
+            self.checkers.brakes.anew(id);
         }
     }
 
@@ -116,10 +116,9 @@ impl Seen {
         let canary = batch.settings.canary.filter(|_| !batch.brake.canary_passed);
         let now = self.model.attempts[&attempt].at;
         // Both reckon by the wall clock; within the window of one that was set they may differ.
-        if self.checkers.clocks.was_set_within(real, rules.window * 2) {
-            return Ok(());
-        }
-        self.checkers.brakes.committed(intent.batch, now, (live, slow), rules, canary)
+        let was_set = self.checkers.clocks.was_set_within(real, rules.window * 2);
+        let walls = (real, (!was_set).then_some(now));
+        self.checkers.brakes.committed(intent.batch, walls, (live, slow), rules, canary)
     }
 
     /// A plan said what the brakes are to remember of a batch.
@@ -127,7 +126,7 @@ impl Seen {
         &mut self,
         id: BatchId,
         state: BrakeState,
-        now: Timestamp,
+        real: Timestamp,
     ) -> Result<(), Violation> {
         let Some(before) = self.model.remembered(id, state)? else { return Ok(()) };
         let Some(batch) = self.model.batches.get(&id) else { return Ok(()) };
@@ -138,11 +137,13 @@ impl Seen {
         }
         match (before.slowed, state.slowed) {
             (None, Some(_)) => {
-                self.checkers.brakes.slowed(id, now);
+                let was_set = self.checkers.clocks.was_set_within(real, rules.window * 2);
+                let walls = (real, (!was_set).then_some(self.wall));
+                self.checkers.brakes.slowed(id, walls, rules)?;
                 self.count("slowed down", 1);
             }
             (Some(_), None) => {
-                self.checkers.brakes.released(id, now, rules, before.slowed_for)?;
+                self.checkers.brakes.released(id, real, rules, before.slowed_for)?;
                 self.count("released", 1);
             }
             _ => {}
@@ -187,7 +188,7 @@ impl Seen {
             _ => End::Other,
         };
         if sent {
-            self.checkers.brakes.ended(batch, now, ended);
+            self.checkers.brakes.ended(batch, (self.real, now), ended);
         }
         Ok(())
     }

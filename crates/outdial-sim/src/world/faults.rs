@@ -15,7 +15,7 @@ use crate::store::AFTERMATH;
 use crate::weather::{CarrierStorm, StoreStorm};
 
 /// What was just added is mostly committed within this.
-const MOMENT: Duration = Duration::from_millis(500);
+pub(super) const MOMENT: Duration = Duration::from_millis(500);
 /// Closings are searched so far ahead, on this grid.
 const CLOSES_WITHIN: Duration = Duration::from_secs(40 * 60);
 const GRID: Duration = Duration::from_secs(20);
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// People are added to a batch that is started by that.
-    async fn rush_somewhere(&mut self) -> Result<(), Violation> {
+    pub(super) async fn rush_somewhere(&mut self) -> Result<(), Violation> {
         let batches = self.parts.watch.look(|seen, _| {
             let active = seen.model.active();
             Ok(active.map(|(id, b)| (id, b.settings.calling_hours.is_always())).collect())
@@ -187,7 +187,7 @@ impl World {
         self.excuse(lasts);
     }
 
-    fn excuse(&self, lasts: Duration) {
+    pub(super) fn excuse(&self, lasts: Duration) {
         self.parts.watch.look(|seen, now| {
             seen.checkers.recalls.excuse(now.after(lasts + AFTERMATH));
             Ok(())

@@ -7,6 +7,7 @@ use outdial_core::batch::{BatchSettings, BatchTotals};
 use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
+use outdial_ports::Mark;
 use outdial_ports::store::{
     BatchStart, CommitError, DropReason, FinishResult, Integration, NewPlan, Settle,
 };
@@ -84,6 +85,43 @@ pub(super) async fn versions_are_the_gate(f: &dyn Factory) {
     old[0].intent.facts.attempts = 1;
     assert_eq!(w.commit(old).await.dropped[0].reason, DropReason::NotPending);
     assert_eq!(w.dial_all().await.len(), 1);
+}
+
+pub(super) async fn marks(f: &dyn Factory) {
+    let w = World::new(f).await;
+    assert!(!w.store.attempt_is_any().await.unwrap());
+    let batch = w.batch().await;
+    w.add_numbers(batch, &[49_301, 49_302]).await;
+    let due = w.due().await;
+    let first = w.commit(vec![w.intent(&due[0])]).await.committed.remove(0);
+    let held = Mark { attempt: first.attempt, token: first.intent.token };
+    assert!(w.store.attempt_is_any().await.unwrap());
+    let is_known = async |m: Mark| w.store.attempt_is_known(m.attempt, m.token).await.unwrap();
+    assert!(is_known(held).await);
+    let mut other_token = held;
+    other_token.token[15] ^= 1;
+    let (seconds, seq) = (held.attempt.seconds(), held.attempt.seq());
+    let other_attempt = Mark { attempt: AttemptId::from_parts(seconds, seq + 1), ..held };
+    assert!(!is_known(other_token).await && !is_known(other_attempt).await);
+
+    // A plan is refused on any version, and changes nothing.
+    let second = w.intent(&due[1]);
+    let version = w.version().await;
+    let commit = async |version, mark| {
+        let plan =
+            NewPlan { intents: vec![second.clone()], mark: Some(mark), ..NewPlan::default() };
+        w.store.attempt_commit_intents(w.ws, version, plan).await
+    };
+    for mark in [other_token, other_attempt] {
+        assert_eq!(commit(version, mark).await, Err(CommitError::Older));
+        assert_eq!(commit(version + 1, mark).await, Err(CommitError::Older));
+    }
+    assert_eq!((w.version().await, w.due().await.len()), (version, 1));
+    // What is over is held as well as what is live.
+    w.complete(&first).await;
+    assert!(is_known(held).await);
+    let version = w.version().await;
+    assert_eq!(commit(version, held).await.unwrap().committed.len(), 1);
 }
 
 pub(super) async fn one_live_call_per_number(f: &dyn Factory) {

@@ -9,6 +9,7 @@ use outdial_core::id::BatchId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::store::{BatchStart, ChunkAdd, ChunkLane, NewPlan, PhonePatch, Settle};
 
 use super::Factory;
@@ -163,6 +164,20 @@ pub(super) async fn slots_and_pauses(f: &dyn Factory) {
     assert_eq!(pause(9, &live[0]).await, later);
     let live = w.dial_all().await;
     assert_eq!(pause(3, &live[0]).await, later);
+    // One that ends later than any pause can is left of another clock.
+    let in_s = |s: u64| Some(w.now().after(Duration::from_secs(s)));
+    let beyond = PAUSE_MAX.as_secs() + 1;
+    let live = w.dial_all().await;
+    assert_eq!(pause(beyond, &live[0]).await, in_s(beyond));
+    let live = w.dial_all().await;
+    assert_eq!(pause(3, &live[0]).await, in_s(3));
+    let paused = async || w.store.dispatch_head(w.ws, None).await.unwrap().trunks[0].paused_until;
+    w.store.limits_prune(10).await.unwrap();
+    assert_eq!(paused().await, in_s(3));
+    let live = w.dial_all().await;
+    assert_eq!(pause(beyond, &live[0]).await, in_s(beyond));
+    w.store.limits_prune(10).await.unwrap();
+    assert_eq!(paused().await, None);
 }
 
 /// What was planned and not placed takes nothing of a line's pace.

@@ -213,6 +213,39 @@ pub(super) async fn cancel(f: &dyn Factory) {
     assert_eq!(cancel(pending).await.unwrap(), None);
 }
 
+/// What cannot be decided is finished, if it is pending; nothing else is touched.
+pub(super) async fn give_up(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let other = workspace(&*w.store, "other", 2).await.workspace;
+    let batch = w.batch().await;
+    let ids = w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    let live = w.commit(vec![w.intent(&w.due().await[0])]).await.committed;
+    let on_phone = live[0].intent.intent.call;
+    let pending = *ids.iter().find(|id| **id != on_phone).unwrap();
+    let give_up = |ws, id| w.store.call_give_up(ws, id, "internal_error");
+    assert!(!give_up(other, pending).await.unwrap());
+    let forged = CallId::from_parts(pending.seconds() + 1, pending.seq());
+    assert!(!give_up(w.ws, forged).await.unwrap());
+    assert!(!give_up(w.ws, on_phone).await.unwrap());
+
+    let before = w.version().await;
+    w.advance_s(1);
+    assert!(give_up(w.ws, pending).await.unwrap());
+    assert!(!give_up(w.ws, pending).await.unwrap(), "once");
+    assert_eq!(w.version().await, before);
+    let call = w.call(pending).await;
+    assert_eq!((call.state, call.disposition), (CallState::Finished, Some(Disposition::Failed)));
+    assert_eq!(call.disposition_reason.as_deref(), Some("internal_error"));
+    assert_eq!((call.updated_at, call.waiting, call.group), (w.now(), None, None));
+    let totals = w.totals(batch).await;
+    assert_eq!((totals.pending, totals.live, totals.finished, totals.completed), (1, 1, 1, 0));
+    // Added again it is a new round.
+    w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    assert_eq!(w.call(pending).await.state, CallState::Pending);
+    w.store.batch_delete(w.ws, batch).await.unwrap();
+    assert!(!give_up(w.ws, pending).await.unwrap());
+}
+
 /// A ringing call that is cancelled says at whose wish.
 pub(super) async fn cut_short(f: &dyn Factory) {
     let w = World::new(f).await;

@@ -148,7 +148,7 @@ pub(super) async fn isolation_and_deleting(f: &dyn Factory) {
     expected.sort_unstable();
     assert_eq!(all, expected, "the simulated ones are not a carrier's");
 
-    let versions = w.store.dispatch_versions().await.unwrap();
+    let versions = w.versions([w.ws, other]).await;
     let forged = TrunkId::from_parts(a.seconds() + 1, a.seq());
     // Nor is the simulated one anybody's to change.
     for (ws, id) in [(other, a), (w.ws, theirs), (w.ws, forged), (w.ws, w.trunk)] {
@@ -156,7 +156,7 @@ pub(super) async fn isolation_and_deleting(f: &dyn Factory) {
         assert_eq!(changed, Err(TrunkError::NotFound));
         assert_eq!(w.store.trunk_delete(ws, id).await, Err(TrunkError::NotFound));
     }
-    assert_eq!(w.store.dispatch_versions().await.unwrap(), versions);
+    assert_eq!(w.versions([w.ws, other]).await, versions);
     assert_eq!(ids(&w, w.ws).await, [w.trunk, a, b]);
 
     let before = w.version().await;

@@ -110,18 +110,17 @@ async fn reports_of_several(w: &World, a: &TrunkRecord, down: TrunkHealth) {
     let gone = made(w, "gone").await;
     w.store.trunk_delete(w.ws, gone.id).await.unwrap();
     let nobody = TrunkId::from_parts(1, 1);
-    let versions = w.store.dispatch_versions().await.unwrap();
+    let versions = w.versions([w.ws, other]).await;
     let of = |t: &TrunkRecord| (t.id, t.updated_at, down.clone());
     let found = vec![of(&gone), (nobody, w.now(), down.clone())];
     w.store.trunk_report(found).await.unwrap();
     w.store.trunk_report(Vec::new()).await.unwrap();
-    assert_eq!(w.store.dispatch_versions().await.unwrap(), versions, "of nobody that is there");
+    assert_eq!(w.versions([w.ws, other]).await, versions, "of nobody that is there");
 
     let found = vec![of(&gone), of(&theirs), of(a)];
     w.store.trunk_report(found).await.unwrap();
-    let now = w.store.dispatch_versions().await.unwrap();
-    let grown = |ws| versions.iter().find(|(id, _)| *id == ws).map(|(id, v)| (*id, v + 1)).unwrap();
-    assert_eq!(now, [grown(w.ws), grown(other)], "each its own");
+    let now = w.versions([w.ws, other]).await;
+    assert_eq!(now, versions.map(|v| v + 1), "each its own");
     assert_eq!(trunk(w, a.id).await.health, down);
     assert_eq!(w.store.trunk_list(other).await.unwrap()[0].health, down);
 }

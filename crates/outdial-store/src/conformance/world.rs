@@ -209,6 +209,15 @@ impl World {
         self.store.dnc_add(self.ws, NewDnc { phone, batch, token: intent.token, kind }).await
     }
 
+    /// The dispatch versions of these workspaces.
+    pub(super) async fn versions(&self, of: [WorkspaceId; 2]) -> [u64; 2] {
+        let mut versions = [0; 2];
+        for (version, ws) in versions.iter_mut().zip(of) {
+            *version = self.store.dispatch_head(ws, None).await.unwrap().version;
+        }
+        versions
+    }
+
     pub(super) async fn version(&self) -> u64 {
         self.store.dispatch_head(self.ws, None).await.unwrap().version
     }

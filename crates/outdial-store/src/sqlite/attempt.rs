@@ -6,6 +6,7 @@ use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::failpoint;
 use outdial_ports::store::{FinishResult, Integration, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
@@ -49,6 +50,20 @@ struct Deferred {
 }
 
 impl SqliteDb {
+    pub(super) fn attempt_is_known(
+        &self,
+        attempt: AttemptId,
+        token: [u8; 16],
+    ) -> Result<bool, StoreError> {
+        let row = params![attempt.seq64(), token];
+        let found = self.one(sql!("attempt/is_known"), row, |_| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    pub(super) fn attempt_is_any(&self) -> Result<bool, StoreError> {
+        Ok(self.one(sql!("attempt/is_any"), [], |_| Ok(()))?.is_some())
+    }
+
     pub(super) fn attempt_record(
         &mut self,
         attempt: AttemptId,
@@ -116,7 +131,9 @@ impl SqliteDb {
             self.number_give_back(ending.caller, ending.day)?;
         }
         if let Some(until) = settle.trunk_paused_until {
-            self.exec(sql!("trunk/pause"), params![ending.trunk, until.as_millis()])?;
+            let latest = self.now().after(PAUSE_MAX);
+            let row = params![ending.trunk, until.as_millis(), latest.as_millis()];
+            self.exec(sql!("trunk/pause"), row)?;
             self.dispatch_bump(ending.workspace)?;
         }
         failpoint("store.end_applied");

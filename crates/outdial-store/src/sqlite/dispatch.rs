@@ -55,12 +55,6 @@ impl SqliteDb {
         self.all(sql!("dispatch/workspaces"), [], |r| r.id(0))
     }
 
-    pub(super) fn dispatch_versions(&mut self) -> Result<Vec<(WorkspaceId, u64)>, StoreError> {
-        self.all(sql!("dispatch/versions"), [], |r| {
-            Ok((r.id(0)?, r.get::<_, i64>(2)?.unsigned_abs()))
-        })
-    }
-
     pub(super) fn dispatch_head(
         &mut self,
         ws: WorkspaceId,

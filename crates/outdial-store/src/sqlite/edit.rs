@@ -147,14 +147,7 @@ impl SqliteDb {
         id: CallId,
     ) -> Result<Option<CallCanceled>, StoreError> {
         let (workspace, call) = (ws.seq64(), id.seq64());
-        let key = params![call, id.secs(), workspace];
-        if self.one(sql!("call/owner"), key, |_| Ok(()))?.is_none() {
-            return Ok(None);
-        }
-        let found = self.one(sql!("call/state"), [call], |r| {
-            Ok((call_state(r, 0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?))
-        })?;
-        let Some((state, phone, batch)) = found else { return Ok(None) };
+        let Some((state, phone, batch)) = self.call_own(ws, id)? else { return Ok(None) };
         let canceled = match state {
             CallState::Pending => {
                 let mut delta = Delta::default();
@@ -174,6 +167,36 @@ impl SqliteDb {
             CallState::Finished => return Ok(Some(CallCanceled::WasFinished)),
         };
         Ok(Some(canceled))
+    }
+
+    pub(super) fn call_give_up(
+        &mut self,
+        ws: WorkspaceId,
+        id: CallId,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let Some((CallState::Pending, _, batch)) = self.call_own(ws, id)? else {
+            return Ok(false);
+        };
+        let mut delta = Delta::default();
+        self.call_finish_pending(id.seq64(), Disposition::Failed, reason, &mut delta)?;
+        self.totals_add(batch, delta)?;
+        Ok(true)
+    }
+
+    /// State, number and batch of a call that may be shown to this workspace.
+    fn call_own(
+        &self,
+        ws: WorkspaceId,
+        id: CallId,
+    ) -> Result<Option<(CallState, i64, i64)>, StoreError> {
+        let key = params![id.seq64(), id.secs(), ws.seq64()];
+        if self.one(sql!("call/owner"), key, |_| Ok(()))?.is_none() {
+            return Ok(None);
+        }
+        self.one(sql!("call/state"), [id.seq64()], |r| {
+            Ok((call_state(r, 0)?, r.get::<_, i64>(1)?, r.get::<_, i64>(2)?))
+        })
     }
 }
 

@@ -41,6 +41,13 @@ impl SqliteInline {
         Self { db: Arc::clone(&self.db), instance: open::new_instance(entropy) }
     }
 
+    /// A backup: what it holds now, in another database in memory, gone with its last handle.
+    pub fn copy(&self, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.rollback();
+        Ok(Self::of(open::copy_in_memory(&db.conn, clock, self.instance)?))
+    }
+
     fn of(db: SqliteDb) -> Self {
         let instance = db.instance;
         Self { db: Arc::new(Mutex::new(db)), instance }

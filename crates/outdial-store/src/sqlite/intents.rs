@@ -55,6 +55,11 @@ impl SqliteDb {
         version: u64,
         plan: &NewPlan,
     ) -> Result<CommitOutcome, CommitError> {
+        if let Some(mark) = plan.mark
+            && !self.attempt_is_known(mark.attempt, mark.token)?
+        {
+            return Err(CommitError::Older);
+        }
         let workspace = ws.seq64();
         let expected = i64::try_from(version).unwrap_or(-1);
         if self.exec(sql!("dispatch/bump_if"), params![workspace, expected])? == 0 {

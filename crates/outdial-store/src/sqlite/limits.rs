@@ -10,6 +10,7 @@ use outdial_core::budget::{Day, Spend};
 use outdial_core::dispatcher::Intent;
 use outdial_core::pacing::SLOT;
 use outdial_core::time::Timestamp;
+use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::store::{Settle, StoreError};
 use rusqlite::{Row, params};
 
@@ -24,6 +25,9 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 const MINUTE_MS: i64 = 60_000;
 /// Days before the present that a head tells of: those that have not ended in every zone, and one.
 const DAYS_TOLD: i64 = 2;
+/// After which an attempt at a person is forgotten: twice as long as it counts, so that a clock
+/// that was ahead by a day, and is set back, finds it again.
+const PERSON_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Days after which what was counted by day is forgotten.
 const DAYS_KEPT: i64 = 7;
 /// Minutes after which a pulse is forgotten: far beyond every window of the brakes.
@@ -121,9 +125,11 @@ impl SqliteDb {
 
     pub(super) fn limits_prune(&mut self, limit: u32) -> Result<u32, StoreError> {
         let now = self.now();
-        let person = now.before(PERSON_WINDOW).as_millis();
+        let person = now.before(PERSON_KEPT).as_millis();
         let day = now.as_millis().div_euclid(DAY_MS) - DAYS_KEPT;
         let minute = minute_of(now) - PULSE_MINUTES_KEPT;
+        // Left of a clock that was ahead; else it would hold once that time comes.
+        self.exec(sql!("trunk/unpause"), [now.after(PAUSE_MAX).as_millis()])?;
         let mut left = limit;
         for (text, bound) in [
             (sql!("limits/person_prune"), person),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use outdial_ports::store::StoreError;
 use outdial_ports::{Clock, Entropy};
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use thiserror::Error;
 
@@ -32,12 +33,16 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Bytes of write-ahead log that are kept on disk when it is empty.
 const LOG_KEPT: i64 = 64 << 20;
 
+/// Pages that a copy takes over in one go.
+const PAGES_AT_ONCE: i32 = 100_000;
+
 /// What a database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
     /// To serve: once per file. Attempts and leases of whoever served before are dead from here on.
     Serve,
-    /// A short command beside a server, or without one. It must not own attempts or requests.
+    /// A short command beside a server, or without one. It must not own attempts or requests, and
+    /// leaves the write-ahead log as it is: after a failed fsync that is all that is good.
     Tool,
 }
 
@@ -82,6 +87,7 @@ pub(super) struct Opened {
     pub(super) instance: i64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stopped: Arc<AtomicBool>,
+    mode: OpenMode,
     /// Held, never read: the lock ends with the file.
     pub(super) _lock: Option<File>,
 }
@@ -117,6 +123,7 @@ pub(super) fn open(
         instance: new_instance(entropy),
         clock,
         stopped: Arc::default(),
+        mode,
         _lock: lock,
     })
 }
@@ -124,7 +131,7 @@ pub(super) fn open(
 impl Opened {
     /// One more connection.
     pub(super) fn db(&self, role: Role) -> Result<SqliteDb, OpenError> {
-        let conn = connect(&self.path, role).map_err(|e| failed(&self.path, &e))?;
+        let conn = connect_as(&self.path, role, self.mode).map_err(|e| failed(&self.path, &e))?;
         let (clock, stopped) = (Arc::clone(&self.clock), Arc::clone(&self.stopped));
         Ok(SqliteDb::new(conn, clock, self.instance, stopped))
     }
@@ -143,6 +150,21 @@ pub(super) fn in_memory(
     Ok(SqliteDb::new(conn, clock, new_instance(entropy), Arc::default()))
 }
 
+/// What the database of a connection holds now, in another one in memory.
+pub(super) fn copy_in_memory(
+    of: &Connection,
+    clock: Arc<dyn Clock>,
+    instance: i64,
+) -> Result<SqliteDb, OpenError> {
+    let failed = |e| failed(Path::new(":memory:"), &e);
+    let mut conn = Connection::open_in_memory().map_err(failed)?;
+    let backup = Backup::new(of, &mut conn).map_err(failed)?;
+    backup.run_to_completion(PAGES_AT_ONCE, Duration::ZERO, None).map_err(failed)?;
+    drop(backup);
+    prepare(&conn, Role::Writer).map_err(failed)?;
+    Ok(SqliteDb::new(conn, clock, instance, Arc::default()))
+}
+
 /// A name for this process, as good as unique.
 pub(super) fn new_instance(entropy: &dyn Entropy) -> i64 {
     i64::from_le_bytes(entropy.next_u64().to_le_bytes()) & i64::MAX
@@ -152,6 +174,13 @@ pub(super) fn new_instance(entropy: &dyn Entropy) -> i64 {
 pub(crate) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
     let conn = Connection::open(path)?;
     prepare(&conn, role)?;
+    Ok(conn)
+}
+
+/// As [`connect`]; a tool's connection leaves the log as it is when it closes.
+fn connect_as(path: &Path, role: Role, mode: OpenMode) -> rusqlite::Result<Connection> {
+    let conn = connect(path, role)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, mode == OpenMode::Tool)?;
     Ok(conn)
 }
 
@@ -211,7 +240,7 @@ fn migrate(path: &Path, mode: OpenMode, entropy: &dyn Entropy) -> Result<(), Ope
     // Two processes that open a new file at once must not both make its tables.
     let (file, lock) = lock_file(path, "migrate.lock")?;
     file.lock().map_err(|source| OpenError::Lock { path: lock, source })?;
-    let mut conn = connect(path, Role::Writer).map_err(|e| failed(path, &e))?;
+    let mut conn = connect_as(path, Role::Writer, mode).map_err(|e| failed(path, &e))?;
     let _not_served = match mode {
         OpenMode::Serve => None,
         OpenMode::Tool => lock_to_change(&mut conn, path)?,

@@ -158,13 +158,14 @@ operations! {
         -> Option<(BatchRecord, CallView)>, StoreError;
     Write call_cancel(ws: WorkspaceId => ws, id: CallId => id)
         -> Option<CallCanceled>, StoreError;
+    Write call_give_up(ws: WorkspaceId => ws, id: CallId => id, reason: &'static str => reason)
+        -> bool, StoreError;
 
     Write dnc_add(ws: WorkspaceId => ws, new: NewDnc => &new) -> DncRecord, DncAddError;
     Read dnc_list(ws: WorkspaceId => ws, query: DncListQuery => &query) -> DncList, StoreError;
     Write dnc_delete(ws: WorkspaceId => ws, id: DncId => id) -> (), DncDeleteError;
 
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
-    Read dispatch_versions() -> Vec<(WorkspaceId, u64)>, StoreError;
     EngineRead [also.is_some() => Read]
     dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)
         -> Head, StoreError;
@@ -182,6 +183,9 @@ operations! {
         progress: AttemptProgress => progress,
         dialog: Option<String> => dialog.as_deref()
     ) -> bool, StoreError;
+    EngineRead attempt_is_known(attempt: AttemptId => attempt, token: [u8; 16] => token)
+        -> bool, StoreError;
+    Read attempt_is_any() -> bool, StoreError;
     EngineRead attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
     Write attempt_finish(
         attempt: AttemptId => attempt,

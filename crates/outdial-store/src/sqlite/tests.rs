@@ -20,8 +20,8 @@ use super::store::{Kind, Run};
 use super::{OpenError, OpenMode, SqliteInline, SqliteStore, sql};
 use crate::conformance::{Database, Factory, TestClock, TestEntropy, run_all};
 
-fn block_on(work: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
 }
 
 /// Each database a file in a folder that is gone with it.
@@ -106,6 +106,33 @@ fn is_served_once() {
     });
     drop(first);
     file.open(OpenMode::Serve).unwrap();
+}
+
+/// The last to close brings the log into the file, every time; a command never does.
+#[test]
+fn who_serves_leaves_one_file_and_a_tool_leaves_the_log() {
+    let file = File::new(Arc::default());
+    let wal = file.dir.path().join("outdial.db-wal");
+    for round in 0..20 {
+        let store = file.open(OpenMode::Serve).unwrap();
+        block_on(store.ping()).unwrap();
+        drop(store);
+        assert!(!wal.exists(), "round {round}");
+    }
+    let at_rest = std::fs::read(file.path()).unwrap();
+    let tool = file.open(OpenMode::Tool).unwrap();
+    let key = NewKey { hash: [1; 32], hint: "1".into(), name: "k".into(), scopes: Vec::new() };
+    let settings = WorkspaceSettings::default();
+    let new = NewWorkspace { name: "w".into(), key, settings };
+    block_on(tool.workspace_create(new)).unwrap();
+    drop(tool);
+    assert_eq!(std::fs::read(file.path()).unwrap(), at_rest);
+    assert!(wal.exists());
+    for mode in [OpenMode::Tool, OpenMode::Serve] {
+        let store = file.open(mode).unwrap();
+        assert_eq!(block_on(store.workspace_list()).unwrap().len(), 1, "{mode:?}");
+    }
+    assert!(!wal.exists());
 }
 
 #[cfg(unix)]

@@ -106,14 +106,21 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        for queue in [&self.writes, &self.reads, &self.slow_reads, &self.engine_reads] {
-            queue.close();
-        }
-        for thread in self.threads.drain(..) {
+        let join = |thread: JoinHandle<()>| {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
             }
+        };
+        // The last connection to close brings the log into the database. Two that close at once may
+        // each take the other for the last, and leave it.
+        let mut threads = self.threads.drain(..);
+        let writer = threads.next();
+        for queue in [&self.reads, &self.slow_reads, &self.engine_reads] {
+            queue.close();
         }
+        threads.for_each(join);
+        self.writes.close();
+        writer.into_iter().for_each(join);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use crate::clock::SystemClock;
 use crate::config::{Config, DatabaseUrl};
 use crate::database;
-use crate::state::{Marks, StateFile};
+use crate::entropy::OsEntropy;
+use crate::state::{Entry, Marks, StateFiles};
 use crate::term::say;
 
 /// How long the two clocks are watched.
@@ -64,27 +66,71 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
     let numbers = numbers(&*store).await?;
     report.tell("trunks", Ok(numbers));
 
-    let file = database::state_file(config, &*store).await?;
-    let marks = file.read().with_context(|| format!("{}", file.path().display()))?;
-    let versions: BTreeMap<_, _> = store.dispatch_versions().await?.into_iter().collect();
-    let older = older(&marks, &versions);
-    if marks == Marks::default() {
+    let found = restore(args, config, &*store).await?;
+    report.tell("restore", found);
+    Ok(())
+}
+
+/// Whether the database is the one that was dialed from.
+async fn restore(
+    args: &DoctorArgs,
+    config: &Config,
+    store: &dyn Store,
+) -> Result<Result<String, String>> {
+    let files = database::state_files(config, store).await?;
+    let file = files.marks();
+    let in_file = || format!("{}", file.display());
+    let lost = database::dialed(store).await?;
+    let marks = match files.read().with_context(in_file)? {
+        Some((marks, _)) => marks,
+        None if lost.is_empty() => Marks::default(),
+        // Written down, so that it can be accepted, and `serve` finds it so.
+        None if args.accept_restore => write_lost(&files, &lost)?,
+        None => Marks::lost(&lost, &OsEntropy),
+    };
+    if marks.is_empty() {
         let text = format!(
             "nothing was dialed from here yet ({} notes nothing): an older copy would not be told",
-            file.path().display()
+            file.display()
         );
-        report.tell("restore", Ok(text));
-    } else if older.is_empty() {
-        let text = "the database is not behind what was noted of the calls that left here";
-        report.tell("restore", Ok(text.to_owned()));
-    } else if args.accept_restore {
-        file.accept(&older).with_context(|| format!("{}", file.path().display()))?;
-        let text = format!("{} workspace(s) are dialed again from now on", older.len());
-        report.tell("restore", Ok(text));
-    } else {
-        report.tell("restore", Err(refusal(&marks, &older, &file)));
+        return Ok(Ok(text));
     }
-    Ok(())
+    let accepted = files.accepted().with_context(in_file)?;
+    let (mut strange, mut taken) = (BTreeMap::new(), 0);
+    for ws in store.workspace_list().await?.into_iter().map(|ws| ws.id) {
+        let Some(entry) = marks.latest(ws) else { continue };
+        if database::is_recognised(store, entry.noted()).await? {
+            continue;
+        }
+        match accepted.contains(&(ws, entry.token())) {
+            true => taken += 1,
+            false => drop(strange.insert(ws, entry)),
+        }
+    }
+    if strange.is_empty() && taken == 0 {
+        return Ok(Ok("the database holds the latest calls that left here".to_owned()));
+    }
+    if strange.is_empty() {
+        let text = format!("{taken} workspace(s) are dialed as accepted, not as recognised");
+        return Ok(Ok(text));
+    }
+    if !args.accept_restore {
+        return Ok(Err(refusal(&strange, &file)));
+    }
+    let tokens = strange.iter().map(|(ws, entry)| (*ws, entry.token())).collect();
+    files.accept(&tokens).with_context(in_file)?;
+    Ok(Ok(format!("{} workspace(s) are dialed again from now on", strange.len())))
+}
+
+/// Notes that the marks are gone, unless somebody serves the database and has just done so.
+fn write_lost(files: &StateFiles, lost: &[WorkspaceId]) -> Result<Marks> {
+    let _lock = files.lock()?;
+    if let Some((marks, _)) = files.read()? {
+        return Ok(marks);
+    }
+    let marks = Marks::lost(lost, &OsEntropy);
+    files.replace(&marks).map_err(std::io::Error::from)?;
+    Ok(marks)
 }
 
 /// The file is what was written, as far as SQLite can tell: it has no checksums of its rows.
@@ -99,28 +145,38 @@ async fn integrity(store: &SqliteStore) -> Result<String, String> {
     }
 }
 
-/// Workspaces in which the database is older than what this node saw.
-fn older(marks: &Marks, versions: &BTreeMap<WorkspaceId, u64>) -> BTreeMap<WorkspaceId, u64> {
-    let is_older = |ws: &WorkspaceId, version: u64| {
-        marks.older.contains(ws) || marks.seen.get(ws).is_some_and(|seen| version < *seen)
+fn refusal(strange: &BTreeMap<WorkspaceId, Entry>, file: &Path) -> String {
+    let names = |lost: bool| {
+        let of = strange.iter().filter(|(_, entry)| matches!(entry, Entry::Lost(_)) == lost);
+        let name = |(ws, entry): (&WorkspaceId, &Entry)| match entry {
+            Entry::Mark(mark) => format!("workspace {ws} does not hold attempt {}", mark.attempt),
+            Entry::Lost(_) => format!("workspace {ws}"),
+        };
+        of.map(name).collect::<Vec<_>>().join("; ")
     };
-    versions.iter().filter(|(ws, v)| is_older(ws, **v)).map(|(ws, v)| (*ws, *v)).collect()
-}
-
-fn refusal(marks: &Marks, older: &BTreeMap<WorkspaceId, u64>, file: &StateFile) -> String {
-    let of = |(ws, version): (&WorkspaceId, &u64)| {
-        let seen = marks.seen.get(ws).copied().unwrap_or(0);
-        format!("workspace {ws} stands at {version}, and this node saw {seen}")
-    };
-    let list: Vec<String> = older.iter().map(of).collect();
-    format!(
-        "the database is an older copy ({}): calls were placed that it does not know of, so \
-         nobody is dialed. Put the newer database back if there is one, and say so with \
-         `outdial doctor --accept-restore`; with this one people may be called again \
-         (noted in {})",
-        list.join("; "),
-        file.path().display()
-    )
+    let mut text = String::new();
+    let older = names(false);
+    if !older.is_empty() {
+        text += &format!(
+            "the database is an older copy, or was dialed elsewhere since ({older}): calls were \
+             placed that it does not know of, so nobody is dialed. Put the newer database back if \
+             there is one, and dialing goes on. "
+        );
+    }
+    let lost = names(true);
+    if !lost.is_empty() {
+        text += &format!(
+            "calls were placed, and what was noted of them is gone ({lost}), so nobody knows \
+             whether the database is older than they are, and nobody is dialed. If it was moved, \
+             bring its state directory along. "
+        );
+    }
+    let there = file.display();
+    text += &format!(
+        "`outdial doctor --accept-restore` dials with this database all the same; people may be \
+         called again (noted in {there})"
+    );
+    text
 }
 
 async fn numbers(store: &dyn Store) -> Result<String> {

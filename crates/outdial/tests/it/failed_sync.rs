@@ -116,13 +116,58 @@ fn marks_that_were_not_kept_end_the_process_before_anything_leaves() {
     let server = home.serve();
     server.wait_completed(&batch, PATIENCE);
     check_dialed(&server, &batch, &home, 20, 0);
+    assert_eq!(server.count(&batch, &["completed"]), 20);
+}
+
+/// Nobody looks any more whether the store has stopped, once a process is to end.
+#[test]
+fn a_commit_that_was_not_kept_during_the_drain_is_told() {
+    // Calls end within the drain, and their ends are to be recorded.
+    let home =
+        Home::new(&[("OUTDIAL_SIMULATED_SPEED", "20"), ("OUTDIAL_ENGINE_DRAIN_LIMIT_MS", "8000")]);
+    let disk = Disk::under(&home, &["outdial.db$", "outdial.db-wal$"]);
+    let server = disk.serve(&home);
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({ "concurrency": 20 }));
+    add(&server, "list", &list(&batch, &talkers(DIALED_FROM, 200))).unwrap().expect(200);
+    let placed = || lines_in(&home.carrier_log()).len();
+    wait_for("dialing is under way", PATIENCE, || (placed() >= 40).then_some(()));
+    server.terminate();
+    wait_for("it stops accepting", PATIENCE, || {
+        server.try_send("GET", "/healthz", &[], Vec::new()).is_err().then_some(())
+    });
+    assert!(disk.log().is_empty(), "{:?}", disk.log());
+    disk.begin("nosync", "");
+    let then = placed();
+    let ended = server.wait_at_most(Duration::from_secs(20));
+    assert_eq!(disk.log().len(), 1, "one sync fails and none is tried after: {:?}", disk.log());
+    assert!(!ended.success(), "{ended}");
+    assert_eq!(placed(), then, "a call left while draining");
+
+    let server = home.serve();
+    server.wait_completed(&batch, PATIENCE);
+    check_dialed(&server, &batch, &home, 200, 0);
+    server.terminate();
+    assert!(server.wait().success());
+    assert_whole(&home);
 }
 
 /// A disk so slow that no commit comes back in time: nobody is called late, and everybody once.
 #[test]
 fn what_was_kept_too_late_is_not_sent() {
+    nobody_is_called_late("outdial.db-wal$");
+}
+
+/// The commit is there in time, but what is noted of it beside the database is not.
+#[test]
+fn what_was_noted_too_late_is_not_sent() {
+    nobody_is_called_late("outdial.db.state");
+}
+
+/// With slow syncs of this file.
+fn nobody_is_called_late(file: &str) {
     let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
-    let disk = Disk::under(&home, &["outdial.db-wal$"]);
+    let disk = Disk::under(&home, &[file]);
     let server = disk.serve(&home);
     let number = server.make_number();
     let batch = stopped_batch(&server, &home, &number);

@@ -1,5 +1,6 @@
 //! F36: a contact whose call kills the process each time. What stops it is the retry limit: each
-//! death leaves an attempt that is charged, also when `unknown` is redialed.
+//! death leaves an attempt that is charged, also when `unknown` is redialed. And one whose decision
+//! panics: it is left out, and given up the third time.
 
 use std::time::Duration;
 
@@ -64,5 +65,36 @@ fn given_up(name: &str, placed_in_all: usize) {
     let attempts = details["data"]["attempts"].as_array().unwrap();
     let charged = attempts.iter().filter(|a| a["charged"] == true).count();
     assert_eq!(charged, 2, "retry + 1: {details}");
+    assert!(!server.is_gone());
+}
+
+#[test]
+fn a_contact_that_nobody_can_decide_about_is_given_up_and_the_batch_goes_on() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    let of = format!("engine.deciding:{POISON}");
+    let (mut server, _) = home.serve_with(&[("OUTDIALTEST_PANIC_OF", of.as_str())]);
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({ "retry": 0 }));
+    let mut everybody = talkers(POISON, 1);
+    everybody.extend(talkers(OTHERS, 20));
+    add(&server, "poison", &list(&batch, &everybody)).unwrap().expect(200);
+    wait_for("the batch goes on", PATIENCE, || {
+        (server.count(&batch, &["completed"]) == 20).then_some(())
+    });
+    server.wait_completed(&batch, PATIENCE);
+    assert_eq!(server.count(&batch, &["failed"]), 1);
+    let number = POISON.to_string();
+    assert!(!placed(&home).contains_key(&number));
+    let details = server.all_calls(&batch);
+    let poison = details.iter().find(|c| c["phoneNumber"] == number.as_str()).unwrap();
+    let path = format!("/api/call/call-details/{}", poison["_id"].as_str().unwrap());
+    let details = server.get(&path).expect(200);
+    assert_eq!(details["data"]["reason"], "internal_error", "{details}");
+    assert_eq!(details["data"]["attempts"], json!([]), "{details}");
+    // It is told by its id, never by its number.
+    let log = std::fs::read_to_string(home.path("server.log")).unwrap();
+    let told = log.matches("this contact is left out").count();
+    assert_eq!(told, 1, "{log}");
+    assert!(log.contains(poison["_id"].as_str().unwrap()) && !log.contains(&number), "{log}");
     assert!(!server.is_gone());
 }

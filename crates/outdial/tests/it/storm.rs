@@ -41,6 +41,17 @@ struct Storm<'a> {
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
 
+/// Ends the storm when whoever holds it panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 #[test]
 fn fifty_clients_at_once_lose_nothing_and_what_is_stopped_stays_silent() {
     let seed = std::env::var("OUTDIAL_STORM_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -52,6 +63,8 @@ fn fifty_clients_at_once_lose_nothing_and_what_is_stopped_stays_silent() {
 
     let told = std::thread::scope(|scope| {
         let storm = &storm;
+        // The storm is over as soon as anybody breaks down; else nobody would ever be told.
+        let _over = Over(&storm.is_over);
         scope.spawn(|| storm.observe());
         for client in 0..CLIENTS {
             let chance = Chance(seed.wrapping_add(client as u64));
@@ -123,6 +136,7 @@ impl<'a> Storm<'a> {
 
     /// One of the fifty.
     fn meddle(&self, client: usize, mut chance: Chance) {
+        let _over = Over(&self.is_over);
         while !self.is_over.load(Ordering::Relaxed) {
             let batch = (chance.below(BATCHES as u64)) as usize;
             let path = format!("/api/call/batch/{}", self.batches[batch]);
@@ -159,6 +173,7 @@ impl<'a> Storm<'a> {
 
     /// Changes a field again and again; what it was told last.
     fn edit(&self, batch: usize, (field, from): (&'static str, u64)) -> (usize, &'static str, u64) {
+        let _over = Over(&self.is_over);
         let path = format!("/api/call/batch/{}", self.batches[batch]);
         let mut last = 0;
         for value in (from..from + 10).cycle() {
@@ -174,6 +189,7 @@ impl<'a> Storm<'a> {
 
     /// The numbers of a batch add up, whenever they are looked at.
     fn observe(&self) {
+        let _over = Over(&self.is_over);
         while !self.is_over.load(Ordering::Relaxed) {
             for batch in 0..BATCHES - 1 {
                 let data = self.shown(batch);

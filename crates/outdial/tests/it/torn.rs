@@ -26,8 +26,10 @@ const STORED_FROM: u64 = 13_105_500_000;
 const EACH: u64 = 50;
 /// Bytes of log in use when the process is killed: much to harm, and not about to begin anew.
 const LOG: std::ops::Range<usize> = 1 << 20..3 << 20;
-/// What a server says of a database that forgot calls.
+/// What a server says of a database that forgot calls, as it starts.
 const OLDER: &str = "an older copy";
+/// What its dispatcher says, each time that it would have had somebody to dial.
+const NOT_DIALING: &str = "not dialing: the database is older";
 
 #[expect(clippy::print_stdout, reason = "the seed, to repeat a failure")]
 fn seed() -> Chance {
@@ -167,11 +169,11 @@ fn check_prefix(killed: &Killed, server: &Server<'_>, told: &str) -> u64 {
     count / EACH
 }
 
-/// It goes on dialing, or refuses to because it sees that it is an older copy; nobody who was
-/// called before is called again.
+/// It goes on dialing, or its dispatcher refuses to because it sees that it is an older copy, and
+/// nobody at all is called; nobody who was called before is called again.
 fn check_nobody_again(killed: &Killed, copy: &Home, server: &Server<'_>, told: &str) {
     wait_for(&format!("{told}: dials, or says why not"), PATIENCE, || {
-        let refuses = log_of(copy).contains(OLDER);
+        let refuses = log_of(copy).contains(NOT_DIALING);
         let details = format!("/api/call/batch/{}", killed.dialed);
         let done = || {
             let answer = server.get(&details);
@@ -182,6 +184,10 @@ fn check_nobody_again(killed: &Killed, copy: &Home, server: &Server<'_>, told: &
         };
         (refuses || done()).then_some(())
     });
+    if log_of(copy).contains(OLDER) {
+        let (before, now) = [&killed.home, copy].map(|h| lines_in(&h.carrier_log()).len()).into();
+        assert_eq!(now, before, "{told}: an older copy was dialed");
+    }
     for (number, tokens) in placed(copy) {
         assert_eq!(tokens.len(), 1, "{told}: {number} was called again");
     }
