@@ -153,7 +153,7 @@ fn read_stream(session: &Session, media: &Media) -> Option<Remote> {
     })?;
     let dtmf = formats().find(|format| is_keys(media, format)).and_then(|f| f.parse().ok());
     let connection = media.connections.first().or(session.connection.as_ref())?;
-    let ip = connection.try_address().ok()?.base;
+    let ip = connection.try_address().ok()?.ip;
     let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     if ip.is_multicast() || is_broadcast {
         return None;
@@ -172,7 +172,7 @@ fn read_stream(session: &Session, media: &Media) -> Option<Remote> {
 /// The payload type `format` stands for keys; it is one that RFC 3551 leaves free.
 fn is_keys(media: &Media, format: &str) -> bool {
     let is_free = format.parse().is_ok_and(|n: u8| (96..128).contains(&n));
-    let maps = media.get_attribute_values("rtpmap").into_iter().flatten().flatten();
+    let maps = media.get_attribute_values("rtpmap").flatten();
     let is_its_map = |map: &str| {
         let (number, name) = map.split_once(' ').unwrap_or((map, ""));
         number == format && name.trim().eq_ignore_ascii_case("telephone-event/8000")

@@ -33,6 +33,10 @@ impl SipUri {
     /// Of a user at a host, `sip:`. The user is escaped; the host must be a name or an address.
     pub(crate) fn new(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, Unfit> {
         let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.into() };
+        // Whole: it brings neither a port of its own nor parameters.
+        if !matches!(host_and_port(&host), Some((_, None))) {
+            return Err(Unfit("a host that is none"));
+        }
         let mut text = String::from("sip:");
         if let Some(user) = user {
             text.extend(user.bytes().flat_map(escape));
@@ -354,6 +358,7 @@ mod tests {
         for host in ["", "a b", "h\r\n", "h;lr", "h>", "h@x", "h:5060x", "[::1]", "h?x", "h/"] {
             let made = SipUri::new(None, host, Some(5060));
             assert!(made.is_err() || host == "[::1]", "{host:?}");
+            assert!(SipUri::new(Some("1"), "h:5060", None).is_err());
         }
         let six = SipUri::new(Some("1"), "::1", Some(5060)).unwrap();
         assert_eq!(six.as_str(), "sip:1@[::1]:5060");
