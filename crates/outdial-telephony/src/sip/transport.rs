@@ -28,7 +28,8 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-pub use counters::{Count, Counters};
+pub use counters::Count;
+pub(crate) use counters::Counters;
 pub(crate) use flow::Flow;
 pub(crate) use gate::Rate;
 pub use tls::TlsListen;
@@ -208,9 +209,8 @@ impl Transports {
         };
         let tcp_addr = bound(&tcp)?;
         let tls_addr = tls_listener.as_ref().map(|(listener, _)| bound(listener)).transpose()?;
-        let udp_addr = socket
-            .local_addr()
-            .map_err(|e| TransportError::Listen(config.listen, "udp", e))?;
+        let udp_addr =
+            socket.local_addr().map_err(|e| TransportError::Listen(config.listen, "udp", e))?;
         let udp = UdpEnd::new(socket, udp_addr, config.public_address, Arc::clone(&clock));
         let udp = Arc::new(udp);
         let shared = Arc::new(Shared {
@@ -229,7 +229,12 @@ impl Transports {
         let port = tcp_addr.port();
         tokio::spawn(stream::accept(tcp, None, port, Arc::clone(&shared)));
         if let (Some((listener, acceptor)), Some(addr)) = (tls_listener, tls_addr) {
-            tokio::spawn(stream::accept(listener, Some(acceptor), addr.port(), Arc::clone(&shared)));
+            tokio::spawn(stream::accept(
+                listener,
+                Some(acceptor),
+                addr.port(),
+                Arc::clone(&shared),
+            ));
         }
         let inner = Inner { shared, udp, tcp: tcp_addr, tls: tls_addr };
         Ok((Self(Arc::new(inner)), received))
@@ -306,6 +311,11 @@ impl Transports {
         if let Link::Stream(connection) = flow.link() {
             connection.close();
         }
+    }
+
+    /// Takes nothing in any more, whoever still holds these.
+    pub(crate) fn shut(&self) {
+        self.0.shared.closing.send_replace(true);
     }
 
     /// What was counted.

@@ -67,7 +67,7 @@ const KINDS: usize = Count::ALL.len();
 
 /// The counters of a process's SIP.
 #[derive(Debug)]
-pub struct Counters([AtomicU64; KINDS]);
+pub(crate) struct Counters([AtomicU64; KINDS]);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -82,12 +82,12 @@ impl Counters {
     }
 
     /// How many so far.
-    pub fn get(&self, what: Count) -> u64 {
+    pub(crate) fn get(&self, what: Count) -> u64 {
         self.0[what as usize].load(Ordering::Relaxed)
     }
 
     /// All, by their words.
-    pub fn all(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
         Count::ALL.iter().map(|what| (what.as_str(), self.get(*what))).collect()
     }
 }

@@ -1,0 +1,309 @@
+//! Calls of processes that are gone: ends those that were answered, cancels those that ring, and
+//! waits for what still comes of the others. It must never place a call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use outdial_core::attempt::{AttemptState, CallEvent};
+use outdial_core::outcome::CallEnd;
+use outdial_ports::{CallControl, CallOrder, Monotonic, OrphanCall, PlacedCall};
+use tokio::sync::mpsc;
+
+use super::ask::ask;
+use super::call::{Dialog, cancel_of};
+use super::digest::Challenges;
+use super::endpoint::{Endpoint, Mail, Stray, refusal};
+use super::line::{self, Events};
+use super::message::{Method, Request, Response, ResponseBuilder, SipMessage};
+use super::transport::{Flow, Peer};
+use super::trunk::{Place, Trunk};
+use super::{Context, Open};
+
+/// `CSeq` that an INVITE may have had: the first, and two with credentials. A CANCEL of one that
+/// was never sent is answered with 481 and does nothing.
+const CSEQS: std::ops::RangeInclusive<u32> = 1..=3;
+
+/// Sees to a call of a process that is gone; returns at once.
+pub(crate) fn take_over(ctx: &Arc<Context>, orphan: OrphanCall) -> PlacedCall {
+    let (tell, events) = mpsc::unbounded_channel();
+    let ctx = Arc::clone(ctx);
+    tokio::spawn(async move {
+        let end = see_to(&ctx, &orphan).await.unwrap_or(CallEnd::Lost);
+        let _ = tell.send(CallEvent::Ended(end));
+    });
+    PlacedCall { events: Box::pin(Events(events)), control: Arc::new(NoControl) }
+}
+
+/// It is on its way to its end already.
+struct NoControl;
+
+impl CallControl for NoControl {
+    fn cancel(&self) {}
+}
+
+/// None: it cannot be known.
+async fn see_to(ctx: &Arc<Context>, orphan: &OrphanCall) -> Option<CallEnd> {
+    let give_up_at = orphan.give_up_at;
+    let open = ctx.opened(give_up_at).await.ok()?;
+    let trunk = ctx.trunk_by(orphan.trunk, give_up_at).await;
+    let call_id = ctx.ids.call_id(orphan.attempt, &orphan.token);
+    let (_seat, mailbox) = open.endpoint.enter(&call_id);
+    if let Some(end) = open.endpoint.end_of(&call_id) {
+        return Some(end);
+    }
+    let dialog = orphan.dialog.as_deref().and_then(Dialog::parse);
+    // A dialog that is not of this attempt would end somebody else's call.
+    let dialog = dialog.filter(|dialog| dialog.call_id == call_id);
+    let mut orphaned = Orphaned { ctx, open, trunk, orphan, mailbox, is_canceled: false };
+    match dialog {
+        Some(dialog) => orphaned.hang_up(dialog, CallEnd::CutOff).await,
+        None => {
+            if orphan.state == AttemptState::Ringing {
+                orphaned.cancel().await;
+            }
+            orphaned.wait().await
+        }
+    }
+}
+
+struct Orphaned<'a> {
+    ctx: &'a Arc<Context>,
+    open: Arc<Open>,
+    trunk: Option<Arc<Trunk>>,
+    orphan: &'a OrphanCall,
+    mailbox: mpsc::Receiver<Mail>,
+    is_canceled: bool,
+}
+
+impl Orphaned<'_> {
+    /// Waits for what still comes.
+    async fn wait(&mut self) -> Option<CallEnd> {
+        loop {
+            let mail = tokio::select! {
+                biased;
+                mail = self.mailbox.recv() => mail?,
+                () = self.ctx.clock.sleep_until(self.orphan.give_up_at) => return None,
+            };
+            match mail.message {
+                SipMessage::Request(request) => {
+                    if self.answer(&request, mail.flow) {
+                        return Some(CallEnd::CutOff);
+                    }
+                }
+                SipMessage::Response(response) if response.head.method == Method::Invite => {
+                    match response.status {
+                        // It rings, and nobody is there any more to talk.
+                        ..=199 => self.cancel().await,
+                        200..=299 => {
+                            let dialog = dialog_of(&response, &mail.flow)?;
+                            return self.hang_up(dialog, CallEnd::AnsweredThenDropped).await;
+                        }
+                        _ => {
+                            self.open.endpoint.acknowledge(&response, mail.flow);
+                            return Some(refusal(&response));
+                        }
+                    }
+                }
+                SipMessage::Response(_) => {}
+            }
+        }
+    }
+
+    /// A request of the peer. True: the call is over.
+    fn answer(&self, request: &Request, flow: Flow) -> bool {
+        let is_bye = request.method == Method::Bye;
+        if request.method != Method::Ack {
+            let answer = ResponseBuilder::to(request, if is_bye { 200 } else { 481 });
+            if let Ok(answer) = answer.build() {
+                self.open.endpoint.reply(flow, answer);
+            }
+        }
+        is_bye
+    }
+
+    /// Takes back an INVITE that was answered provisionally; only the process that sent it knew
+    /// more of it than what the trunk's settings say.
+    async fn cancel(&mut self) {
+        let Some(trunk) = self.trunk.clone().filter(|_| !self.is_canceled) else { return };
+        self.is_canceled = true;
+        let by = self.soon();
+        let Ok(flow) = trunk.reach(self.ctx, &trunk.first_hop(), by).await else { return };
+        let order = CallOrder {
+            attempt: self.orphan.attempt,
+            token: self.orphan.token,
+            trunk: self.orphan.trunk,
+            caller: self.orphan.caller,
+            callee: self.orphan.callee,
+            charged_before: 0,
+            send_by: by,
+            ring_limit: std::time::Duration::ZERO,
+            talk_limit: std::time::Duration::ZERO,
+        };
+        let Ok(target) = trunk.callee(order.callee) else { return };
+        let media = std::net::SocketAddr::new(flow.local_ip(), 0);
+        let Ok(setup) = line::setup(self.ctx, &trunk, &order, target, &flow, media) else { return };
+        for cseq in CSEQS {
+            let Some(bytes) = cancel_of(&setup, cseq) else { continue };
+            let branch = setup.ids.branch(&setup.call_id, &Method::Invite, cseq, 0);
+            let (end, flow) = (Arc::clone(&self.open.endpoint), flow.clone());
+            let timers = self.ctx.timers;
+            let by = self.orphan.give_up_at;
+            tokio::spawn(async move { ask(&end, &flow, &branch, bytes, &timers, by).await });
+        }
+    }
+
+    /// BYE until an answer proves that the call is over.
+    async fn hang_up(&mut self, dialog: Dialog, end: CallEnd) -> Option<CallEnd> {
+        let ctx = Arc::clone(self.ctx);
+        let (open, trunk) = (Arc::clone(&self.open), self.trunk.clone());
+        let give_up_at = self.orphan.give_up_at.max(self.soon());
+        let acked = Arc::new(dialog.clone());
+        let mut bye = std::pin::pin!(end_dialog(&ctx, &open, trunk, &dialog, give_up_at));
+        loop {
+            let mail = tokio::select! {
+                biased;
+                is_over = &mut bye => return is_over.then_some(end),
+                mail = self.mailbox.recv() => mail?,
+            };
+            match mail.message {
+                SipMessage::Request(request) => {
+                    if self.answer(&request, mail.flow) {
+                        return Some(end);
+                    }
+                }
+                // The peer never saw our ACK.
+                SipMessage::Response(response) if is_answer(&response) => {
+                    acknowledge(&ctx, &acked, &self.open.endpoint, mail.flow);
+                }
+                SipMessage::Response(_) => {}
+            }
+        }
+    }
+
+    fn soon(&self) -> Monotonic {
+        self.ctx.clock.monotonic().after(self.ctx.timers.t1_64())
+    }
+}
+
+/// ACKs and ends a 2xx of a call that nobody runs.
+pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) {
+    let Stray { response, flow } = stray;
+    let Some(dialog) = dialog_of(&response, &flow) else { return };
+    acknowledge(&ctx, &dialog, &open.endpoint, flow);
+    // A repetition wants its ACK and nothing else.
+    if open.endpoint.end_of(&dialog.call_id).is_some() {
+        return;
+    }
+    open.endpoint.remember(&dialog.call_id, CallEnd::AnsweredThenDropped);
+    let by = ctx.clock.monotonic().after(ctx.timers.t1_64().saturating_mul(4));
+    end_dialog(&ctx, &open, None, &dialog, by).await;
+}
+
+fn is_answer(response: &Response) -> bool {
+    response.head.method == Method::Invite && (200..=299).contains(&response.status)
+}
+
+fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
+    Dialog::of_answer(response, flow.transport(), flow.peer())
+}
+
+fn acknowledge(ctx: &Context, dialog: &Dialog, endpoint: &Endpoint, flow: Flow) {
+    let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
+    if let Some(ack) = dialog.ack(&flow.via(), &branch, &[]) {
+        endpoint.reply(flow, ack);
+    }
+}
+
+/// BYE in a dialog, again whenever Timer F has passed, until `by`. True: an answer came.
+async fn end_dialog(
+    ctx: &Context,
+    open: &Open,
+    trunk: Option<Arc<Trunk>>,
+    dialog: &Dialog,
+    by: Monotonic,
+) -> bool {
+    let credentials = trunk.as_ref().and_then(|trunk| trunk.credentials());
+    let mut proof = Vec::new();
+    for nth in 0.. {
+        let began = ctx.clock.monotonic();
+        if began >= by {
+            return false;
+        }
+        let flow = way(ctx, open, trunk.as_deref(), dialog, by).await;
+        let cseq = dialog.orphan_cseq(nth);
+        let branch = ctx.ids.branch(&dialog.call_id, &Method::Bye, cseq, 0);
+        let answer = match &flow {
+            Some(flow) => {
+                let Some(bytes) = bye_of(dialog, flow, &branch, cseq, &proof) else {
+                    return false;
+                };
+                ask(&open.endpoint, flow, &branch, bytes, &ctx.timers, by).await
+            }
+            None => None,
+        };
+        match (answer, &credentials) {
+            (Some(answer), Some(credentials)) if matches!(answer.status, 401 | 407) => {
+                if let Some(challenges) = Challenges::of(&answer) {
+                    let uri = dialog.request_uri().as_str();
+                    let cnonce = ctx.ids.cnonce(&dialog.call_id, cseq);
+                    proof = challenges.authorize(credentials, &Method::Bye, uri, 1, &cnonce);
+                    if nth < 2 {
+                        continue;
+                    }
+                }
+            }
+            (Some(answer), None) if matches!(answer.status, 401 | 407) => {}
+            (Some(_), _) => return true,
+            (None, _) => {}
+        }
+        // Not more often than Timer F, whatever the network says at once.
+        let next = began.after(ctx.timers.t1_64()).min(by);
+        ctx.clock.sleep_until(next).await;
+    }
+    false
+}
+
+fn bye_of(
+    dialog: &Dialog,
+    flow: &Flow,
+    branch: &str,
+    cseq: u32,
+    proof: &[(&'static str, String)],
+) -> Option<Bytes> {
+    let bye = dialog.request(&Method::Bye, cseq, &flow.via(), branch);
+    proof.iter().fold(bye, |bye, (name, value)| bye.header(name, value)).build().ok()
+}
+
+/// The way to the next hop of a dialog; else to where its INVITE went.
+async fn way(
+    ctx: &Context,
+    open: &Open,
+    trunk: Option<&Trunk>,
+    dialog: &Dialog,
+    by: Monotonic,
+) -> Option<Flow> {
+    let soon = ctx.clock.monotonic().after(ctx.timers.t1.saturating_mul(10)).min(by);
+    let hop = Place::of(dialog.next_hop());
+    let (host, verify) = match trunk {
+        Some(trunk) => (trunk.first_hop().host, trunk.spec.verify_tls),
+        None => (dialog.peer.ip().to_string(), true),
+    };
+    let located =
+        open.resolver.locate(&hop.host, hop.port, dialog.transport, ctx.entropy.next_u64());
+    let located = tokio::select! {
+        biased;
+        located = located => located.unwrap_or_default(),
+        () = ctx.clock.sleep_until(soon) => Vec::new(),
+    };
+    let of_hop = located.into_iter().map(|addr| {
+        let host = if addr == dialog.peer { host.clone() } else { hop.host.clone() };
+        (host, addr)
+    });
+    for (host, addr) in of_hop.chain([(host.clone(), dialog.peer)]).collect::<Vec<_>>() {
+        let peer = Peer { transport: dialog.transport, addr, host: Some(host), verify };
+        if let Ok(flow) = open.endpoint.transports.connect(&peer, soon).await {
+            return Some(flow);
+        }
+    }
+    None
+}
