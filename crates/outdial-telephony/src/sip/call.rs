@@ -1,0 +1,442 @@
+//! The machine of one outgoing call: its INVITE, its dialogs, their end (RFC 3261). Sans-I/O: time
+//! and messages come in, messages to send and what there is to tell go out.
+//!
+//! It must never send a second INVITE but with the credentials that were asked for, never a CANCEL
+//! before a provisional answer, never leave a 2xx without its ACK or a dialog that nobody wants
+//! without its BYE; and it must never say of a call that may stand that it is over.
+//!
+//! ```text
+//! Waiting ─Go─▶ Calling ─2xx──▶ Talking ─BYE, talk limit, session timer─▶ Ending
+//!    │             └─refused, canceled, Timer B, 2xx that nobody wants──▶ Ending
+//!    └─Cancel───────────────────────────────────────────────────────────▶ Ending
+//! Ending ─no dialog stands: Tell(Ended)─▶ Lingering ─nothing to repeat─▶ Over
+//! ```
+//! An answered call that we hang up ends when the BYE is answered, whatever with. A BYE that is not
+//! answered proves nothing: whenever Timer F has passed another one is sent, until the session has
+//! expired (the talk limit, if the peer keeps no session timer), and for `128*T1` at least. Only
+//! then the call counts as over.
+
+mod ask;
+mod dialog;
+mod invite;
+mod leg;
+mod logins;
+mod session;
+
+/// What a part of the call works with, while it holds the part itself.
+macro_rules! desk {
+    ($call:ident, $now:expr) => {
+        $crate::sip::call::Desk {
+            now: $now,
+            setup: &$call.setup,
+            logins: &mut $call.logins,
+            out: &mut $call.out,
+        }
+    };
+}
+
+mod calling;
+mod peer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use outdial_core::attempt::CallEvent;
+use outdial_core::outcome::CallEnd;
+use outdial_core::phone::PhoneNumber;
+use outdial_ports::Monotonic;
+use outdial_ports::store::Transport;
+
+pub(crate) use dialog::Dialog;
+pub(crate) use invite::cancel_of;
+
+use crate::sip::digest::Credentials;
+use crate::sip::ids::Ids;
+use crate::sip::message::{Method, Request, Response, SipUri};
+use crate::sip::sdp::Remote;
+use crate::sip::transaction::Timers;
+use invite::{Cancel, Invite};
+use leg::Leg;
+use logins::Logins;
+use peer::Served;
+
+/// What we can be asked for within a call.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
+
+/// A call to place, with all that its messages are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct CallSetup {
+    /// Makes branches and nonces.
+    pub(crate) ids: Ids,
+    /// `Call-ID`.
+    pub(crate) call_id: String,
+    /// Our tag.
+    pub(crate) from_tag: String,
+    /// How our `Via` begins: `SIP/2.0/UDP host:port`.
+    pub(crate) via: String,
+    /// Where requests of the peer come to.
+    pub(crate) contact: SipUri,
+    /// The request line of the INVITE.
+    pub(crate) target: SipUri,
+    /// Routes that are known beforehand: an outbound proxy.
+    pub(crate) routes: Vec<SipUri>,
+    /// Who calls.
+    pub(crate) from: SipUri,
+    /// Who is called.
+    pub(crate) to: SipUri,
+    /// `P-Asserted-Identity` (RFC 3325).
+    pub(crate) asserted: Option<SipUri>,
+    /// How the trunk is reached.
+    pub(crate) transport: Transport,
+    /// The transport loses nothing.
+    pub(crate) reliable: bool,
+    /// Where the INVITE goes.
+    pub(crate) peer: SocketAddr,
+    /// Where we receive media.
+    pub(crate) local_media: SocketAddr,
+    /// The session of the SDP's `o=`.
+    pub(crate) session_id: u64,
+    /// What challenges are answered with.
+    pub(crate) credentials: Option<Credentials>,
+    /// Whom a redirect must name to be followed.
+    pub(crate) callee: PhoneNumber,
+    /// Nothing leaves at this instant or later.
+    pub(crate) send_by: Monotonic,
+    /// How long it may ring, from the first transmission.
+    pub(crate) ring_limit: Duration,
+    /// How long it may last, from the answer.
+    pub(crate) talk_limit: Duration,
+    /// The timers of the transactions.
+    pub(crate) timers: Timers,
+    /// The session interval that is asked for, in seconds (RFC 4028); 0: none.
+    pub(crate) session_expires: u32,
+    /// `User-Agent`.
+    pub(crate) user_agent: String,
+}
+
+/// What happens to a call.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The slot has begun and the way stands: the INVITE may leave.
+    Go,
+    /// What became of a transmission. Only that of a [`Kind::Invite`] matters.
+    Sent(Kind, Sending),
+    /// An answer with our `Call-ID`.
+    Response(Response),
+    /// A request with our `Call-ID`, and where it came from.
+    Request { request: Request, from: SocketAddr },
+    /// Time has passed.
+    Tick,
+    /// Take it back; once answered, end it.
+    Cancel,
+    /// The dialog is on the disk.
+    Stored,
+}
+
+/// What became of a transmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// All was taken.
+    Whole,
+    /// Certainly nothing left.
+    Nothing,
+    /// A part may have left.
+    Partly,
+}
+
+/// What a call asks of its runner, in this order.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Send this; not at `by` or later.
+    Send { to: Hop, bytes: Bytes, what: Kind, by: Option<Monotonic> },
+    /// Tell what happened. `Ended` comes exactly once, and is the last of these.
+    Tell(CallEvent),
+    /// Where the peer's media go now.
+    Media { remote: Remote, early: bool },
+    /// What another process needs to end the call; replaces the one before. The first comes before
+    /// `Tell(Answered)`.
+    Dialog(String),
+    /// Where the callee is, before `Tell(Ended(Redirected))`.
+    Redirect(SipUri),
+    /// Nothing more will happen. Comes exactly once, last.
+    Over,
+}
+
+/// What a message is, for counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The first transmission of an INVITE: of the first one, or of one with credentials.
+    Invite,
+    /// Anything of ours again.
+    Resend,
+    /// An ACK.
+    Ack,
+    /// A CANCEL.
+    Cancel,
+    /// A BYE.
+    Bye,
+    /// A re-INVITE or UPDATE.
+    Request,
+    /// An answer to the peer.
+    Answer,
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// Where the INVITE went.
+    Peer,
+    /// To the host of this URI, over the trunk's transport; if it cannot be reached, to the peer.
+    Next(SipUri),
+    /// Where the request came from.
+    Back(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Calling,
+    Talking,
+    /// The end is decided, and waits until no dialog stands.
+    Ending,
+    /// The end was told.
+    Lingering,
+    Over,
+}
+
+/// One outgoing call.
+pub(crate) struct Call {
+    setup: CallSetup,
+    stage: Stage,
+    invite: Option<Invite>,
+    cancel: Option<Cancel>,
+    ring_until: Option<Monotonic>,
+    is_ringing: bool,
+    early: Vec<(String, Remote)>,
+    /// What 2xx made. At most one has a session: the call.
+    legs: Vec<Leg>,
+    served: Vec<Served>,
+    logins: Logins,
+    end: Option<CallEnd>,
+    /// What comes before this is still ended.
+    linger_until: Option<Monotonic>,
+    ignored: u32,
+    out: Vec<Output>,
+}
+
+impl Call {
+    /// A call that waits for `Go`.
+    pub(crate) fn new(setup: CallSetup) -> Self {
+        Self {
+            setup,
+            stage: Stage::Waiting,
+            invite: None,
+            cancel: None,
+            ring_until: None,
+            is_ringing: false,
+            early: Vec::new(),
+            legs: Vec::new(),
+            served: Vec::new(),
+            logins: Logins::default(),
+            end: None,
+            linger_until: None,
+            ignored: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes note of `input` at `now`.
+    #[must_use]
+    pub(crate) fn handle(&mut self, now: Monotonic, input: Input) -> Vec<Output> {
+        if self.stage == Stage::Over {
+            return Vec::new();
+        }
+        match input {
+            Input::Go => self.go(now),
+            Input::Sent(Kind::Invite, sending) => self.on_sent(now, sending),
+            Input::Sent(..) => {}
+            Input::Response(response) => self.on_response(now, &response),
+            Input::Request { request, from } if request.head.call_id == self.setup.call_id => {
+                self.on_request(now, &request, from);
+            }
+            Input::Request { .. } => self.ignore(),
+            Input::Tick => self.on_tick(now),
+            Input::Cancel => self.take_back(now),
+            Input::Stored => {
+                for leg in self.legs.iter_mut().filter(|leg| leg.session.is_some()) {
+                    leg.acknowledge(&mut desk!(self, now));
+                }
+            }
+        }
+        self.settle();
+        std::mem::take(&mut self.out)
+    }
+
+    /// When to tick at the latest. None: only other things matter.
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
+        let is_calling = self.stage == Stage::Calling;
+        let invite = self.invite.as_ref().and_then(Invite::deadline);
+        let cancel = self.cancel.as_ref().and_then(|cancel| cancel.deadline(is_calling));
+        let ring_until = self.ring_until.filter(|_| is_calling);
+        let linger_until = self.linger_until.filter(|_| self.stage == Stage::Lingering);
+        let legs = self.legs.iter().filter_map(Leg::deadline);
+        let served = self.served.iter().filter_map(Served::deadline);
+        let own = [invite, cancel, ring_until, linger_until];
+        own.into_iter().flatten().chain(legs).chain(served).min()
+    }
+
+    /// `Output::Over` was given.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Messages that were none of this call's.
+    pub(crate) fn ignored(&self) -> u32 {
+        self.ignored
+    }
+
+    fn ignore(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
+    }
+
+    fn on_response(&mut self, now: Monotonic, response: &Response) {
+        let head = &response.head;
+        // More than one Via: it is not for us (RFC 3261 section 8.1.3.3).
+        let is_ours = head.call_id == self.setup.call_id
+            && head.from.tag.as_ref() == Some(&self.setup.from_tag)
+            && head.vias().len() == 1;
+        let is_known = is_ours
+            && match head.method {
+                Method::Invite => {
+                    self.on_invite_answer(now, response) || self.on_refresh_answer(now, response)
+                }
+                Method::Cancel => self.on_cancel_answer(now, response),
+                Method::Bye => {
+                    let mut desk = desk!(self, now);
+                    self.legs.iter_mut().any(|leg| leg.on_bye_answer(&mut desk, response))
+                }
+                _ => self.on_refresh_answer(now, response),
+            };
+        if !is_known {
+            self.ignore();
+        }
+    }
+
+    fn on_cancel_answer(&mut self, now: Monotonic, response: &Response) -> bool {
+        let (Some(cancel), Some(invite)) = (&mut self.cancel, &self.invite) else { return false };
+        let is_it = invite::branch(&self.setup, invite.cseq) == response.head.via.branch;
+        if is_it && cancel.is_sent() {
+            cancel.on_response(now, response.status);
+        }
+        is_it
+    }
+
+    fn on_refresh_answer(&mut self, now: Monotonic, response: &Response) -> bool {
+        let mut desk = desk!(self, now);
+        let answers = self.legs.iter_mut().map(|leg| leg.on_refresh_answer(&mut desk, response));
+        match answers.flatten().next() {
+            Some(true) => self.end_talk(now),
+            Some(false) => {}
+            None => return false,
+        }
+        true
+    }
+
+    fn on_tick(&mut self, now: Monotonic) {
+        if self.stage == Stage::Lingering && self.linger_until.is_some_and(|until| now >= until) {
+            (self.linger_until, self.invite) = (None, None);
+        }
+        self.on_calling_tick(now);
+        let mut must_end = false;
+        for leg in &mut self.legs {
+            leg.on_tick(&mut desk!(self, now));
+            must_end |= leg.on_session_tick(&mut desk!(self, now));
+        }
+        if must_end {
+            self.end_talk(now);
+        }
+        self.on_served_tick(now);
+    }
+
+    /// Hangs up the call that stands.
+    fn end_talk(&mut self, now: Monotonic) {
+        let at_least = now.after(self.setup.timers.t1_64() * 2);
+        for leg in &mut self.legs {
+            if let Some(session) = &leg.session {
+                let expires_at = session.expires_at().unwrap_or(session.talk_until);
+                leg.hang_up(&mut desk!(self, now), expires_at.max(at_least));
+            }
+        }
+        self.is_talked_out();
+    }
+
+    /// The call was answered and is at its end.
+    fn is_talked_out(&mut self) {
+        if self.stage == Stage::Talking {
+            self.decide(CallEnd::TalkOver);
+        }
+    }
+
+    fn decide(&mut self, end: CallEnd) {
+        (self.stage, self.end) = (Stage::Ending, Some(end));
+    }
+
+    /// Tells the end when nothing stands any more, and is over when nothing is left to repeat.
+    fn settle(&mut self) {
+        if self.stage == Stage::Ending
+            && self.legs.iter().all(Leg::is_gone)
+            && let Some(end) = self.end.take()
+        {
+            self.out.push(Output::Tell(CallEvent::Ended(end)));
+            self.stage = Stage::Lingering;
+        }
+        if self.stage == Stage::Lingering && self.is_quiet() {
+            self.out.push(Output::Over);
+            self.stage = Stage::Over;
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        // After giving up, the transaction of the INVITE may have no timer of its own.
+        self.linger_until.is_none()
+            && self.invite.as_ref().is_none_or(Invite::is_over)
+            && self.cancel.as_ref().is_none_or(Cancel::is_over)
+            && self.legs.iter().all(Leg::is_quiet)
+            && self.served.is_empty()
+    }
+}
+
+/// What a part of the call works with.
+struct Desk<'a> {
+    now: Monotonic,
+    setup: &'a CallSetup,
+    logins: &'a mut Logins,
+    out: &'a mut Vec<Output>,
+}
+
+impl Desk<'_> {
+    fn send(&mut self, to: Hop, bytes: Bytes, what: Kind) {
+        self.send_by(to, bytes, what, None);
+    }
+
+    fn send_by(&mut self, to: Hop, bytes: Bytes, what: Kind, by: Option<Monotonic>) {
+        self.out.push(Output::Send { to, bytes, what, by });
+    }
+}
+
+/// Where a request goes whose next hop is `uri`: to the peer, if that is the same.
+fn hop_to(setup: &CallSetup, uri: &SipUri) -> Hop {
+    let is_secure = uri.is_sips() || setup.transport == Transport::Tls;
+    let port = uri.port().unwrap_or(if is_secure { 5061 } else { 5060 });
+    let address = uri.host().parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    let first = setup.routes.first().unwrap_or(&setup.target);
+    let is_name = uri.host().eq_ignore_ascii_case(first.host()) && uri.port() == first.port();
+    if !uri.is_sip() || is_name || address == Ok(setup.peer) {
+        return Hop::Peer;
+    }
+    Hop::Next(uri.clone())
+}
+
+#[cfg(test)]
+mod tests;
