@@ -146,9 +146,9 @@ async fn nothing_leaves_late() {
         let late = Some(near.clock.monotonic());
         let sent = near.transports.send(&flow, options(&flow.via(), "late"), late).await;
         assert_eq!(sent, Sent::Nothing("late".to_owned()));
-        let sent = near.transports.send(&flow, options(&flow.via(), "in time"), None).await;
+        let sent = near.transports.send(&flow, options(&flow.via(), "in-time"), None).await;
         assert_eq!(sent, Sent::Whole, "{transport:?}");
-        assert_eq!(far.next().await.message.head().call_id, "in time");
+        assert_eq!(far.next().await.message.head().call_id, "in-time");
     }
 }
 
