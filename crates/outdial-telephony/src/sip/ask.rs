@@ -20,17 +20,24 @@ const LOGINS: u32 = 2;
 /// The headers of a question with credentials.
 pub(crate) type Proof = Vec<(&'static str, String)>;
 
-/// Sends `bytes`, again and again where something can be lost; the final answer. None: there is
+/// What is sent, and over which way.
+pub(crate) struct Sending<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) flow: &'a Flow,
+    pub(crate) branch: &'a str,
+    pub(crate) bytes: Bytes,
+}
+
+/// Sends it, again and again where something can be lost; the final answer. None: there is
 /// none until Timer F or `by`.
 pub(crate) async fn ask(
     end: &Arc<Endpoint>,
-    flow: &Flow,
-    branch: &str,
-    bytes: Bytes,
+    sending: Sending<'_>,
     timers: &Timers,
     by: Monotonic,
 ) -> Option<Response> {
-    let (_asked, mut answers) = end.expect(branch);
+    let Sending { method, flow, branch, bytes } = sending;
+    let (_asked, mut answers) = end.expect(method, branch);
     let clock = &end.clock;
     if end.transports.send(flow, bytes.clone(), Some(by)).await != Sent::Whole {
         return None;
@@ -86,7 +93,8 @@ pub(crate) async fn ask_with_credentials(
         let branch = ctx.random_branch();
         let bytes = build(cseq, &branch, &proof)?;
         let by = ctx.clock.monotonic().after(question.patience);
-        let answer = ask(end, flow, &branch, bytes, &ctx.timers, by).await?;
+        let sending = Sending { method: &question.method, flow, branch: &branch, bytes };
+        let answer = ask(end, sending, &ctx.timers, by).await?;
         if !matches!(answer.status, 401 | 407) || nth >= LOGINS {
             return Some(answer);
         }

@@ -55,7 +55,8 @@ pub(crate) struct Stray {
 #[derive(Default)]
 struct Desk {
     calls: BTreeMap<String, mpsc::Sender<Mail>>,
-    questions: BTreeMap<String, mpsc::Sender<Response>>,
+    /// By branch and method: a CANCEL has the branch of its INVITE.
+    questions: BTreeMap<(String, String), mpsc::Sender<Response>>,
     ended: BTreeMap<String, CallEnd>,
     /// The keys of `ended`, oldest first.
     order: VecDeque<String>,
@@ -71,7 +72,7 @@ pub(crate) struct Seat {
 /// A question gets its answers while this lives.
 pub(crate) struct Asked {
     endpoint: Arc<Endpoint>,
-    branch: String,
+    question: (String, String),
 }
 
 impl Endpoint {
@@ -125,12 +126,16 @@ impl Endpoint {
         (Seat { endpoint: Arc::clone(self), call_id, mailbox }, received)
     }
 
-    /// From now on answers with that branch are in the receiver.
-    pub(crate) fn expect(self: &Arc<Self>, branch: &str) -> (Asked, mpsc::Receiver<Response>) {
+    /// From now on answers of that transaction are in the receiver.
+    pub(crate) fn expect(
+        self: &Arc<Self>,
+        method: &Method,
+        branch: &str,
+    ) -> (Asked, mpsc::Receiver<Response>) {
         let (answers, received) = mpsc::channel(MAILBOX);
-        self.desk().questions.insert(branch.to_owned(), answers);
-        let branch = branch.to_owned();
-        (Asked { endpoint: Arc::clone(self), branch }, received)
+        let question = (branch.to_owned(), method.as_str().to_owned());
+        self.desk().questions.insert(question.clone(), answers);
+        (Asked { endpoint: Arc::clone(self), question }, received)
     }
 
     /// What came of a call that nobody ran.
@@ -190,7 +195,9 @@ impl Endpoint {
 
     /// Hands an answer to whoever asked.
     fn answered(&self, response: Response) -> Result<(), Response> {
-        let asker = self.desk().questions.get(&response.head.via.branch).cloned();
+        let head = &response.head;
+        let question = (head.via.branch.clone(), head.method.as_str().to_owned());
+        let asker = self.desk().questions.get(&question).cloned();
         match asker {
             Some(asker) => {
                 if asker.try_send(response).is_err() {
@@ -284,6 +291,6 @@ impl Drop for Seat {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.endpoint.desk().questions.remove(&self.branch);
+        self.endpoint.desk().questions.remove(&self.question);
     }
 }

@@ -9,7 +9,7 @@ use outdial_core::outcome::CallEnd;
 use outdial_ports::{CallControl, CallOrder, Monotonic, OrphanCall, PlacedCall};
 use tokio::sync::mpsc;
 
-use super::ask::ask;
+use super::ask::{Sending, ask};
 use super::call::{Dialog, cancel_of};
 use super::digest::Challenges;
 use super::endpoint::{Endpoint, Mail, Stray, refusal};
@@ -96,6 +96,7 @@ impl Orphaned<'_> {
                         ..=199 => self.cancel().await,
                         200..=299 => {
                             let dialog = dialog_of(&response, &mail.flow)?;
+                            send_ack(self.ctx, &self.open, &dialog, &mail.flow).await;
                             return self.hang_up(dialog, CallEnd::AnsweredThenDropped).await;
                         }
                         _ => {
@@ -148,7 +149,10 @@ impl Orphaned<'_> {
             let (end, flow) = (Arc::clone(&self.open.endpoint), flow.clone());
             let timers = self.ctx.timers;
             let by = self.orphan.give_up_at;
-            tokio::spawn(async move { ask(&end, &flow, &branch, bytes, &timers, by).await });
+            tokio::spawn(async move {
+                let (method, flow, branch) = (&Method::Cancel, &flow, branch.as_str());
+                ask(&end, Sending { method, flow, branch, bytes }, &timers, by).await
+            });
         }
     }
 
@@ -157,7 +161,6 @@ impl Orphaned<'_> {
         let ctx = Arc::clone(self.ctx);
         let (open, trunk) = (Arc::clone(&self.open), self.trunk.clone());
         let give_up_at = self.orphan.give_up_at.max(self.soon());
-        let acked = Arc::new(dialog.clone());
         let mut bye = std::pin::pin!(end_dialog(&ctx, &open, trunk, &dialog, give_up_at));
         loop {
             let mail = tokio::select! {
@@ -173,7 +176,7 @@ impl Orphaned<'_> {
                 }
                 // The peer never saw our ACK.
                 SipMessage::Response(response) if is_answer(&response) => {
-                    acknowledge(&ctx, &acked, &self.open.endpoint, mail.flow);
+                    acknowledge(&ctx, &dialog, &self.open.endpoint, mail.flow);
                 }
                 SipMessage::Response(_) => {}
             }
@@ -189,7 +192,7 @@ impl Orphaned<'_> {
 pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) {
     let Stray { response, flow } = stray;
     let Some(dialog) = dialog_of(&response, &flow) else { return };
-    acknowledge(&ctx, &dialog, &open.endpoint, flow);
+    send_ack(&ctx, &open, &dialog, &flow).await;
     // A repetition wants its ACK and nothing else.
     if open.endpoint.end_of(&dialog.call_id).is_some() {
         return;
@@ -208,10 +211,21 @@ fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
 }
 
 fn acknowledge(ctx: &Context, dialog: &Dialog, endpoint: &Endpoint, flow: Flow) {
-    let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
-    if let Some(ack) = dialog.ack(&flow.via(), &branch, &[]) {
+    if let Some(ack) = ack_of(ctx, dialog, &flow) {
         endpoint.reply(flow, ack);
     }
+}
+
+/// As [`acknowledge`], before anything else is sent.
+async fn send_ack(ctx: &Context, open: &Open, dialog: &Dialog, flow: &Flow) {
+    if let Some(ack) = ack_of(ctx, dialog, flow) {
+        open.endpoint.transports.send(flow, ack, None).await;
+    }
+}
+
+fn ack_of(ctx: &Context, dialog: &Dialog, flow: &Flow) -> Option<Bytes> {
+    let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
+    dialog.ack(&flow.via(), &branch, &[])
 }
 
 /// BYE in a dialog, again whenever Timer F has passed, until `by`. True: an answer came.
@@ -237,7 +251,8 @@ async fn end_dialog(
                 let Some(bytes) = bye_of(dialog, flow, &branch, cseq, &proof) else {
                     return false;
                 };
-                ask(&open.endpoint, flow, &branch, bytes, &ctx.timers, by).await
+                let sending = Sending { method: &Method::Bye, flow, branch: &branch, bytes };
+                ask(&open.endpoint, sending, &ctx.timers, by).await
             }
             None => None,
         };
