@@ -120,7 +120,7 @@ pub(crate) struct CallSetup {
 pub(crate) enum Input {
     /// The slot has begun and the way stands: the INVITE may leave.
     Go,
-    /// What became of a transmission. Only that of a [`Kind::Invite`] matters.
+    /// What became of a transmission: always of a [`Kind::Invite`], of others if nothing left.
     Sent(Kind, Sending),
     /// An answer with our `Call-ID`.
     Response(Response),
@@ -187,7 +187,8 @@ pub(crate) enum Kind {
 pub(crate) enum Hop {
     /// Where the INVITE went.
     Peer,
-    /// To the host of this URI, over the trunk's transport; if it cannot be reached, to the peer.
+    /// To the host of this URI, over the trunk's transport. If it cannot be reached, say
+    /// [`Sending::Nothing`]: then it goes to the peer, as trunks behind a wrong address want it.
     Next(SipUri),
     /// Where the request came from.
     Back(SocketAddr),
@@ -222,6 +223,8 @@ pub(crate) struct Call {
     /// What comes before this is still ended.
     linger_until: Option<Monotonic>,
     ignored: u32,
+    /// What the last step sent past the peer.
+    past: Vec<(Kind, Bytes)>,
     out: Vec<Output>,
 }
 
@@ -242,6 +245,7 @@ impl Call {
             end: None,
             linger_until: None,
             ignored: 0,
+            past: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -252,9 +256,13 @@ impl Call {
         if self.stage == Stage::Over {
             return Vec::new();
         }
+        if !matches!(input, Input::Sent(..)) {
+            self.past.clear();
+        }
         match input {
             Input::Go => self.go(now),
             Input::Sent(Kind::Invite, sending) => self.on_sent(now, sending),
+            Input::Sent(what, Sending::Nothing) => self.send_to_peer(what),
             Input::Sent(..) => {}
             Input::Response(response) => self.on_response(now, &response),
             Input::Request { request, from } if request.head.call_id == self.setup.call_id => {
@@ -270,6 +278,11 @@ impl Call {
             }
         }
         self.settle();
+        let past = self.out.iter().filter_map(|output| match output {
+            Output::Send { to: Hop::Next(_), bytes, what, .. } => Some((*what, bytes.clone())),
+            _ => None,
+        });
+        self.past.extend(past);
         std::mem::take(&mut self.out)
     }
 
@@ -298,6 +311,14 @@ impl Call {
 
     fn ignore(&mut self) {
         self.ignored = self.ignored.saturating_add(1);
+    }
+
+    /// The next hop of a message of that kind cannot be reached.
+    fn send_to_peer(&mut self, what: Kind) {
+        if let Some(at) = self.past.iter().position(|(kind, _)| *kind == what) {
+            let (_, bytes) = self.past.remove(at);
+            self.out.push(Output::Send { to: Hop::Peer, bytes, what, by: None });
+        }
     }
 
     fn on_response(&mut self, now: Monotonic, response: &Response) {

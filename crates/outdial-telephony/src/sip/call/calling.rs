@@ -162,7 +162,8 @@ impl Call {
 
     fn on_2xx(&mut self, now: Monotonic, response: &Response) {
         let tag = response.head.to.tag.as_deref();
-        if let Some(leg) = self.legs.iter().find(|leg| leg.is_of(tag)) {
+        let of = |leg: &&Leg| leg.is_of(tag) && leg.dialog.cseq == response.head.cseq;
+        if let Some(leg) = self.legs.iter().find(of) {
             return leg.acknowledge_again(&mut desk!(self, now));
         }
         let nth = u32::try_from(self.legs.len()).unwrap_or(u32::MAX);
@@ -171,7 +172,8 @@ impl Call {
         let Some(mut leg) = leg.filter(|_| self.legs.len() < LEGS) else {
             return self.ignore();
         };
-        let is_wanted = self.stage == Stage::Calling && self.cancel.is_none();
+        let is_current = self.invite.as_ref().is_some_and(|i| i.cseq == response.head.cseq);
+        let is_wanted = is_current && self.stage == Stage::Calling && self.cancel.is_none();
         let remote = sdp::read_answer(&response.body).or_else(|| self.early_media(tag));
         if is_wanted && let Some(remote) = remote {
             let sdp = sdp::offer(self.setup.session_id, 0, self.setup.local_media);
@@ -186,7 +188,9 @@ impl Call {
             let is_lingering = self.stage == Stage::Lingering;
             let give_up_at = now.after(if is_lingering { wait } else { wait * 2 });
             leg.hang_up(&mut desk!(self, now), give_up_at);
-            if self.stage == Stage::Calling {
+            // It may come again for as long.
+            self.linger_until = self.linger_until.map(|until| until.max(now.after(wait)));
+            if self.stage == Stage::Calling && is_current {
                 // Nobody can talk to a peer that does not say where its media go.
                 let no_media = CallEnd::Refused { status: 488, q850: None, retry_after: None };
                 self.decide(if is_wanted { no_media } else { CallEnd::AnsweredThenDropped });

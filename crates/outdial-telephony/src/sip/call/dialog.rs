@@ -57,19 +57,23 @@ struct Text {
 }
 
 impl Dialog {
-    /// The dialog that a 2xx to an INVITE of ours makes, whoever sent that INVITE. None: it says of
-    /// its route what cannot be read, or does not say where the peer is.
+    /// The dialog that a 2xx to an INVITE of ours makes, whoever sent that INVITE. What cannot be
+    /// read of its route or contact is replaced by what is known, for it must be acknowledged and
+    /// ended all the same. None: it has no tag of ours.
     pub(crate) fn of_answer(
         answer: &Response,
         transport: Transport,
         peer: SocketAddr,
     ) -> Option<Self> {
         let head = &answer.head;
-        let mut routes = head.record_route()?;
+        let mut routes = head.record_route().unwrap_or_default();
         routes.reverse();
-        let contact = head.contact().map(|contact| contact.uri).filter(SipUri::is_sip);
-        // Without a contact the best that is known of the peer is what was called.
-        let target = contact.or_else(|| Some(head.to.uri.clone()).filter(SipUri::is_sip))?;
+        let contact = head.contact().map(|contact| contact.uri);
+        let known = [contact, Some(head.to.uri.clone())].into_iter().flatten().find(SipUri::is_sip);
+        let target = match known {
+            Some(target) => target,
+            None => SipUri::new(None, &peer.ip().to_string(), Some(peer.port())).ok()?,
+        };
         Some(Self {
             call_id: head.call_id.clone(),
             local_tag: head.from.tag.clone()?,
@@ -247,10 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_cannot_be_read_makes_no_dialog() {
-        let bad = answer("Contact: <sip:a@h>\r\nRecord-Route: <sip:\r\n");
-        let peer = "192.0.2.9:5060".parse().unwrap();
-        assert!(Dialog::of_answer(&bad, Transport::Udp, peer).is_none());
+    fn what_cannot_be_read_is_left_out() {
+        let d = dialog("Contact: <sip:a@h>\r\nRecord-Route: <sip:\r\n");
+        assert_eq!((d.next_hop().as_str(), d.routes.len()), ("sip:a@h", 0));
     }
 
     #[test]

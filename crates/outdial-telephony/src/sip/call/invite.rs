@@ -110,7 +110,8 @@ impl Invite {
             if settled.tx.on_response(now, status).contains(&TxAction::Ack) {
                 desk.send(Hop::Peer, settled.ack.clone(), Kind::Ack);
             }
-            return Heard::Known;
+            // Whoever accepts what was refused has a dialog to be ended.
+            return if (200..300).contains(&status) { Heard::News } else { Heard::Known };
         }
         if !of(&self.branch) || head.cseq != self.cseq {
             return Heard::Foreign;

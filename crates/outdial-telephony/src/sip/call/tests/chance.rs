@@ -177,7 +177,7 @@ fn check(world: &World, far: &Far) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
     #[test]
     fn the_promises_hold(
         steps in prop::collection::vec(step(), 0..60),

@@ -137,6 +137,19 @@ fn after_credentials_a_cancel_waits_for_a_provisional_answer_again() {
 }
 
 #[test]
+fn who_accepts_what_was_refused_is_hung_up() {
+    let mut world = World::begin(setup());
+    world.answer(407, BOB, &proxy(), None);
+    let first = world.sent[0].request().clone();
+    world.answer_to(&first, 200, "mad", CONTACT, Some(media(9000)));
+    let bye = world.last(Kind::Bye).request().clone();
+    assert_eq!(bye.head.to.tag.as_deref(), Some("mad"));
+    world.answer_to(&bye, 200, "mad", "", None);
+    world.answer(200, BOB, CONTACT, Some(media(9000)));
+    assert_eq!((world.end(), world.events().len()), (None, 1), "the call goes on");
+}
+
+#[test]
 fn redirects_are_told_if_they_lead_to_the_callee() {
     let mut world = World::begin(setup());
     let contacts = "Contact: <sip:other@192.0.2.77>, <sip:12125551234@192.0.2.8:5070>\r\n";

@@ -6,7 +6,7 @@ use outdial_core::attempt::CallEvent;
 use outdial_core::outcome::CallEnd;
 
 use super::world::{BOB, CONTACT, World, gateway, media, setup, uri};
-use crate::sip::call::{CallSetup, Dialog, Hop, Input, Kind};
+use crate::sip::call::{CallSetup, Dialog, Hop, Input, Kind, Sending};
 use crate::sip::message::Method;
 
 const SDP: &str = "Content-Type: application/sdp\r\n";
@@ -134,6 +134,21 @@ fn requests_follow_the_route() {
     assert_eq!(ack.to, Hop::Next(uri("sip:old.example")));
     assert!(ack.text().starts_with("ACK sip:old.example SIP/2.0\r\n"));
     assert!(ack.text().contains("Route: <sip:gw@192.0.2.9:5060>\r\n"));
+}
+
+#[test]
+fn a_hop_that_cannot_be_reached_is_left_out() {
+    let mut world = World::talking(setup(), "Record-Route: <sip:gone.example;lr>\r\n");
+    world.until(3000);
+    world.put(Input::Cancel);
+    let bye = world.last(Kind::Bye).clone();
+    assert_eq!(bye.to, Hop::Next(uri("sip:gone.example;lr")));
+    world.put(Input::Sent(Kind::Ack, Sending::Nothing));
+    assert_eq!(world.sent.len(), 4, "that ACK was long ago");
+    world.put(Input::Sent(Kind::Bye, Sending::Nothing));
+    world.put(Input::Sent(Kind::Bye, Sending::Nothing));
+    assert_eq!((world.count(Kind::Bye), &world.last(Kind::Bye).to), (2, &Hop::Peer));
+    assert_eq!(world.last(Kind::Bye).bytes, bye.bytes);
 }
 
 #[test]
@@ -309,10 +324,7 @@ fn the_peer_refreshes_or_the_call_ends() {
         "{answer}"
     );
     world.until(500_000);
-    assert_eq!(
-        (world.count(Kind::Request), world.times(Kind::Bye)),
-        (0, vec![420_000, 452_000])
-    );
+    assert_eq!((world.count(Kind::Request), world.times(Kind::Bye)), (0, vec![420_000, 452_000]));
     assert_eq!((world.end(), world.end_ms()), (Some(CallEnd::TalkOver), 484_000));
 }
 
