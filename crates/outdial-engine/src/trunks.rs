@@ -16,6 +16,22 @@ pub(crate) struct Told {
     health: Vec<(TrunkId, Timestamp, TrunkHealth)>,
 }
 
+/// Sees to it that the carrier knows these trunks.
+pub(crate) async fn make_known(
+    ctx: &Arc<Context>,
+    mut trunks: impl Iterator<Item = TrunkId>,
+) -> Result<(), StoreError> {
+    let is_known = {
+        let told = locked(&ctx.told);
+        let known = told.trunks.as_deref().unwrap_or_default();
+        trunks.all(|trunk| known.iter().any(|t| t.id == trunk))
+    };
+    match is_known {
+        true => Ok(()),
+        false => exchange(Arc::clone(ctx)).await.map(|_| ()),
+    }
+}
+
 /// Tells each side what has changed on the other; how much that was.
 pub(crate) async fn exchange(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let mut trunks = ctx.store.trunk_list_all().await?;

@@ -154,7 +154,7 @@ pub trait Store: Send + Sync {
     ) -> Result<TrunkRecord, TrunkError>;
     /// All of a workspace that are not deleted, oldest first; the simulated one too.
     async fn trunk_list(&self, ws: WorkspaceId) -> Result<Vec<TrunkRecord>, StoreError>;
-    /// Every SIP trunk that is not deleted, by id: what a carrier must know.
+    /// Every trunk that is not deleted, by id: what a carrier must know.
     async fn trunk_list_all(&self) -> Result<Vec<TrunkRecord>, StoreError>;
     /// Replaces its settings; bumps the dispatch version. Live calls go on as they were placed.
     /// What is known of its health begins anew.

@@ -69,6 +69,8 @@ struct State {
     /// Answers that were told to be stored.
     stored: Vec<AttemptId>,
     trunks: Vec<Vec<TrunkRecord>>,
+    /// Calls over trunks that nobody told of.
+    strangers: usize,
     health: Vec<(TrunkId, Timestamp, TrunkHealth)>,
 }
 
@@ -133,6 +135,11 @@ impl TestCarrier {
         self.state.lock().unwrap().trunks.clone()
     }
 
+    /// Every call went over a trunk that was told of before it.
+    pub(crate) fn knew_every_trunk(&self) -> bool {
+        self.state.lock().unwrap().strangers == 0
+    }
+
     /// What it finds of trunks' health.
     pub(crate) fn finds(&self, health: Vec<(TrunkId, Timestamp, TrunkHealth)>) {
         self.state.lock().unwrap().health = health;
@@ -161,6 +168,8 @@ impl TestCarrier {
         if !state.on_the_phone.insert(order.callee) {
             state.complaints.push(format!("I1: two live calls to {}", order.callee));
         }
+        let known = state.trunks.last().is_some_and(|all| all.iter().any(|t| t.id == order.trunk));
+        state.strangers += usize::from(!known);
         state.most_at_once = state.most_at_once.max(state.on_the_phone.len());
         state.placed.push(Placed { at: now, order: order.clone() });
         state.tricks.get(&(order.callee.digits() % 10_000)).copied()

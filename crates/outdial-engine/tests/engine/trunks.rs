@@ -26,7 +26,7 @@ async fn the_carrier_knows_its_trunks_before_the_first_call_and_when_they_change
     let engine = world.engine(EngineConfig::default());
     world.wait("a call", secs(5), async || world.carrier.count() == 1).await;
     assert_eq!(world.carrier.trunks().len(), 1, "told once");
-    assert_eq!(world.carrier.trunks()[0].len(), 2);
+    assert_eq!(world.carrier.trunks()[0].len(), 3, "the simulated one, too");
     world.completed(batch, secs(60)).await;
     // Its use changes nothing of what the carrier is told.
     assert_eq!(world.carrier.trunks().len(), 1);
@@ -34,7 +34,8 @@ async fn the_carrier_knows_its_trunks_before_the_first_call_and_when_they_change
     let renamed = sip_trunk("another name");
     world.inline.trunk_update(world.workspace, trunk, renamed.clone()).await.unwrap();
     world.wait("told", secs(3), async || world.carrier.trunks().len() == 2).await;
-    assert_eq!(world.carrier.trunks()[1][0].spec, Some(renamed));
+    let changed = world.carrier.trunks()[1].iter().any(|t| t.spec.as_ref() == Some(&renamed));
+    assert!(changed);
     engine.stop().await;
 }
 
@@ -48,9 +49,10 @@ async fn what_the_carrier_finds_is_stored_and_no_call_goes_over_a_trunk_that_is_
     let health = |state, detail: &str| TrunkHealth {
         state,
         detail: Some(detail.to_owned()),
-        since: Some(told[0].updated_at),
+        since: Some(told[1].updated_at),
     };
-    let of = |trunk, state| (trunk, told[0].updated_at, health(state, "in words"));
+    let updated = |id| told.iter().find(|t| t.id == id).unwrap().updated_at;
+    let of = |trunk, state| (trunk, updated(trunk), health(state, "in words"));
     world.carrier.finds(vec![of(first, TrunkState::Down), of(second, TrunkState::Up)]);
     let stored = async || {
         let trunks = world.inline.trunk_list(world.workspace).await.unwrap();
@@ -170,4 +172,19 @@ async fn calls_of_a_dead_process_are_taken_over_and_never_placed_again() {
     let (disposition, _, after) = came(1005).await;
     assert_eq!(disposition, Disposition::Unknown);
     assert!((70..=85).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trunk_that_is_made_while_it_runs_is_told_before_its_first_call() {
+    let mut world = World::new().await;
+    let engine = world.engine(EngineConfig::default());
+    world.wait("told", secs(3), async || world.carrier.trunks().len() == 1).await;
+    let [trunk] = world.over_sip(1).await[..] else { panic!() };
+    let batch = world.batch(BatchSettings::default(), [1000]).await;
+    world.wake.notify_one();
+    world.completed(batch, secs(60)).await;
+    engine.stop().await;
+    assert_eq!(world.carrier.count(), 1);
+    assert!(world.carrier.trunks()[1].iter().any(|t| t.id == trunk));
+    assert!(world.carrier.knew_every_trunk());
 }

@@ -118,7 +118,7 @@ async fn a_number_goes_out_over_its_trunks() {
 async fn its_health_is_shown() {
     let world = World::new().await;
     let id = world.post("/api/trunks", TRUNK).send().await.made_id();
-    let trunk = world.store.trunk_list_all().await.unwrap().remove(0);
+    let trunk = world.store.trunk_list(world.own.workspace).await.unwrap().remove(0);
     let health = TrunkHealth {
         state: TrunkState::Down,
         detail: Some("no answer to OPTIONS".to_owned()),

@@ -379,7 +379,7 @@ fn what_runs_often_is_found_by_an_index() {
         ("attempt/recalled", sql!("attempt/recalled"), "SCAN l"),
         ("attempt/orphaned", sql!("attempt/orphaned"), "SCAN a USING INDEX attempt_open"),
         ("batch/closable", sql!("batch/closable"), "SCAN b USING INDEX batch_closable"),
-        ("trunk/list_all", sql!("trunk/list_all"), "SCAN s"),
+        ("trunk/list_all", sql!("trunk/list_all"), "SCAN t"),
         ("limits/person_prune", sql!("limits/person_prune"), "SCAN person_attempt"),
     ] {
         assert_eq!(scans(text), [read], "{name}");
