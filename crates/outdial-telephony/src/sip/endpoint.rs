@@ -95,12 +95,12 @@ impl Endpoint {
     pub(crate) async fn run(self: Arc<Self>, mut received: mpsc::Receiver<Received>) {
         while let Some(Received { message, from, flow }) = received.recv().await {
             let message = match message {
-                SipMessage::Response(response) => match self.answered(response) {
-                    Ok(()) => {
+                SipMessage::Response(response) => match self.hand_to_asker(response) {
+                    None => {
                         self.transports.trust(from.ip());
                         continue;
                     }
-                    Err(response) => SipMessage::Response(response),
+                    Some(response) => SipMessage::Response(response),
                 },
                 request @ SipMessage::Request(_) => request,
             };
@@ -193,20 +193,16 @@ impl Endpoint {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands an answer to whoever asked.
-    fn answered(&self, response: Response) -> Result<(), Response> {
+    /// Hands an answer to whoever asked; nobody did: here it is again.
+    fn hand_to_asker(&self, response: Response) -> Option<Response> {
         let head = &response.head;
         let question = (head.via.branch.clone(), head.method.as_str().to_owned());
         let asker = self.desk().questions.get(&question).cloned();
-        match asker {
-            Some(asker) => {
-                if asker.try_send(response).is_err() {
-                    self.count(Count::MailboxFull);
-                }
-                Ok(())
-            }
-            None => Err(response),
+        let Some(asker) = asker else { return Some(response) };
+        if asker.try_send(response).is_err() {
+            self.count(Count::MailboxFull);
         }
+        None
     }
 
     /// An answer for which nobody waits.

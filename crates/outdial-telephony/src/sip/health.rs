@@ -112,6 +112,7 @@ async fn keep_registered(ctx: &Context, trunk: &Trunk) {
     if !trunk.spec.register {
         return;
     }
+    trunk.set_health(ctx.clock.now(), TrunkState::Down, "not registered yet".to_owned());
     let call_id = ctx.random_hex();
     let tag = ctx.random_hex();
     let mut cseq = 1;

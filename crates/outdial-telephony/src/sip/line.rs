@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::call::{Call, CallSetup, Hop, Input, Kind, Output, Sending};
 use super::endpoint::{Mail, Seat};
 use super::message::{SipMessage, SipUri, Unfit};
-use super::transport::{Flow, Sent};
+use super::transport::{Count, Flow, Sent};
 use super::trunk::{Place, Trunk, Unreachable};
 use super::{Context, Open};
 use crate::rtp::{RtpPort, RtpSession};
@@ -119,7 +119,7 @@ pub(crate) fn setup(
         contact: trunk.contact(&trunk.number(order.caller), flow)?,
         target,
         routes: trunk.routes()?,
-        from: trunk.from(order.caller)?,
+        from: trunk.caller(order.caller)?,
         to: trunk.to(order.callee)?,
         asserted: trunk.asserted(order.caller)?,
         transport: trunk.spec.transport,
@@ -160,7 +160,7 @@ impl Line {
         let (ctx, order) = (&self.ctx, &self.order);
         let no_route = |reason| CallEnd::NoRoute { reason };
         let told = |why: Unreachable| {
-            tracing::info!(attempt = %order.attempt, trunk = %order.trunk, reason = why.reason,
+            tracing::debug!(attempt = %order.attempt, trunk = %order.trunk, reason = why.reason,
                 detail = why.detail, "a call cannot leave");
             no_route(why.reason)
         };
@@ -213,6 +213,8 @@ impl Line {
             };
             dialing.step(input).await;
         }
+        let counters = dialing.open.endpoint.transports.counters();
+        counters.add(Count::Foreign, u64::from(dialing.call.ignored()));
     }
 }
 
@@ -291,7 +293,10 @@ impl Dialing {
                     }
                 }
                 Output::Tell(event) => self.tell(event),
-                Output::Media { remote, .. } => self.hear(remote),
+                Output::Media { remote, early } => {
+                    tracing::trace!(attempt = %self.order.attempt, early, "media");
+                    self.hear(remote);
+                }
                 Output::Dialog(text) => {
                     let mut dialog =
                         self.control.dialog.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +325,7 @@ impl Dialing {
     fn hear(&mut self, remote: super::sdp::Remote) {
         self.media = match std::mem::replace(&mut self.media, Media::Over) {
             Media::Port(port) => {
-                Media::Session(port.start(self.ctx.source(), self.ctx.entropy.next_u64()))
+                Media::Session(port.start(self.ctx.source.clone(), self.ctx.entropy.next_u64()))
             }
             other => other,
         };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::ask::{Sending, ask};
 use super::call::{Dialog, cancel_of};
 use super::digest::Challenges;
-use super::endpoint::{Endpoint, Mail, Stray, refusal};
+use super::endpoint::{Mail, Stray, refusal};
 use super::line::{self, Events};
 use super::message::{Method, Request, Response, ResponseBuilder, SipMessage};
 use super::transport::{Flow, Peer};
@@ -96,7 +96,8 @@ impl Orphaned<'_> {
                         ..=199 => self.cancel().await,
                         200..=299 => {
                             let dialog = dialog_of(&response, &mail.flow)?;
-                            send_ack(self.ctx, &self.open, &dialog, &mail.flow).await;
+                            let trunk = self.trunk.as_deref();
+                            send_ack(self.ctx, &self.open, trunk, &dialog, mail.flow).await;
                             return self.hang_up(dialog, CallEnd::AnsweredThenDropped).await;
                         }
                         _ => {
@@ -161,7 +162,8 @@ impl Orphaned<'_> {
         let ctx = Arc::clone(self.ctx);
         let (open, trunk) = (Arc::clone(&self.open), self.trunk.clone());
         let give_up_at = self.orphan.give_up_at.max(self.soon());
-        let mut bye = std::pin::pin!(end_dialog(&ctx, &open, trunk, &dialog, give_up_at));
+        let mut bye =
+            std::pin::pin!(end_dialog(&ctx, &open, trunk.as_deref(), &dialog, give_up_at));
         loop {
             let mail = tokio::select! {
                 biased;
@@ -176,7 +178,7 @@ impl Orphaned<'_> {
                 }
                 // The peer never saw our ACK.
                 SipMessage::Response(response) if is_answer(&response) => {
-                    acknowledge(&ctx, &dialog, &self.open.endpoint, mail.flow);
+                    send_ack(&ctx, &open, trunk.as_deref(), &dialog, mail.flow).await;
                 }
                 SipMessage::Response(_) => {}
             }
@@ -192,7 +194,7 @@ impl Orphaned<'_> {
 pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) {
     let Stray { response, flow } = stray;
     let Some(dialog) = dialog_of(&response, &flow) else { return };
-    send_ack(&ctx, &open, &dialog, &flow).await;
+    send_ack(&ctx, &open, None, &dialog, flow).await;
     // A repetition wants its ACK and nothing else.
     if open.endpoint.end_of(&dialog.call_id).is_some() {
         return;
@@ -210,40 +212,32 @@ fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
     Dialog::of_answer(response, flow.transport(), flow.peer())
 }
 
-fn acknowledge(ctx: &Context, dialog: &Dialog, endpoint: &Endpoint, flow: Flow) {
-    if let Some(ack) = ack_of(ctx, dialog, &flow) {
-        endpoint.reply(flow, ack);
-    }
-}
-
-/// As [`acknowledge`], before anything else is sent.
-async fn send_ack(ctx: &Context, open: &Open, dialog: &Dialog, flow: &Flow) {
-    if let Some(ack) = ack_of(ctx, dialog, flow) {
-        open.endpoint.transports.send(flow, ack, None).await;
-    }
-}
-
-fn ack_of(ctx: &Context, dialog: &Dialog, flow: &Flow) -> Option<Bytes> {
+/// The ACK of a 2xx, to where the dialog says; else to where the 2xx came from.
+async fn send_ack(ctx: &Context, open: &Open, trunk: Option<&Trunk>, dialog: &Dialog, back: Flow) {
+    let by = ctx.clock.monotonic().after(ctx.timers.t1_64());
+    let flow = way(ctx, open, trunk, dialog, by).await.unwrap_or(back);
     let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
-    dialog.ack(&flow.via(), &branch, &[])
+    if let Some(ack) = dialog.ack(&flow.via(), &branch, &[]) {
+        open.endpoint.transports.send(&flow, ack, Some(by)).await;
+    }
 }
 
 /// BYE in a dialog, again whenever Timer F has passed, until `by`. True: an answer came.
 async fn end_dialog(
     ctx: &Context,
     open: &Open,
-    trunk: Option<Arc<Trunk>>,
+    trunk: Option<&Trunk>,
     dialog: &Dialog,
     by: Monotonic,
 ) -> bool {
-    let credentials = trunk.as_ref().and_then(|trunk| trunk.credentials());
+    let credentials = trunk.and_then(Trunk::credentials);
     let mut proof = Vec::new();
     for nth in 0.. {
         let began = ctx.clock.monotonic();
         if began >= by {
             return false;
         }
-        let flow = way(ctx, open, trunk.as_deref(), dialog, by).await;
+        let flow = way(ctx, open, trunk, dialog, by).await;
         let cseq = dialog.orphan_cseq(nth);
         let branch = ctx.ids.branch(&dialog.call_id, &Method::Bye, cseq, 0);
         let answer = match &flow {
@@ -285,8 +279,7 @@ fn bye_of(
     cseq: u32,
     proof: &[(&'static str, String)],
 ) -> Option<Bytes> {
-    let bye = dialog.request(&Method::Bye, cseq, &flow.via(), branch);
-    proof.iter().fold(bye, |bye, (name, value)| bye.header(name, value)).build().ok()
+    dialog.bye(&flow.via(), branch, cseq, proof)
 }
 
 /// The way to the next hop of a dialog; else to where its INVITE went.

@@ -8,6 +8,7 @@ mod counters;
 mod flow;
 mod framing;
 mod gate;
+mod reading;
 mod stream;
 mod tls;
 mod udp;
@@ -28,8 +29,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-pub use counters::Count;
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Count, Counters};
 pub(crate) use flow::Flow;
 pub(crate) use gate::Rate;
 pub use tls::TlsListen;

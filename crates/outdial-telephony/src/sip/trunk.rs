@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outdial_core::id::TrunkId;
 use outdial_core::phone::PhoneNumber;
@@ -20,10 +20,15 @@ use super::transport::{Flow, Peer};
 pub(crate) struct Trunk {
     pub(crate) id: TrunkId,
     pub(crate) spec: SipSpec,
-    /// Of what was told.
-    pub(crate) updated_at: Timestamp,
-    health: Mutex<TrunkHealth>,
+    standing: Mutex<Standing>,
     is_registered: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Standing {
+    /// Of what was told last.
+    updated_at: Timestamp,
+    health: TrunkHealth,
 }
 
 /// A host, and a port if one is said.
@@ -51,19 +56,32 @@ impl Trunk {
 
     fn new(id: TrunkId, spec: SipSpec, updated_at: Timestamp) -> Self {
         let is_registered = AtomicBool::new(false);
-        Self { id, spec, updated_at, health: Mutex::default(), is_registered }
+        let standing = Mutex::new(Standing { updated_at, health: TrunkHealth::default() });
+        Self { id, spec, standing, is_registered }
     }
 
     /// How it is.
     pub(crate) fn health(&self) -> TrunkHealth {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing().health.clone()
+    }
+
+    /// How it is, and of what was told.
+    pub(crate) fn report(&self) -> (TrunkId, Timestamp, TrunkHealth) {
+        let standing = self.standing();
+        (self.id, standing.updated_at, standing.health.clone())
+    }
+
+    /// Something else of it was changed: its messages are the same.
+    pub(crate) fn told_again(&self, again: &Trunk) {
+        let updated_at = again.standing().updated_at;
+        self.standing().updated_at = updated_at;
     }
 
     /// Takes note of how it is; `since` moves only with the state.
     pub(crate) fn set_health(&self, now: Timestamp, state: TrunkState, detail: String) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = if health.state == state { health.since } else { None };
-        *health = TrunkHealth { state, detail: Some(detail), since: since.or(Some(now)) };
+        let mut standing = self.standing();
+        let since = standing.health.since.filter(|_| standing.health.state == state);
+        standing.health = TrunkHealth { state, detail: Some(detail), since: since.or(Some(now)) };
     }
 
     /// Orders may go out as far as registration matters.
@@ -108,7 +126,7 @@ impl Trunk {
     }
 
     /// Who calls, as `From` says it.
-    pub(crate) fn from(&self, number: PhoneNumber) -> Result<SipUri, Unfit> {
+    pub(crate) fn caller(&self, number: PhoneNumber) -> Result<SipUri, Unfit> {
         SipUri::new(Some(&self.number(number)), self.domain(), None)
     }
 
@@ -121,7 +139,7 @@ impl Trunk {
     pub(crate) fn asserted(&self, number: PhoneNumber) -> Result<Option<SipUri>, Unfit> {
         match self.spec.caller_id {
             CallerIdIn::From => Ok(None),
-            CallerIdIn::PAssertedIdentity => self.from(number).map(Some),
+            CallerIdIn::PAssertedIdentity => self.caller(number).map(Some),
         }
     }
 
@@ -141,6 +159,10 @@ impl Trunk {
     pub(crate) fn credentials(&self) -> Option<Credentials> {
         let (username, password) = (self.spec.username.clone()?, self.spec.password.clone()?);
         Some(Credentials { username, password })
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Our domain towards it.
@@ -259,7 +281,7 @@ pub(crate) mod tests {
             (PhoneNumber::from_digits(12_125_550_000), PhoneNumber::from_digits(12_125_551_000));
         let plain = trunk(|_| {});
         assert_eq!(plain.callee(callee).unwrap().as_str(), "sip:+12125551000@sip.example.com:5070");
-        assert_eq!(plain.from(caller).unwrap().as_str(), "sip:+12125550000@sip.example.com");
+        assert_eq!(plain.caller(caller).unwrap().as_str(), "sip:+12125550000@sip.example.com");
         assert_eq!(plain.asserted(caller).unwrap(), None);
         assert!(plain.routes().unwrap().is_empty() && plain.credentials().is_none());
         let rich = trunk(|spec| {
@@ -268,8 +290,8 @@ pub(crate) mod tests {
             spec.caller_id = CallerIdIn::PAssertedIdentity;
             spec.proxy = Some("edge.example.net:5080".to_owned());
         });
-        assert_eq!(rich.from(caller).unwrap().as_str(), "sip:12125550000@us.example.org");
-        assert_eq!(rich.asserted(caller).unwrap(), Some(rich.from(caller).unwrap()));
+        assert_eq!(rich.caller(caller).unwrap().as_str(), "sip:12125550000@us.example.org");
+        assert_eq!(rich.asserted(caller).unwrap(), Some(rich.caller(caller).unwrap()));
         assert_eq!(rich.routes().unwrap()[0].as_str(), "sip:edge.example.net:5080;lr");
         assert_eq!(rich.first_hop(), Place::parse("edge.example.net:5080"));
     }

@@ -122,7 +122,7 @@ impl World {
     pub fn with(config: SipConfig, sip: SipSpec) -> Self {
         let clock: Arc<dyn Clock> = TestClock::new();
         let entropy = Arc::new(Counting(AtomicU64::new(1)));
-        let carrier = SipCarrier::new(config, &[7; 32], Arc::clone(&clock), entropy);
+        let carrier = SipCarrier::new(config, &[7; 32], Arc::clone(&clock), entropy).unwrap();
         carrier.set_trunks(vec![trunk(sip)]);
         Self { carrier, clock }
     }

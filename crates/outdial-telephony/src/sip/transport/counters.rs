@@ -7,16 +7,16 @@ macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
         /// What is counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Count {
+        pub(crate) enum Count {
             $($(#[$doc])* $name,)*
         }
 
         impl Count {
             /// Every one.
-            pub const ALL: &[Count] = &[$(Self::$name,)*];
+            pub(crate) const ALL: &[Count] = &[$(Self::$name,)*];
 
             /// The word in a report.
-            pub const fn as_str(self) -> &'static str {
+            pub(crate) const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)*
                 }
@@ -59,6 +59,8 @@ counts! {
     StrayRequest = "stray_request",
     /// Answers that were late: 2xx of our own calls that nobody waited for, ACKed and ended.
     LateAnswer = "late_answer",
+    /// Messages with the name of a call that were none of it: another branch, another dialog.
+    Foreign = "foreign",
     /// Messages for a call whose mailbox was full.
     MailboxFull = "mailbox_full",
 }
@@ -78,7 +80,12 @@ impl Default for Counters {
 impl Counters {
     /// One more.
     pub(crate) fn count(&self, what: Count) {
-        self.0[what as usize].fetch_add(1, Ordering::Relaxed);
+        self.add(what, 1);
+    }
+
+    /// So many more.
+    pub(crate) fn add(&self, what: Count, n: u64) {
+        self.0[what as usize].fetch_add(n, Ordering::Relaxed);
     }
 
     /// How many so far.
