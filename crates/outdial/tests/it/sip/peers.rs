@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::bench::{Bench, LIMIT, all_at_once, ended, home, with};
 use super::certificate::Certificate;
-use super::sipp::{Play, Sipp, free_port, is_taken};
+use super::sipp::{Play, Sipp, free_port, holds};
 use crate::harness::{PATIENCE, lines_in, run, wait_for};
 
 #[test]
@@ -177,7 +177,8 @@ impl Proxy {
         let mut proxy = Self { child, directory, udp, tls };
         wait_for("Kamailio listens", PATIENCE, || {
             assert!(proxy.child.try_wait().unwrap().is_none(), "Kamailio ended");
-            let is_ready = is_taken("udp", udp) && (certificate.is_none() || is_taken("tcp", tls));
+            let is_ready = holds(&proxy.child, "udp", udp)
+                && (certificate.is_none() || holds(&proxy.child, "tcp", tls));
             is_ready.then_some(())
         });
         proxy

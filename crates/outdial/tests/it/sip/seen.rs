@@ -103,7 +103,8 @@ fn seen(part: &str) -> Option<Seen> {
     let at = time_of_day(head.split_whitespace().nth(1)?)?;
     let (what, rest) = rest.split_once('\n')?;
     let text = rest.strip_prefix('\n')?;
-    let text = text.strip_suffix('\n').unwrap_or(text);
+    // The last one has a line end more.
+    let text = if text.ends_with("\r\n\n") { &text[..text.len() - 1] } else { text };
     // One that is being written is not whole yet.
     text.contains("\r\n\r\n").then(|| Seen {
         at,

@@ -1,11 +1,13 @@
 //! SIPp as a callee: one process plays one scenario of `tests/sipp`, and its message log is the
 //! evidence.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -128,7 +130,7 @@ impl Sipp {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
-            is_taken(table, port).then_some(true)
+            holds(&self.child, table, port).then_some(true)
         })
     }
 
@@ -186,27 +188,34 @@ impl Drop for Sipp {
     }
 }
 
-/// A port of this machine that nobody listens at, for UDP and TCP.
+/// A port of this machine that nobody listens at, for UDP and TCP; none twice.
 pub(crate) fn free_port() -> u16 {
-    for _ in 0..100 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    for _ in 0..1_000 {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = udp.local_addr().unwrap().port();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if is_free && GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return port;
         }
     }
     panic!("no port is free");
 }
 
-/// Whether somebody listens at this port (`tcp`) or has it (`udp`). Asked of the system: to try
+/// Whether a process listens at this port (`tcp`) or has it (`udp`). Asked of the system: to try
 /// would be to take it.
-pub(crate) fn is_taken(table: &str, port: u16) -> bool {
+pub(crate) fn holds(process: &Child, table: &str, port: u16) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", process.id())).into_iter().flatten();
+    let files: Vec<_> = files.filter_map(|f| std::fs::read_link(f.ok()?.path()).ok()).collect();
     let lines = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap();
     let port = format!(":{port:04X}");
-    // The local address, the remote address, the state: 0A is to listen, 07 is UDP.
+    // The local address, the remote address, the state (0A is to listen, 07 is UDP), …, the inode.
     lines.lines().any(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let local = words.next().is_some_and(|local| local.ends_with(&port));
-        local && words.nth(1).is_some_and(|state| matches!(state, "0A" | "07"))
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, state, _, _, _, _, _, inode, ..] = words[..] else { return false };
+        let socket = format!("socket:[{inode}]");
+        local.ends_with(&port)
+            && matches!(state, "0A" | "07")
+            && files.iter().any(|f| f.as_os_str() == socket.as_str())
     })
 }
