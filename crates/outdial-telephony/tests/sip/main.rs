@@ -5,5 +5,6 @@ mod calls;
 mod flood;
 mod restart;
 mod stranger;
+mod table;
 mod trunks;
 mod world;

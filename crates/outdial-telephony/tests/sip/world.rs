@@ -52,7 +52,7 @@ impl Clock for TestClock {
 }
 
 /// Numbers that do not repeat.
-pub struct Counting(AtomicU64);
+pub struct Counting(pub AtomicU64);
 
 impl Entropy for Counting {
     fn fill(&self, bytes: &mut [u8]) {
