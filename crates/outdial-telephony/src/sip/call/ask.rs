@@ -38,13 +38,11 @@ impl Ask {
         tries: u32,
     ) -> Self {
         let (timers, reliable) = (&desk.setup.timers, desk.setup.reliable);
-        let (tx, kind) = match method {
-            Method::Invite => {
-                (Tx::Invite(ClientInvite::new(timers, reliable, desk.now)), Kind::Request)
-            }
-            Method::Bye => (Tx::Other(ClientRequest::new(timers, reliable, desk.now)), Kind::Bye),
-            _ => (Tx::Other(ClientRequest::new(timers, reliable, desk.now)), Kind::Request),
+        let tx = match method {
+            Method::Invite => Tx::Invite(ClientInvite::new(timers, reliable, desk.now)),
+            _ => Tx::Other(ClientRequest::new(timers, reliable, desk.now)),
         };
+        let kind = if *method == Method::Bye { Kind::Bye } else { Kind::Request };
         desk.send(hop.clone(), bytes.clone(), kind);
         let (is_answered, ack, method) = (false, None, method.clone());
         Self { method, tries, cseq, branch, bytes, hop, tx, is_answered, ack }
@@ -91,12 +89,12 @@ impl Ask {
 
     /// Time has passed. True: there will be no final answer.
     pub(super) fn on_tick(&mut self, desk: &mut Desk<'_>) -> bool {
-        let (actions, kind) = match &mut self.tx {
-            Tx::Invite(tx) => (tx.on_tick(desk.now), Kind::Resend),
-            Tx::Other(tx) => (tx.on_tick(desk.now), Kind::Resend),
+        let actions = match &mut self.tx {
+            Tx::Invite(tx) => tx.on_tick(desk.now),
+            Tx::Other(tx) => tx.on_tick(desk.now),
         };
         if actions.contains(&TxAction::Resend) {
-            desk.send(self.hop.clone(), self.bytes.clone(), kind);
+            desk.send(self.hop.clone(), self.bytes.clone(), Kind::Resend);
         }
         actions.contains(&TxAction::TimedOut)
     }

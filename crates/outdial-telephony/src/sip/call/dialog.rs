@@ -137,8 +137,14 @@ impl Dialog {
     }
 
     /// A BYE. None: it cannot be written.
-    pub(crate) fn bye(&self, via: &str, branch: &str, cseq: u32) -> Option<Bytes> {
-        self.request(&Method::Bye, cseq, via, branch).build().ok()
+    pub(crate) fn bye(
+        &self,
+        via: &str,
+        branch: &str,
+        cseq: u32,
+        credentials: &[(&'static str, String)],
+    ) -> Option<Bytes> {
+        with(self.request(&Method::Bye, cseq, via, branch), credentials).build().ok()
     }
 
     /// The `CSeq` of the nth BYE (from 0) that a process sends which did not place the call.
@@ -186,6 +192,14 @@ impl Dialog {
     }
 }
 
+/// A request with credentials in it.
+pub(super) fn with(
+    request: RequestBuilder,
+    credentials: &[(&'static str, String)],
+) -> RequestBuilder {
+    credentials.iter().fold(request, |request, (name, value)| request.header(name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::sip::message::{SipMessage, parse};
@@ -219,7 +233,7 @@ mod tests {
              Record-Route: <sip:far.example;lr>, <sip:mid.example;lr=on>\r\n\
              Record-Route: <sip:near.example;lr>\r\n",
         );
-        let bye = d.bye("SIP/2.0/UDP 192.0.2.1:5060", "z9hG4bKb", 4).unwrap();
+        let bye = d.bye("SIP/2.0/UDP 192.0.2.1:5060", "z9hG4bKb", 4, &[]).unwrap();
         let bye = text(&bye);
         assert!(bye.starts_with("BYE sip:gw@192.0.2.8:5070 SIP/2.0\r\n"), "{bye}");
         assert!(bye.contains(

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use outdial_ports::Monotonic;
 
+use super::dialog::with;
 use super::logins::Headers;
 use super::{ALLOW, CallSetup, Desk, Hop, Kind};
 use crate::sip::message::{Method, RequestBuilder, Response, Unfit, name_addr};
@@ -58,10 +59,9 @@ impl Invite {
         if let Some(asserted) = &setup.asserted {
             invite = invite.header("P-Asserted-Identity", name_addr(asserted, None));
         }
-        for (name, value) in &credentials {
-            invite = invite.header(name, value);
-        }
-        invite = invite.header("Allow", ALLOW).header("User-Agent", &setup.user_agent);
+        invite = with(invite, &credentials)
+            .header("Allow", ALLOW)
+            .header("User-Agent", &setup.user_agent);
         if setup.session_expires > 0 {
             invite = invite
                 .header("Supported", "timer")
@@ -138,10 +138,7 @@ impl Invite {
         if self.ack.is_none() {
             let to = response.head.to.text();
             let ack = start(desk.setup, &Method::Ack, self.cseq, &self.branch, to);
-            let with = |ack: RequestBuilder, (name, value): &(&'static str, String)| {
-                ack.header(name, value)
-            };
-            self.ack = self.credentials.iter().fold(ack, with).build().ok();
+            self.ack = with(ack, &self.credentials).build().ok();
         }
         if let Some(ack) = &self.ack {
             desk.send(Hop::Peer, ack.clone(), Kind::Ack);

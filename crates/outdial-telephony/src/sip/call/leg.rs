@@ -6,7 +6,7 @@ use bytes::Bytes;
 use outdial_ports::Monotonic;
 
 use super::ask::Ask;
-use super::dialog::Dialog;
+use super::dialog::{Dialog, with};
 use super::logins::{Headers, Learned};
 use super::session::Session;
 use super::{Desk, Hop, Kind, Output, hop_to};
@@ -117,11 +117,6 @@ impl Leg {
         (self.is_gone, self.hangup, self.session) = (true, None, None);
     }
 
-    /// We have begun to end it.
-    pub(super) fn is_hung_up(&self) -> bool {
-        self.hangup.is_some()
-    }
-
     /// Nobody is on the line any more.
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone
@@ -222,10 +217,8 @@ impl Leg {
         let uri = self.dialog.request_uri().as_str();
         let names = (&setup.ids, call_id.as_str(), cseq);
         let who = setup.credentials.as_ref();
-        for (name, value) in desk.logins.headers(who, method, uri, names) {
-            request = request.header(name, value);
-        }
-        request = request.header("User-Agent", &setup.user_agent);
+        let credentials = desk.logins.headers(who, method, uri, names);
+        request = with(request, &credentials).header("User-Agent", &setup.user_agent);
         if let Some((_, body)) = session.filter(|_| *method == Method::Invite) {
             request = request.body(sdp::CONTENT_TYPE, body);
         }

@@ -185,11 +185,6 @@ impl ClientRequest {
         earlier(self.repeat.map(|repeat| repeat.at), self.until)
     }
 
-    /// A final answer came, or never will.
-    pub(crate) fn is_answered(&self) -> bool {
-        matches!(self.state, RequestState::Completed | RequestState::Terminated)
-    }
-
     /// Nothing more will happen.
     pub(crate) fn is_over(&self) -> bool {
         self.state == RequestState::Terminated

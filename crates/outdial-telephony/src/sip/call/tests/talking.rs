@@ -156,7 +156,8 @@ fn another_process_can_end_it() {
     let route = "Record-Route: <sip:far.example;lr>, <sip:192.0.2.9;lr>\r\n";
     let mut world = World::talking(setup(), route);
     let dialog = Dialog::parse(&world.dialogs[0]).unwrap();
-    let bye = dialog.bye("SIP/2.0/UDP 192.0.2.1:5060", "z9hG4bKo", dialog.orphan_cseq(0)).unwrap();
+    let bye =
+        dialog.bye("SIP/2.0/UDP 192.0.2.1:5060", "z9hG4bKo", dialog.orphan_cseq(0), &[]).unwrap();
     world.put(Input::Cancel);
     let own = world.last(Kind::Bye).text();
     let lines = |text: &str| -> Vec<String> {
