@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -93,28 +94,33 @@ impl Endpoint {
 
     /// Hands out what comes, until the sockets close.
     pub(crate) async fn run(self: Arc<Self>, mut received: mpsc::Receiver<Received>) {
-        while let Some(Received { message, from, flow }) = received.recv().await {
-            let message = match message {
-                SipMessage::Response(response) => match self.hand_to_asker(response) {
-                    None => {
-                        self.transports.trust(from.ip());
-                        continue;
-                    }
-                    Some(response) => SipMessage::Response(response),
-                },
-                request @ SipMessage::Request(_) => request,
-            };
-            let mailbox = self.desk().calls.get(&message.head().call_id).cloned();
-            match (mailbox, message) {
-                (Some(mailbox), message) => {
-                    self.transports.trust(from.ip());
-                    if mailbox.try_send(Mail { message, from, flow }).is_err() {
-                        self.count(Count::MailboxFull);
-                    }
-                }
-                (None, SipMessage::Response(response)) => self.on_stray(response, flow),
-                (None, SipMessage::Request(request)) => self.on_stranger(&request, flow),
+        while let Some(received) = received.recv().await {
+            // What one message does must not keep the others from their calls.
+            let handed = catch_unwind(AssertUnwindSafe(|| self.hand_out(received)));
+            if handed.is_err() {
+                self.count(Count::Malformed);
             }
+        }
+    }
+
+    fn hand_out(&self, Received { message, from, flow }: Received) {
+        let message = match message {
+            SipMessage::Response(response) => match self.hand_to_asker(response) {
+                None => return self.transports.trust(from.ip()),
+                Some(response) => SipMessage::Response(response),
+            },
+            request @ SipMessage::Request(_) => request,
+        };
+        let mailbox = self.desk().calls.get(&message.head().call_id).cloned();
+        match (mailbox, message) {
+            (Some(mailbox), message) => {
+                self.transports.trust(from.ip());
+                if mailbox.try_send(Mail { message, from, flow }).is_err() {
+                    self.count(Count::MailboxFull);
+                }
+            }
+            (None, SipMessage::Response(response)) => self.on_stray(response, flow),
+            (None, SipMessage::Request(request)) => self.on_stranger(&request, flow),
         }
     }
 

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -359,9 +360,11 @@ impl Shared {
         admitted
     }
 
-    /// Reads a message; none: it is no SIP, and counted.
+    /// Reads a message; none: it is no SIP, and counted. Should the grammar break down over one,
+    /// the next is read all the same.
     fn read(&self, bytes: &[u8], from: SocketAddr) -> Option<(SipMessage, SocketAddr)> {
-        let read = message::parse(bytes).ok().and_then(|mut message| {
+        let parsed = catch_unwind(|| message::parse(bytes)).ok().and_then(Result::ok);
+        let read = parsed.and_then(|mut message| {
             let back = match &mut message {
                 SipMessage::Request(request) => {
                     request.set_received(from);

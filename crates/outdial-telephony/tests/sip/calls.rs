@@ -56,6 +56,24 @@ async fn a_call_over_tcp() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_does_not_keep_a_call_from_its_end() {
+    let mut peer = Stranger::stream(None).await;
+    let world = World::new(spec(peer.addr, Transport::Tcp));
+    let mut call = world.place(1);
+    let invite = peer.expect("INVITE").await;
+    peer.accept(&invite, "a").await;
+    assert_eq!(next(&mut call).await, CallEvent::Answered);
+    call.control.is_stored();
+    assert!(peer.next().await.is("ACK"));
+    peer.disconnect();
+    call.control.cancel();
+    let bye = peer.expect("BYE").await;
+    assert_eq!(bye.get("Call-ID"), invite.get("Call-ID"));
+    peer.answer(&bye, 200, "a").await;
+    assert_eq!(end(&mut call).await, CallEnd::TalkOver);
+}
+
+#[tokio::test]
 async fn a_call_over_tls() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -14,8 +14,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 enum Link {
     Udp(UdpSocket, Option<SocketAddr>),
-    Listening(TcpListener, Option<tokio_rustls::TlsAcceptor>),
-    Stream(Box<dyn Wire>, Vec<u8>),
+    Stream(Listener, Option<Connection>),
+}
+
+struct Listener {
+    listener: TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+}
+
+struct Connection {
+    wire: Box<dyn Wire>,
+    buffer: Vec<u8>,
 }
 
 /// The far end.
@@ -102,7 +111,8 @@ impl Stranger {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let name = if tls.is_some() { "TLS" } else { "TCP" };
-        let link = Link::Listening(listener, tls.map(tokio_rustls::TlsAcceptor::from));
+        let tls = tls.map(tokio_rustls::TlsAcceptor::from);
+        let link = Link::Stream(Listener { listener, tls }, None);
         Self { link, addr, name, cseq: 100 }
     }
 
@@ -164,11 +174,11 @@ impl Stranger {
             Link::Udp(socket, to) => {
                 socket.send_to(text.as_bytes(), to.expect("somebody to talk to")).await.unwrap();
             }
-            Link::Stream(wire, _) => {
+            Link::Stream(_, connection) => {
+                let wire = &mut connection.as_mut().expect("somebody is there").wire;
                 wire.write_all(text.as_bytes()).await.unwrap();
                 wire.flush().await.unwrap();
             }
-            Link::Listening(..) => panic!("nobody is there"),
         }
     }
 
@@ -176,6 +186,13 @@ impl Stranger {
     pub fn talk_to(&mut self, addr: SocketAddr) {
         if let Link::Udp(_, to) = &mut self.link {
             *to = Some(addr);
+        }
+    }
+
+    /// Closes the connection; another one is taken.
+    pub fn disconnect(&mut self) {
+        if let Link::Stream(_, connection) = &mut self.link {
+            *connection = None;
         }
     }
 
@@ -266,15 +283,15 @@ impl Stranger {
                     let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
                     return Message { text };
                 }
-                Link::Listening(listener, tls) => {
+                Link::Stream(Listener { listener, tls }, none @ None) => {
                     let (stream, _) = listener.accept().await.unwrap();
                     let wire: Box<dyn Wire> = match tls {
                         Some(tls) => Box::new(tls.accept(stream).await.unwrap()),
                         None => Box::new(stream),
                     };
-                    self.link = Link::Stream(wire, Vec::new());
+                    *none = Some(Connection { wire, buffer: Vec::new() });
                 }
-                Link::Stream(wire, buffer) => {
+                Link::Stream(_, Some(Connection { wire, buffer })) => {
                     if let Some(message) = whole(buffer) {
                         return message;
                     }

@@ -286,3 +286,31 @@ async fn with_the_last_handle_everything_closes() {
     let end = tokio::time::timeout(Duration::from_secs(5), received.recv()).await.unwrap();
     assert!(end.is_none());
 }
+
+#[tokio::test]
+async fn says_the_address_by_which_a_peer_is_reached() {
+    let mut far = End::open(|_| {}).await;
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let mut config = TransportConfig::new(listen.parse().unwrap());
+        config.public_address = Some("192.0.2.1".parse().unwrap());
+        let opened = Transports::open(config, clock()).await;
+        // A machine without IPv6 has nothing to show.
+        let Ok((near, mut received)) = opened else { continue };
+        let port = near.udp_addr().port();
+        let flow = near.connect(&far.peer(Transport::Udp), far.soon()).await.unwrap();
+        assert_eq!(flow.via(), format!("SIP/2.0/UDP 127.0.0.1:{port}"));
+        assert_eq!(near.send(&flow, options(&flow.via(), "x"), None).await, Sent::Whole);
+        let came = far.next().await;
+        assert_eq!(came.from, SocketAddr::new("127.0.0.1".parse().unwrap(), port));
+        far.transports.send(&came.flow, answer(&came), None).await;
+        assert_eq!(received.recv().await.unwrap().from, far.transports.udp_addr());
+        let flow = near.connect(&far.peer(Transport::Tcp), far.soon()).await.unwrap();
+        assert_eq!(flow.contact(), format!("127.0.0.1:{port};transport=tcp"));
+    }
+    let mut config = TransportConfig::new("0.0.0.0:5060".parse().unwrap());
+    let local = "10.0.0.1:5060".parse().unwrap();
+    let elsewhere = "198.51.100.1".parse().unwrap();
+    assert_eq!(config.advertised(local, elsewhere), local);
+    config.public_address = Some("192.0.2.1".parse().unwrap());
+    assert_eq!(config.advertised(local, elsewhere), "192.0.2.1:5060".parse().unwrap());
+}
