@@ -244,7 +244,8 @@ async fn goes_on_from_v2(store: &SqliteStore) {
     assert_eq!((trunks[0].limits.channels, trunks[0].paused_until), (Some(500), Some(until)));
     assert_eq!((&trunks[0].spec, trunks[0].created_at), (&None, trunks[0].updated_at));
     assert_eq!(trunks[0].health, TrunkHealth::default());
-    assert!(store.trunk_list_all().await.unwrap().is_empty());
+    let trunks = store.trunk_list_all().await.unwrap();
+    assert!(trunks.iter().all(|trunk| trunk.integration == Integration::Simulated));
     let head = store.dispatch_head(ws, None).await.unwrap();
     assert_eq!((head.version, head.live, head.numbers.len()), (41, 1, 2));
     assert!(head.numbers.iter().all(|n| n.trunks == [trunk]));

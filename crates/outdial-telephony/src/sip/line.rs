@@ -130,7 +130,7 @@ pub(crate) fn setup(
         credentials: trunk.credentials(),
         callee: order.callee,
         send_by: order.send_by,
-        ring_limit: order.ring_limit,
+        ring_limit: trunk.ring_limit().unwrap_or(order.ring_limit),
         talk_limit: order.talk_limit,
         timers: ctx.timers,
         session_expires: ctx.config.session_expires,
@@ -316,6 +316,9 @@ impl Dialing {
 
     fn tell(&mut self, event: CallEvent) {
         if matches!(event, CallEvent::Ended(_)) {
+            if let Media::Session(session) = &self.media {
+                tracing::debug!(attempt = %self.order.attempt, sound = ?session.stats(), "sound");
+            }
             self.media = Media::Over;
         }
         // That nobody listens does not end a call.

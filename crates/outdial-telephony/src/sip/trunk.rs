@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use outdial_core::id::TrunkId;
 use outdial_core::phone::PhoneNumber;
@@ -28,6 +29,8 @@ pub(crate) struct Trunk {
 struct Standing {
     /// Of what was told last.
     updated_at: Timestamp,
+    /// How long a call may ring.
+    ring_limit: Option<Duration>,
     health: TrunkHealth,
 }
 
@@ -50,13 +53,20 @@ pub(crate) struct Unreachable {
 impl Trunk {
     /// None: it is no SIP trunk.
     pub(crate) fn of(record: &TrunkRecord) -> Option<Self> {
-        let spec = record.spec.as_ref()?.sip.clone();
-        Some(Self::new(record.id, spec, record.updated_at))
+        let spec = record.spec.as_ref()?;
+        let trunk = Self::new(record.id, spec.sip.clone(), record.updated_at);
+        trunk.standing().ring_limit = spec.ring_timeout;
+        Some(trunk)
+    }
+
+    /// How long a call over it may ring, if it says.
+    pub(crate) fn ring_limit(&self) -> Option<Duration> {
+        self.standing().ring_limit
     }
 
     fn new(id: TrunkId, spec: SipSpec, updated_at: Timestamp) -> Self {
         let is_registered = AtomicBool::new(false);
-        let standing = Mutex::new(Standing { updated_at, health: TrunkHealth::default() });
+        let standing = Mutex::new(Standing { updated_at, ring_limit: None, health: TrunkHealth::default() });
         Self { id, spec, standing, is_registered }
     }
 
@@ -73,8 +83,12 @@ impl Trunk {
 
     /// Something else of it was changed: its messages are the same.
     pub(crate) fn told_again(&self, again: &Trunk) {
-        let updated_at = again.standing().updated_at;
-        self.standing().updated_at = updated_at;
+        let (updated_at, ring_limit) = {
+            let again = again.standing();
+            (again.updated_at, again.ring_limit)
+        };
+        let mut standing = self.standing();
+        (standing.updated_at, standing.ring_limit) = (updated_at, ring_limit);
     }
 
     /// Takes note of how it is; `since` moves only with the state.

@@ -9,6 +9,7 @@ mod load;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use outdial_engine::EngineConfig;
 use serde::Deserialize;
@@ -155,6 +156,10 @@ pub(crate) struct SipConfig {
     pub(crate) public_address: Option<IpAddr>,
     /// The UDP ports of audio.
     pub(crate) rtp_ports: PortRange,
+    /// The timers' unit (T1, RFC 3261 section 17.1.1.1); none: as it should be. For the demo, whose
+    /// time runs faster.
+    #[serde(skip)]
+    pub(crate) t1: Option<Duration>,
 }
 
 impl Default for SipConfig {
@@ -167,6 +172,7 @@ impl Default for SipConfig {
             ca_file: None,
             public_address: None,
             rtp_ports: PortRange { first: 10_000, last: 19_999 },
+            t1: None,
         }
     }
 }
