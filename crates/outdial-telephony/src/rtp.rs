@@ -13,7 +13,9 @@ mod session;
 mod source;
 
 pub(crate) use ports::{RtpError, RtpPort, RtpPorts};
-pub(crate) use session::{RtpSession, RtpStats};
+pub(crate) use session::RtpSession;
+#[cfg(test)]
+pub(crate) use session::RtpStats;
 pub(crate) use source::{SoundError, Source, read_sound};
 
 #[cfg(test)]

@@ -64,8 +64,8 @@ impl Guard {
 
     pub(super) fn look(&mut self, request: &Request, entropy: &dyn Entropy) -> Verdict {
         let header = if self.login.is_proxy { "Proxy-Authorization" } else { "Authorization" };
-        let presented = request.head.all(header).into_iter().filter_map(Presented::parse);
-        let ours = presented.filter(|p| p.realm() == self.login.realm).next_back();
+        let mut presented = request.head.all(header).into_iter().filter_map(Presented::parse);
+        let ours = presented.rfind(|p| p.realm() == self.login.realm);
         let Some(presented) = ours else { return self.ask(false, entropy) };
         let who = Credentials {
             username: self.login.username.clone(),

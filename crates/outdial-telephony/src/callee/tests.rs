@@ -1,3 +1,5 @@
+//! Callees over real sockets on the loopback, called by a caller that does what it is told.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,9 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::sip::digest::{Challenges, Credentials};
-use crate::sip::message::{
-    Method, RequestBuilder, Response, SipMessage, SipUri, name_addr,
-};
+use crate::sip::message::{Method, RequestBuilder, Response, SipMessage, SipUri, name_addr};
 use crate::sip::sdp;
 use crate::sip::transport::{Flow, Peer, Received, TransportConfig, Transports};
 
@@ -153,6 +153,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
         if is_so() {
             return;
         }
+        // tidy: sleeps because it polls until a deadline
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
@@ -317,6 +318,7 @@ async fn registrations_and_questions() {
     callee.set_deaf(true);
     let before = callee.log().len();
     caller.ask(&Method::Options, 1, 7, None, &[]).await;
+    // tidy: sleeps because nothing is to happen, and nothing tells so
     tokio::time::sleep(Duration::from_millis(50)).await;
     callee.set_deaf(false);
     caller.ask(&Method::Options, 1, 8, None, &[]).await;
@@ -388,6 +390,7 @@ async fn who_is_dropped_is_gone() {
     drop(gone);
     let is_free = async {
         while tokio::net::UdpSocket::bind(addr).await.is_err() {
+            // tidy: sleeps because it polls until a deadline
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -76,7 +76,10 @@ mod tests {
             for byte in 0..=255 {
                 let again = encode(codec, decode(codec, byte));
                 // µ-law has two zeros.
-                assert!(again == byte || (codec, byte, again) == (Codec::Pcmu, 0x7f, 0xff), "{byte}");
+                assert!(
+                    again == byte || (codec, byte, again) == (Codec::Pcmu, 0x7f, 0xff),
+                    "{byte}"
+                );
             }
         }
     }

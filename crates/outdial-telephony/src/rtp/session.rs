@@ -43,14 +43,12 @@ pub(crate) struct RtpStats {
 pub(crate) struct RtpSession {
     remote: watch::Sender<Option<Remote>>,
     stats: Arc<Mutex<RtpStats>>,
-    port: u16,
 }
 
 impl RtpSession {
     pub(super) fn start(port: RtpPort, source: Source, chance: u64) -> Self {
         let (remote, agreed) = watch::channel(None);
         let stats = Arc::default();
-        let number = port.port();
         let task = Task {
             begun: port.clock.monotonic(),
             socket: port.socket,
@@ -63,7 +61,7 @@ impl RtpSession {
             stats: Arc::clone(&stats),
         };
         tokio::spawn(task.run());
-        Self { remote, stats, port: number }
+        Self { remote, stats }
     }
 
     /// What was agreed on with the far end; replaces what was before.
@@ -74,11 +72,6 @@ impl RtpSession {
     /// Up to now.
     pub(crate) fn stats(&self) -> RtpStats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Our port.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 }
 
@@ -99,7 +92,8 @@ impl Task {
     async fn run(mut self) {
         let mut buffer = [0; MAX_PACKET + 1];
         loop {
-            let sends = self.remote.filter(|r| r.direction.sends() && !r.addr.ip().is_unspecified());
+            let sends =
+                self.remote.filter(|r| r.direction.sends() && !r.addr.ip().is_unspecified());
             let due = self.begun.after(self.sender.next_at());
             tokio::select! {
                 biased;

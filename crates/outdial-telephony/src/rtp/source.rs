@@ -18,8 +18,6 @@ pub(crate) enum Source {
     /// Nothing to hear.
     #[default]
     Silence,
-    /// These samples, 8 kHz; silence after them.
-    Audio(Arc<[i16]>),
     /// These samples, 8 kHz, over and over.
     Again(Arc<[i16]>),
 }
@@ -63,19 +61,13 @@ impl Source {
     /// The bytes from sample `from` on.
     pub(super) fn fill(&self, codec: Codec, from: usize, frame: &mut [u8]) {
         frame.fill(g711::silence(codec));
-        let (samples, is_endless) = match self {
-            Self::Silence => return,
-            Self::Audio(samples) => (samples, false),
-            Self::Again(samples) => (samples, true),
-        };
+        let Self::Again(samples) = self else { return };
         if samples.is_empty() {
             return;
         }
-        for (i, byte) in frame.iter_mut().enumerate() {
-            let at = if is_endless { (from + i) % samples.len() } else { from + i };
-            if let Some(sample) = samples.get(at) {
-                *byte = g711::encode(codec, *sample);
-            }
+        let rest = samples.iter().cycle().skip(from % samples.len());
+        for (byte, sample) in frame.iter_mut().zip(rest) {
+            *byte = g711::encode(codec, *sample);
         }
     }
 }
@@ -171,14 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn sound_ends_or_goes_on() {
+    fn sound_goes_on() {
         let samples: Arc<[i16]> = [1_000, -1_000, 2_000].into();
         let heard = |source: &Source, from| {
             let mut frame = [0; 5];
             source.fill(Codec::Pcma, from, &mut frame);
             frame.map(|byte| i32::from(g711::decode(Codec::Pcma, byte)) / 900)
         };
-        assert_eq!(heard(&Source::Audio(Arc::clone(&samples)), 1), [-1, 2, 0, 0, 0]);
         assert_eq!(heard(&Source::Again(samples), 1), [-1, 2, 1, -1, 2]);
         assert_eq!(heard(&Source::Silence, 0), [0; 5]);
         assert_eq!(heard(&Source::Again([].into()), 0), [0; 5]);

@@ -105,7 +105,8 @@ impl Challenges {
         let mut chosen: Vec<Challenge> = Vec::new();
         for (header, into) in sides {
             let all = response.head.all(header).into_iter().flat_map(parts::schemes);
-            for challenge in all.take(MAX_CHALLENGES).filter_map(|text| Challenge::read(text, into)) {
+            for challenge in all.take(MAX_CHALLENGES).filter_map(|text| Challenge::read(text, into))
+            {
                 let same = |c: &&mut Challenge| c.into == into && c.realm == challenge.realm;
                 match chosen.iter_mut().find(same) {
                     Some(other) if other.algorithm < challenge.algorithm => *other = challenge,
@@ -167,7 +168,14 @@ impl Challenge {
         })
     }
 
-    fn answer(&self, who: &Credentials, method: &Method, uri: &str, nc: u32, cnonce: &str) -> String {
+    fn answer(
+        &self,
+        who: &Credentials,
+        method: &Method,
+        uri: &str,
+        nc: u32,
+        cnonce: &str,
+    ) -> String {
         let nc = format!("{nc:08x}");
         let qop = self.has_qop.then_some((nc.as_str(), cnonce));
         let digest = Input {

@@ -37,6 +37,7 @@ impl Ids {
     }
 
     /// Our tag in the dialogs of a `Call-ID`.
+    #[expect(clippy::wrong_self_convention, reason = "the tag of `From`")]
     pub(crate) fn from_tag(&self, call_id: &str) -> String {
         hex(&self.hash("tag", &[call_id.as_bytes()])[..10])
     }

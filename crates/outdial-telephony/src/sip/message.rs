@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub(crate) use build::{RequestBuilder, ResponseBuilder, Unfit};
 pub(crate) use grammar::{is_token, quoted, unquoted};
-pub(crate) use head::{Head, Refresher, Via};
+pub(crate) use head::{Head, Refresher};
 pub(crate) use uri::{Address, SipUri, name_addr};
 
 /// The longest message, in bytes: what a datagram can hold.
@@ -202,8 +202,6 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     /// 100 to 699.
     pub(crate) status: u16,
-    /// The phrase after the status; the peer's words.
-    pub(crate) reason: String,
     /// Its headers.
     pub(crate) head: Head,
     /// Its body, as long as `Content-Length` says.
@@ -263,9 +261,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<SipMessage, Malformed> {
             }
             Ok(SipMessage::Request(Request { method, uri, head, body }))
         }
-        StartLine::Status { status, reason } => {
-            Ok(SipMessage::Response(Response { status, reason: reason.to_owned(), head, body }))
-        }
+        StartLine::Status { status } => Ok(SipMessage::Response(Response { status, head, body })),
     }
 }
 
@@ -336,16 +332,22 @@ fn check_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Malform
     Ok(())
 }
 
-enum StartLine<'a> {
-    Request { method: Method, uri: SipUri },
-    Status { status: u16, reason: &'a str },
+enum StartLine {
+    Request {
+        method: Method,
+        uri: SipUri,
+    },
+    /// The phrase is for people, and of no people here.
+    Status {
+        status: u16,
+    },
 }
 
-impl<'a> StartLine<'a> {
-    fn parse(line: &'a str) -> Result<Self, Malformed> {
+impl StartLine {
+    fn parse(line: &str) -> Result<Self, Malformed> {
         let (first, rest) = line.split_once(' ').ok_or(Malformed::StartLine)?;
         if first.eq_ignore_ascii_case("SIP/2.0") {
-            let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+            let status = rest.split(' ').next().unwrap_or_default();
             if status.len() != 3 || !status.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(Malformed::Status);
             }
@@ -353,7 +355,7 @@ impl<'a> StartLine<'a> {
             if !(100..700).contains(&status) {
                 return Err(Malformed::Status);
             }
-            return Ok(Self::Status { status, reason: reason.trim() });
+            return Ok(Self::Status { status });
         }
         let method = Method::parse(first).ok_or(Malformed::StartLine)?;
         let (uri, version) = rest.split_once(' ').ok_or(Malformed::StartLine)?;
@@ -367,7 +369,7 @@ impl<'a> StartLine<'a> {
 
 /// The headers, by their long names and with folded lines joined. The start line is read already,
 /// and the parser knows fewer methods than there are: it gets one that it knows.
-fn headers_of(text: &str, start: &StartLine<'_>) -> Result<rsip::Headers, Malformed> {
+fn headers_of(text: &str, start: &StartLine) -> Result<rsip::Headers, Malformed> {
     let own = match start {
         StartLine::Request { .. } => "OPTIONS sip:localhost SIP/2.0",
         StartLine::Status { .. } => "SIP/2.0 200 OK",

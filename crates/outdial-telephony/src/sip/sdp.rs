@@ -188,8 +188,7 @@ fn direction(attributes: &[Attribute]) -> Option<Direction> {
 fn ours(codecs: &[Codec], keys: Option<u8>, direction: Direction, port: u16) -> Media {
     let types = codecs.iter().map(|codec| codec.payload_type()).chain(keys);
     let formats: Vec<_> = types.map(|number| number.to_string()).collect();
-    let mut media =
-        Media::new(MediaType::Audio, port, TransportProto::RtpAvp, formats.join(" "));
+    let mut media = Media::new(MediaType::Audio, port, TransportProto::RtpAvp, formats.join(" "));
     for codec in codecs {
         let map = format!("{} {}", codec.payload_type(), codec.name());
         media.add_attribute_with_value("rtpmap", map);
@@ -234,7 +233,8 @@ mod tests {
     }
 
     fn description(lines: &str) -> Vec<u8> {
-        let head = "v=0\r\no=- 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n";
+        let head =
+            "v=0\r\no=- 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n";
         format!("{head}{}", lines.replace('\n', "\r\n")).into_bytes()
     }
 
@@ -311,8 +311,7 @@ mod tests {
         assert_eq!((remote.codec, remote.dtmf), (Codec::Pcma, Some(111)));
         let answer = text(&answer);
         let streams: Vec<_> = answer.lines().filter(|l| l.starts_with("m=")).collect();
-        let wanted =
-            ["m=video 0 RTP/AVP 96", "m=audio 40000 RTP/AVP 8 111", "m=audio 0 RTP/AVP 0"];
+        let wanted = ["m=video 0 RTP/AVP 96", "m=audio 40000 RTP/AVP 8 111", "m=audio 0 RTP/AVP 0"];
         assert_eq!(streams, wanted);
     }
 
@@ -348,7 +347,8 @@ mod tests {
             with in prop::collection::vec(any::<u8>(), 0..8),
         ) {
             let mut bytes = description(
-                "m=audio 5000 RTP/AVP 8 0 96\nc=IN IP4 203.0.113.5\na=rtpmap:96 telephone-event/8000\n\
+                "m=audio 5000 RTP/AVP 8 0 96\nc=IN IP4 203.0.113.5\n\
+                 a=rtpmap:96 telephone-event/8000\n\
                  a=sendonly\nm=video 5000/2 RTP/AVP 1\nb=AS:1\n",
             );
             let at = at.min(bytes.len());

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use outdial_ports::Monotonic;
 
 use super::{Output, Part};
-use crate::sip::message::{
-    Method, Request, RequestBuilder, Response, SipUri, name_addr,
-};
+use crate::sip::message::{Method, Request, RequestBuilder, Response, SipUri, name_addr};
 use crate::sip::transaction::{ClientRequest, Timers, TxAction};
 
 /// What both ends know of each other.

@@ -1,7 +1,9 @@
+//! One call as the callee plays it, step by step; no socket, no clock.
+
 use outdial_core::phone::PhoneNumber;
 
 use super::*;
-use crate::sip::message::{RequestBuilder, SipMessage, name_addr, parse};
+use crate::sip::message::{Method, RequestBuilder, SipMessage, name_addr, parse};
 
 const CALLER: &str = "192.0.2.1:4000";
 
@@ -130,7 +132,8 @@ fn rings_answers_talks_and_hangs_up() {
     assert_eq!(said[1], (5_200, "over".into()));
     assert_eq!(said[2], (5_700, "BYE".into()));
 
-    let ok = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKours\r\nFrom: <sip:a@h>;tag=ours\r\n\
+    let ok = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKours\r\n\
+              From: <sip:a@h>;tag=ours\r\n\
               To: <sip:b@h>;tag=theirs\r\nCall-ID: c1\r\nCSeq: 1 BYE\r\n\r\n";
     let Ok(SipMessage::Response(ok)) = parse(ok.as_bytes()) else { panic!() };
     assert_eq!(play.handle(at(6_000), Input::Response(ok)), []);
@@ -184,7 +187,7 @@ fn refusals_say_why() {
         assert_eq!(refusal.head.retry_after(), retry_after.map(Duration::from_secs));
         assert_eq!(refusal.head.to.tag.as_deref(), Some("ours"));
         // It is said again until it is heard.
-        assert!(run(&mut play, 5_000).len() >= 4);
+        assert!(run(&mut play, 5_000).len() >= 2);
         let invite = play.part.invite.clone();
         assert_eq!(short(&send(&mut play, 5_000, invite)), [format!("{status} INVITE")]);
         ack(&mut play, 5_000, "z9hG4bKinvite");
@@ -288,7 +291,7 @@ fn the_session_changes_and_is_refreshed() {
     play.part.session_expires = Some(90);
     let held = String::from_utf8(offer().to_vec()).unwrap().replace("sendrecv", "sendonly");
     let change = request(&Method::Invite, "z9hG4bKre", 2, Some("ours"), held.into());
-    let out = send(&mut play, now + 100, change.clone());
+    let out = send(&mut play, now + 100, change);
     assert_eq!(short(&out), ["200 INVITE", "media"]);
     let answer = response(&out[0]);
     assert_eq!(answer.head.session_expires().map(|(seconds, _)| seconds), Some(90));

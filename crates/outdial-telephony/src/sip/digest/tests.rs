@@ -1,3 +1,5 @@
+//! Digests against the values that the standards print, and against our own other side.
+
 use super::*;
 use crate::sip::message::{SipMessage, parse};
 
@@ -60,10 +62,9 @@ fn the_published_examples() {
         assert!(answers[0].1.contains(", qop=auth, nc=00000001, "), "{}", answers[0].1);
     }
 
-    let line = www(
-        "realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
-         nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
-    );
+    let line = www("realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
+         nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+         opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"");
     let made = challenges(&[line]).unwrap();
     let who = mufasa("Circle Of Life");
     let parts = only(&made.authorize(&who, &get, "/dir/index.html", 1, "0a4f113b"));
@@ -87,7 +88,9 @@ fn a_peer_without_quality_of_protection() {
 #[test]
 fn the_strongest_that_we_know() {
     let of = |names: &[&str]| {
-        let line = |name: &&str| www(&format!("realm=\"r\", nonce=\"{name}\", qop=\"auth\", algorithm={name}"));
+        let line = |name: &&str| {
+            www(&format!("realm=\"r\", nonce=\"{name}\", qop=\"auth\", algorithm={name}"))
+        };
         let lines: Vec<_> = names.iter().map(line).collect();
         let made = challenges(&lines)?;
         let parts = only(&made.authorize(&mufasa("p"), &Method::Invite, "sip:h", 1, "c"));
@@ -148,7 +151,8 @@ fn what_we_cannot_answer() {
 
 #[test]
 fn a_stale_nonce_is_told() {
-    let made = |stale: &str| challenges(&[www(&format!("realm=\"r\", nonce=\"n\"{stale}"))]).unwrap();
+    let made =
+        |stale: &str| challenges(&[www(&format!("realm=\"r\", nonce=\"n\"{stale}"))]).unwrap();
     assert!(made(", stale=TRUE").is_stale());
     assert!(!made(", stale=false").is_stale());
     assert!(!made("").is_stale());
@@ -161,7 +165,8 @@ fn a_server_knows_who_knows_the_password() {
         let made = challenges(&[format!("WWW-Authenticate: {asked}")]).unwrap();
         assert!(made.is_stale());
         let right = mufasa("p\"w");
-        let [(_, value)] = &made.authorize(&right, &Method::Invite, "sip:b@h", 2, "c\"n")[..] else {
+        let [(_, value)] = &made.authorize(&right, &Method::Invite, "sip:b@h", 2, "c\"n")[..]
+        else {
             panic!();
         };
         let presented = Presented::parse(value).unwrap();

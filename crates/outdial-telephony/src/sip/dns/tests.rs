@@ -1,3 +1,5 @@
+//! Places out of a table, with a clock that is paused; never out of real DNS.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use outdial_core::time::Timestamp;
@@ -42,6 +44,7 @@ impl Table {
         name: &str,
     ) -> Result<Found<T>, String> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        // tidy: sleeps because the clock is paused, and a lookup takes its time
         tokio::time::sleep(Duration::from_millis(10)).await;
         if name.contains("slow") {
             std::future::pending::<()>().await;
@@ -78,7 +81,15 @@ fn table() -> Table {
     };
     host("a.test", &["10.0.0.1", "fd00::1"]);
     host("b.test", &["10.0.0.2"]);
-    host("many.test", &(1..40).map(|i| format!("10.1.0.{i}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>());
+    host(
+        "many.test",
+        &(1..40)
+            .map(|i| format!("10.1.0.{i}"))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    );
     let mut service = |name: &str, all: Vec<Srv>| table.services.insert(name.into(), all);
     service("_sip._udp.carrier.test", vec![srv(20, 0, 5080, "b.test"), srv(10, 0, 5070, "A.test")]);
     service("_sips._tcp.carrier.test", vec![srv(1, 1, 5071, "b.test")]);
@@ -132,7 +143,8 @@ async fn why_there_is_no_place() {
     let failed = ResolveError::Failed("SERVFAIL".into());
     assert_eq!(why("broken.test", Transport::Udp).await, failed);
     assert_eq!(why("gone.test", Transport::Udp).await, failed);
-    for host in ["", ".", "a..b", "a b", "-\n", "é.test", "x;y", &"a.".repeat(130), &"a".repeat(64)] {
+    for host in ["", ".", "a..b", "a b", "-\n", "é.test", "x;y", &"a.".repeat(130), &"a".repeat(64)]
+    {
         assert_eq!(why(host, Transport::Udp).await, ResolveError::Name, "{host:?}");
     }
 }

@@ -65,7 +65,6 @@ impl RequestBuilder {
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseBuilder {
     status: u16,
-    reason: Option<&'static str>,
     to_tag: Option<String>,
     copied: Lines,
     to: (String, bool),
@@ -92,23 +91,17 @@ impl ResponseBuilder {
             copied.fault = Some(Unfit("a status that is none"));
         }
         let to = (head.to.text().to_owned(), head.to.tag.is_some());
-        Self { status, reason: None, to_tag: None, copied, to, lines: Lines::default() }
+        Self { status, to_tag: None, copied, to, lines: Lines::default() }
     }
 
     /// Our tag, if the request's `To` has none.
     #[must_use]
+    #[expect(clippy::wrong_self_convention, reason = "the tag of `To`")]
     pub(crate) fn to_tag(mut self, tag: &str) -> Self {
         if !grammar::is_token(tag) {
             self.lines.fault = Some(Unfit("a tag that is none"));
         }
         self.to_tag = Some(tag.to_owned());
-        self
-    }
-
-    /// Another phrase than the usual one.
-    #[must_use]
-    pub(crate) fn reason(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
         self
     }
 
@@ -128,8 +121,7 @@ impl ResponseBuilder {
 
     /// The answer as it is sent.
     pub(crate) fn build(self) -> Result<Bytes, Unfit> {
-        let reason = self.reason.map(str::to_owned);
-        let reason = reason.unwrap_or_else(|| phrase(self.status));
+        let reason = phrase(self.status);
         let mut all = Lines::default();
         all.push(format_args!("SIP/2.0 {} {reason}", self.status));
         all.text.push_str(&self.copied.text);
@@ -163,7 +155,9 @@ impl Lines {
     fn push(&mut self, line: impl Display) {
         let begin = self.text.len();
         let written = write!(self.text, "{line}");
-        if written.is_err() || self.text[begin..].chars().any(char::is_control) {
+        // A tab is a space: it ends no line.
+        let is_control = |c: char| c.is_control() && c != '\t';
+        if written.is_err() || self.text[begin..].chars().any(is_control) {
             self.text.truncate(begin);
             self.fault = Some(Unfit("a control character in a header"));
             return;

@@ -185,11 +185,6 @@ impl Head {
         u32::try_from(leading_number(self.get("Expires")?)?).ok()
     }
 
-    /// `Max-Forwards`.
-    pub(crate) fn max_forwards(&self) -> Option<u8> {
-        self.get("Max-Forwards")?.trim().parse().ok()
-    }
-
     /// `Supported` or `Require` names that extension.
     pub(crate) fn supports(&self, tag: &str) -> bool {
         let is_it = |entry: &String| entry.eq_ignore_ascii_case(tag);

@@ -1,7 +1,10 @@
+//! Messages as carriers write them, as attackers write them, and as chance writes them.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::head::Via;
 use super::*;
 
 /// A request like those of carriers, with every trick that is legal.
@@ -66,7 +69,10 @@ fn reads_a_request() {
     assert_eq!((&head.via, head.vias().len()), (&top, 3));
     assert_eq!((head.from.uri.host(), head.from.tag.as_deref()), ("a.example", Some("f-1")));
     assert_eq!((head.to.uri.host(), &head.to.tag), ("b.example", &None));
-    assert_eq!((head.call_id.as_str(), head.cseq, &head.method), ("call.1@a.example", 7, &Method::Invite));
+    assert_eq!(
+        (head.call_id.as_str(), head.cseq, &head.method),
+        ("call.1@a.example", 7, &Method::Invite)
+    );
     let route: Vec<_> = head.record_route().unwrap().iter().map(|u| u.host().to_owned()).collect();
     assert_eq!(route, ["p1.example", "p2.example", "p3.example"]);
     let contacts = head.contacts();
@@ -78,7 +84,7 @@ fn reads_a_request() {
     assert_eq!(head.requires(), ["timer"]);
     assert!(head.allows(&Method::Bye) && !head.allows(&Method::Update));
     assert_eq!(head.session_expires(), Some((1800, Some(Refresher::Uas))));
-    assert_eq!((head.min_se(), head.max_forwards()), (Some(90), Some(68)));
+    assert_eq!((head.min_se(), head.get("max-forwards")), (Some(90), Some("68")));
     assert!(head.content_type_is_sdp());
     assert_eq!(head.get("x-unknown"), Some("a:b"));
 }
@@ -86,7 +92,7 @@ fn reads_a_request() {
 #[test]
 fn reads_an_answer() {
     let read = response(BUSY);
-    assert_eq!((read.status, read.reason.as_str()), (486, "Besetzt ü"));
+    assert_eq!(read.status, 486);
     assert_eq!(read.head.retry_after(), Some(Duration::from_secs(3600)));
     assert_eq!(read.head.q850(), Some(17));
     assert_eq!(read.head.via.received, Some("192.0.2.2".parse().unwrap()));
@@ -99,7 +105,8 @@ fn reads_an_answer() {
 
 #[test]
 fn values_that_cannot_be_read_are_none() {
-    let with = |lines: &str| response(&BUSY.replacen("Retry-After", &format!("{lines}\r\nX"), 1)).head;
+    let with =
+        |lines: &str| response(&BUSY.replacen("Retry-After", &format!("{lines}\r\nX"), 1)).head;
     assert_eq!(with("Retry-After: 5 (soon)").retry_after(), Some(Duration::from_secs(5)));
     assert_eq!(with("Retry-After: -5").retry_after(), None);
     let long = with(&format!("Retry-After: {}", "9".repeat(40)));
@@ -173,7 +180,8 @@ fn refuses_what_is_no_message() {
         (Malformed::ContentLength, "Length: 0", "Length: 0\r\n 1"),
     ];
     let good = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z\r\nFrom: <sip:a@h>;tag=1\r\n\
-                To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nx: y\r\nContent-Length: 0\r\n\r\n";
+                To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nx: y\r\n\
+                Content-Length: 0\r\n\r\n";
     assert_eq!(request(good).method, Method::Options);
     for (why, from, to) in cases {
         assert!(good.contains(from), "{from:?}");
@@ -224,7 +232,8 @@ fn where_an_answer_goes() {
     let answer = ResponseBuilder::to(&read, 200).to_tag("t").build().unwrap();
     let answer = response(std::str::from_utf8(&answer).unwrap());
     assert_eq!(answer.head.via, read.head.via);
-    let plain = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z\r\nCSeq: 1 OPTIONS\r\n\
+    let plain = "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z\r\n\
+                 CSeq: 1 OPTIONS\r\n\
                  From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\n\r\n";
     assert_eq!(request(plain).reply_to(), Some("192.0.2.1:5060".parse().unwrap()));
 }
@@ -239,7 +248,8 @@ fn answers_copy_what_they_must() {
         .build()
         .unwrap();
     let Ok(SipMessage::Response(answer)) = parse(&built) else { panic!() };
-    assert_eq!((answer.status, answer.reason.as_str()), (183, "Session Progress"));
+    assert!(built.starts_with(b"SIP/2.0 183 Session Progress\r\n"));
+    assert_eq!(answer.status, 183);
     assert_eq!(answer.head.vias(), read.head.vias());
     assert_eq!(answer.head.from.text(), read.head.from.text());
     assert_eq!(answer.head.to.tag.as_deref(), Some("mine"));
@@ -280,7 +290,7 @@ fn what_is_built_can_be_read() {
 
 #[test]
 fn nothing_that_is_not_text_gets_into_a_header() {
-    for bad in ["a\r\nX: y", "a\n", "a\rb", "a\0b", "a\u{7f}", "a\u{85}b", "\t"] {
+    for bad in ["a\r\nX: y", "a\n", "a\rb", "a\0b", "a\u{7f}", "a\u{85}b"] {
         assert!(options().header("X", bad).build().is_err(), "{bad:?}");
         assert!(options().header("X", quoted(bad)).build().is_err(), "{bad:?}");
         let other = Method::Other(bad.into());
@@ -302,7 +312,7 @@ fn touch_everything(message: &SipMessage) {
     let head = message.head();
     let _ = (head.contacts(), head.record_route(), head.retry_after(), head.q850());
     let _ = (head.session_expires(), head.min_se(), head.requires(), head.expires());
-    let _ = (head.from.uri.digits(), head.to.uri.user(), head.max_forwards());
+    let _ = (head.from.uri.digits(), head.to.uri.user());
     if let SipMessage::Request(request) = message {
         let mut request = request.clone();
         request.set_received("192.0.2.1:5060".parse().unwrap());
@@ -354,7 +364,7 @@ proptest! {
         let uri = SipUri::new(Some(&user), "h", Some(5060)).unwrap();
         prop_assert_eq!(uri.user(), Some(user));
         let built = options().header("Subject", quoted(&value)).build();
-        prop_assert_eq!(built.is_ok(), !value.chars().any(char::is_control));
+        prop_assert_eq!(built.is_ok(), !value.chars().any(|c| c.is_control() && c != '\t'));
         if let Ok(bytes) = built {
             let read = parse(&bytes);
             if let Ok(SipMessage::Request(read)) = read {
