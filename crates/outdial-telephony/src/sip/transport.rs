@@ -191,13 +191,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Transports {
-    /// Opens the sockets. What comes is in the receiver; what it cannot hold is dropped and counted.
+    /// Opens the sockets. What comes is in the receiver; what that cannot hold is dropped and
+    /// counted.
     pub(crate) async fn open(
         config: TransportConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Received>), TransportError> {
         let (queue, received) = mpsc::channel(config.bounds.queue);
-        let (socket, tcp) = bind(config.listen).await?;
+        let (socket, tcp) = udp::bind_with_tcp(config.listen).await?;
         let tls_listener = match &config.tls {
             Some(tls) => {
                 let failed = |error| TransportError::Listen(tls.listen, "tls", error);
@@ -384,21 +385,6 @@ impl Shared {
 /// Returns when a flag is raised, or can be no more.
 async fn raised(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
-}
-
-/// UDP and TCP on one port.
-async fn bind(listen: SocketAddr) -> Result<(tokio::net::UdpSocket, TcpListener), TransportError> {
-    let mut tries = if listen.port() == 0 { 16 } else { 1 };
-    loop {
-        tries -= 1;
-        let udp = udp::bind(listen).map_err(|e| TransportError::Listen(listen, "udp", e))?;
-        let port = udp.local_addr().map_or(listen.port(), |addr| addr.port());
-        match TcpListener::bind(SocketAddr::new(listen.ip(), port)).await {
-            Ok(tcp) => return Ok((udp, tcp)),
-            Err(_) if tries > 0 => {}
-            Err(error) => return Err(TransportError::Listen(listen, "tcp", error)),
-        }
-    }
 }
 
 #[cfg(test)]

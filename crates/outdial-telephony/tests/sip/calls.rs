@@ -33,7 +33,7 @@ async fn whole_call(peer: &mut Stranger, world: &World) {
     call.control.is_stored();
     let ack = peer.next_but(&["INVITE"]).await;
     assert!(ack.is("ACK"), "{}", ack.text);
-    assert_eq!((ack.cseq(), ack.to_tag()), (invite.cseq(), "a"));
+    assert_eq!((ack.cseq(), ack.tag_of_to()), (invite.cseq(), "a"));
     assert_ne!(ack.branch(), invite.branch());
     peer.ask("BYE", &invite, "a", "").await;
     peer.expect("200").await;
@@ -149,7 +149,7 @@ async fn refusals_say_what_they_say() {
         peer.answer_with(&invite, status, "a", headers, "").await;
         let ack = peer.next_but(&["INVITE"]).await;
         assert!(ack.is("ACK"));
-        assert_eq!((ack.branch(), ack.to_tag()), (invite.branch(), "a"));
+        assert_eq!((ack.branch(), ack.tag_of_to()), (invite.branch(), "a"));
         assert_eq!(end(&mut call).await, CallEnd::Refused { status, q850, retry_after });
     }
 }
@@ -245,12 +245,12 @@ async fn a_fork_that_answers_too_is_ended() {
     peer.accept(&invite, "a").await;
     assert_eq!(next(&mut call).await, CallEvent::Answered);
     call.control.is_stored();
-    assert_eq!(peer.next_but(&["INVITE"]).await.to_tag(), "a");
+    assert_eq!(peer.next_but(&["INVITE"]).await.tag_of_to(), "a");
     peer.accept(&invite, "b").await;
     let mut seen = Vec::new();
     while seen.len() < 2 {
         let message = peer.next().await;
-        assert_eq!(message.to_tag(), "b", "{}", message.text);
+        assert_eq!(message.tag_of_to(), "b", "{}", message.text);
         seen.push(message.start().split(' ').next().unwrap().to_owned());
         if message.is("BYE") {
             peer.answer(&message, 200, "").await;
@@ -307,7 +307,7 @@ async fn talks_no_longer_than_allowed() {
     call.control.is_stored();
     let bye = peer.next_but(&["INVITE", "ACK"]).await;
     assert!(bye.is("BYE"), "{}", bye.text);
-    assert_eq!((bye.to_tag(), bye.from_tag()), ("a", invite.from_tag()));
+    assert_eq!((bye.tag_of_to(), bye.tag_of_from()), ("a", invite.tag_of_from()));
     peer.answer(&bye, 481, "").await;
     assert_eq!(end(&mut call).await, CallEnd::TalkOver);
 }
@@ -371,8 +371,11 @@ async fn credentials_are_sent_when_they_are_asked_for_and_not_for_ever() {
     sip.username = Some("user".to_owned());
     sip.password = Some(Secret("secret".to_owned()));
     let world = World::new(sip);
-    let challenge = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\r\n\
-        Proxy-Authenticate: Digest realm=\"r\", nonce=\"n2\", algorithm=SHA-256, qop=\"auth\"\r\n";
+    let of = |nonce: &str, algorithm: &str| {
+        let says = format!("realm=\"r\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"");
+        format!("Proxy-Authenticate: Digest {says}\r\n")
+    };
+    let challenge = &(of("n1", "MD5") + &of("n2", "SHA-256"));
     let mut call = world.place(1);
     let first = peer.expect("INVITE").await;
     peer.answer_with(&first, 407, "a", challenge, "").await;

@@ -76,7 +76,7 @@ async fn an_answered_call_gets_its_bye() {
     let bye = peer.next_but(&["INVITE", "ACK"]).await;
     assert!(bye.is("BYE"), "{}", bye.text);
     assert_eq!(bye.get("Call-ID"), invite.get("Call-ID"));
-    assert_eq!((bye.from_tag(), bye.to_tag()), (invite.from_tag(), "a"));
+    assert_eq!((bye.tag_of_from(), bye.tag_of_to()), (invite.tag_of_from(), "a"));
     assert!(bye.cseq() > invite.cseq());
     // The peer never saw an ACK, and says so.
     peer.accept(&invite, "a").await;
@@ -136,7 +136,7 @@ async fn a_ringing_call_is_canceled() {
         peer.answer(&message, 481, "a").await;
     };
     assert_eq!(cancel.start().replace("CANCEL", "INVITE"), invite.start());
-    assert_eq!((cancel.cseq(), cancel.from_tag()), (invite.cseq(), invite.from_tag()));
+    assert_eq!((cancel.cseq(), cancel.tag_of_from()), (invite.cseq(), invite.tag_of_from()));
     assert_eq!(cancel.get("Via"), invite.get("Via"));
     peer.answer(&cancel, 200, "a").await;
     peer.answer(&invite, 487, "a").await;
@@ -198,7 +198,7 @@ async fn an_answer_that_nobody_waits_for_gets_ack_and_bye() {
     let ack = peer.next_but(&["INVITE"]).await;
     assert!(ack.is("ACK"), "{}", ack.text);
     let bye = peer.next_but(&["ACK"]).await;
-    assert!(bye.is("BYE") && bye.to_tag() == "a", "{}", bye.text);
+    assert!(bye.is("BYE") && bye.tag_of_to() == "a", "{}", bye.text);
     // Once more: its ACK again, no other BYE.
     peer.answer(&bye, 200, "").await;
     peer.accept(&invite, "a").await;
@@ -210,7 +210,7 @@ async fn an_answer_that_nobody_waits_for_gets_ack_and_bye() {
     let mut call = world.carrier.take_over(orphan);
     assert_eq!(end(&mut call).await, CallEnd::AnsweredThenDropped);
     // An answer in our name that is not of ours is left alone.
-    let forged = Message { text: invite.text.replace(invite.from_tag(), "0123456789abcdef") };
+    let forged = Message { text: invite.text.replace(invite.tag_of_from(), "0123456789abcdef") };
     let before = world.counted("stray_response");
     peer.accept(&forged, "a").await;
     world.until("counted", |w| w.counted("stray_response") > before).await;

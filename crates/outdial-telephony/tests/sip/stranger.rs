@@ -28,26 +28,26 @@ struct Connection {
 }
 
 /// The far end.
-pub struct Stranger {
+pub(crate) struct Stranger {
     link: Link,
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     name: &'static str,
     cseq: u32,
 }
 
 /// A message as it came.
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub text: String,
+pub(crate) struct Message {
+    pub(crate) text: String,
 }
 
 impl Message {
-    pub fn start(&self) -> &str {
+    pub(crate) fn start(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
     }
 
     /// The method of a request, the status of an answer.
-    pub fn is(&self, word: &str) -> bool {
+    pub(crate) fn is(&self, word: &str) -> bool {
         let mut words = self.start().split(' ');
         match words.next() {
             Some("SIP/2.0") => words.next() == Some(word),
@@ -55,38 +55,38 @@ impl Message {
         }
     }
 
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
         let values = head.lines().filter_map(|line| line.split_once(':'));
         values.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).collect()
     }
 
-    pub fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.all(name).first().copied().unwrap_or_default()
     }
 
-    pub fn body(&self) -> &str {
+    pub(crate) fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
-    pub fn branch(&self) -> &str {
+    pub(crate) fn branch(&self) -> &str {
         param(self.get("Via"), "branch")
     }
 
-    pub fn cseq(&self) -> u32 {
+    pub(crate) fn cseq(&self) -> u32 {
         self.get("CSeq").split(' ').next().unwrap().parse().unwrap()
     }
 
-    pub fn from_tag(&self) -> &str {
+    pub(crate) fn tag_of_from(&self) -> &str {
         param(self.get("From"), "tag")
     }
 
-    pub fn to_tag(&self) -> &str {
+    pub(crate) fn tag_of_to(&self) -> &str {
         param(self.get("To"), "tag")
     }
 
     /// The URI between the brackets of a header.
-    pub fn uri(&self, name: &str) -> &str {
+    pub(crate) fn uri(&self, name: &str) -> &str {
         self.get(name).split(['<', '>']).nth(1).unwrap_or_default()
     }
 }
@@ -97,17 +97,17 @@ fn param<'a>(value: &'a str, name: &str) -> &'a str {
 }
 
 /// A session description of an address where nobody listens.
-pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n";
 
 impl Stranger {
-    pub async fn udp() -> Self {
+    pub(crate) async fn udp() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let addr = socket.local_addr().unwrap();
         Self { link: Link::Udp(socket, None), addr, name: "UDP", cseq: 100 }
     }
 
-    pub async fn stream(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    pub(crate) async fn stream(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let name = if tls.is_some() { "TLS" } else { "TCP" };
@@ -117,13 +117,13 @@ impl Stranger {
     }
 
     /// The next message.
-    pub async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         let next = tokio::time::timeout(SOON, self.read());
         next.await.expect("a message in time")
     }
 
     /// The next message that is none of `but`.
-    pub async fn next_but(&mut self, but: &[&str]) -> Message {
+    pub(crate) async fn next_but(&mut self, but: &[&str]) -> Message {
         loop {
             let message = self.next().await;
             if !but.iter().any(|word| message.is(word)) {
@@ -133,7 +133,7 @@ impl Stranger {
     }
 
     /// The next answer to that method.
-    pub async fn next_of(&mut self, method: &str) -> Message {
+    pub(crate) async fn next_of(&mut self, method: &str) -> Message {
         loop {
             let message = self.next().await;
             let is_answer = message.start().starts_with("SIP/2.0 ");
@@ -144,20 +144,20 @@ impl Stranger {
     }
 
     /// The ACK of the request asked last.
-    pub async fn ack(&mut self, invite: &Message, tag: &str) {
+    pub(crate) async fn ack(&mut self, invite: &Message, tag: &str) {
         self.cseq -= 1;
         self.ask("ACK", invite, tag, "").await;
     }
 
     /// The next, which must be this.
-    pub async fn expect(&mut self, word: &str) -> Message {
+    pub(crate) async fn expect(&mut self, word: &str) -> Message {
         let message = self.next().await;
         assert!(message.is(word), "{word} was awaited:\n{}", message.text);
         message
     }
 
     /// What comes in that time.
-    pub async fn all_within(&mut self, time: Duration) -> Vec<Message> {
+    pub(crate) async fn all_within(&mut self, time: Duration) -> Vec<Message> {
         let mut all = Vec::new();
         let _ = tokio::time::timeout(time, async {
             loop {
@@ -169,7 +169,7 @@ impl Stranger {
         all
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         match &mut self.link {
             Link::Udp(socket, to) => {
                 socket.send_to(text.as_bytes(), to.expect("somebody to talk to")).await.unwrap();
@@ -183,29 +183,29 @@ impl Stranger {
     }
 
     /// From now on messages go there.
-    pub fn talk_to(&mut self, addr: SocketAddr) {
+    pub(crate) fn talk_to(&mut self, addr: SocketAddr) {
         if let Link::Udp(_, to) = &mut self.link {
             *to = Some(addr);
         }
     }
 
     /// Closes the connection; another one is taken.
-    pub fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         if let Link::Stream(_, connection) = &mut self.link {
             *connection = None;
         }
     }
 
-    pub async fn answer(&mut self, request: &Message, status: u16, tag: &str) {
+    pub(crate) async fn answer(&mut self, request: &Message, status: u16, tag: &str) {
         self.answer_with(request, status, tag, "", "").await;
     }
 
     /// A 200 with a session description.
-    pub async fn accept(&mut self, invite: &Message, tag: &str) {
+    pub(crate) async fn accept(&mut self, invite: &Message, tag: &str) {
         self.answer_with(invite, 200, tag, "", SDP).await;
     }
 
-    pub async fn answer_with(
+    pub(crate) async fn answer_with(
         &mut self,
         request: &Message,
         status: u16,
@@ -217,7 +217,7 @@ impl Stranger {
         self.send(&text).await;
     }
 
-    pub fn answer_text(
+    pub(crate) fn answer_text(
         &self,
         request: &Message,
         status: u16,
@@ -251,7 +251,7 @@ impl Stranger {
     }
 
     /// A request within the dialog that `invite` made with our `tag`.
-    pub async fn ask(&mut self, method: &str, invite: &Message, tag: &str, body: &str) {
+    pub(crate) async fn ask(&mut self, method: &str, invite: &Message, tag: &str, body: &str) {
         self.cseq += 1;
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(

@@ -19,18 +19,18 @@ use outdial_ports::{CallOrder, Carrier, Clock, Entropy, Monotonic, OrphanCall, P
 use outdial_telephony::sip::{SipCarrier, SipConfig};
 
 /// A twenty-fifth of the usual.
-pub const T1: Duration = Duration::from_millis(20);
+pub(crate) const T1: Duration = Duration::from_millis(20);
 /// Timers B and F.
-pub const TIMER_B: Duration = Duration::from_millis(20 * 64);
+pub(crate) const TIMER_B: Duration = Duration::from_millis(20 * 64);
 /// For whatever should happen at once.
-pub const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// The real clock.
-pub struct TestClock(Instant);
+pub(crate) struct TestClock(Instant);
 
 impl TestClock {
     #[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Instant::now()))
     }
 }
@@ -52,7 +52,7 @@ impl Clock for TestClock {
 }
 
 /// Numbers that do not repeat.
-pub struct Counting(pub AtomicU64);
+pub(crate) struct Counting(pub(crate) AtomicU64);
 
 impl Entropy for Counting {
     fn fill(&self, bytes: &mut [u8]) {
@@ -64,16 +64,16 @@ impl Entropy for Counting {
 }
 
 /// A carrier with one trunk.
-pub struct World {
-    pub carrier: SipCarrier,
-    pub clock: Arc<dyn Clock>,
+pub(crate) struct World {
+    pub(crate) carrier: SipCarrier,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-pub fn config() -> SipConfig {
+pub(crate) fn config() -> SipConfig {
     SipConfig { listen: "127.0.0.1:0".parse().unwrap(), t1: T1, ..SipConfig::default() }
 }
 
-pub fn spec(peer: SocketAddr, transport: Transport) -> SipSpec {
+pub(crate) fn spec(peer: SocketAddr, transport: Transport) -> SipSpec {
     SipSpec {
         host: peer.ip().to_string(),
         port: Some(peer.port()),
@@ -90,11 +90,11 @@ pub fn spec(peer: SocketAddr, transport: Transport) -> SipSpec {
     }
 }
 
-pub fn trunk_id() -> TrunkId {
+pub(crate) fn trunk_id() -> TrunkId {
     TrunkId::from_parts(1, 1)
 }
 
-pub fn trunk(sip: SipSpec) -> TrunkRecord {
+pub(crate) fn trunk(sip: SipSpec) -> TrunkRecord {
     TrunkRecord {
         id: trunk_id(),
         workspace: WorkspaceId::from_parts(1, 1),
@@ -115,11 +115,11 @@ pub fn trunk(sip: SipSpec) -> TrunkRecord {
 }
 
 impl World {
-    pub fn new(sip: SipSpec) -> Self {
+    pub(crate) fn new(sip: SipSpec) -> Self {
         Self::with(config(), sip)
     }
 
-    pub fn with(config: SipConfig, sip: SipSpec) -> Self {
+    pub(crate) fn with(config: SipConfig, sip: SipSpec) -> Self {
         let clock: Arc<dyn Clock> = TestClock::new();
         let entropy = Arc::new(Counting(AtomicU64::new(1)));
         let carrier = SipCarrier::new(config, &[7; 32], Arc::clone(&clock), entropy).unwrap();
@@ -127,12 +127,12 @@ impl World {
         Self { carrier, clock }
     }
 
-    pub fn soon(&self) -> Monotonic {
+    pub(crate) fn soon(&self) -> Monotonic {
         self.clock.monotonic().after(SOON)
     }
 
     /// An order for the nth attempt, with time to spare.
-    pub fn order(&self, n: u64) -> CallOrder {
+    pub(crate) fn order(&self, n: u64) -> CallOrder {
         CallOrder {
             attempt: AttemptId::from_parts(1, n),
             token: [3; 16],
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    pub fn orphan(&self, n: u64, state: AttemptState, dialog: Option<String>) -> OrphanCall {
+    pub(crate) fn orphan(&self, n: u64, state: AttemptState, dialog: Option<String>) -> OrphanCall {
         let order = self.order(n);
         OrphanCall {
             attempt: order.attempt,
@@ -160,12 +160,12 @@ impl World {
         }
     }
 
-    pub fn place(&self, n: u64) -> PlacedCall {
+    pub(crate) fn place(&self, n: u64) -> PlacedCall {
         self.carrier.place(self.order(n))
     }
 
     /// Whether the sockets are open; none: nobody knows yet.
-    pub fn is_open(&self) -> Option<bool> {
+    pub(crate) fn is_open(&self) -> Option<bool> {
         let is_failed = || self.carrier.trunk_health()[0].2.detail.is_some();
         match self.carrier.udp_addr() {
             Some(_) => Some(true),
@@ -173,26 +173,27 @@ impl World {
         }
     }
 
-    pub fn counted(&self, word: &str) -> u64 {
+    pub(crate) fn counted(&self, word: &str) -> u64 {
         self.carrier.counters().into_iter().find(|(w, _)| *w == word).map_or(0, |(_, n)| n)
     }
 
     /// Waits until `is_so`.
-    pub async fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let by = self.soon();
         while !is_so(self) {
             assert!(self.clock.monotonic() < by, "{what}: {:?}", self.carrier.counters());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            let again = self.clock.monotonic().after(Duration::from_millis(2));
+            self.clock.sleep_until(again).await;
         }
     }
 }
 
-pub async fn next(call: &mut PlacedCall) -> CallEvent {
+pub(crate) async fn next(call: &mut PlacedCall) -> CallEvent {
     let next = poll_fn(|cx| call.events.as_mut().poll_next(cx));
     tokio::time::timeout(SOON, next).await.expect("in time").expect("not the end")
 }
 
-pub async fn end(call: &mut PlacedCall) -> CallEnd {
+pub(crate) async fn end(call: &mut PlacedCall) -> CallEnd {
     loop {
         if let CallEvent::Ended(end) = next(call).await {
             let after = poll_fn(|cx| call.events.as_mut().poll_next(cx));

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use outdial_ports::{Clock, Monotonic};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::counters::Count;
 use super::flow::{Flow, Link};
-use super::{Received, Sent, Shared, lock, raised};
+use super::{Received, Sent, Shared, TransportError, lock, raised};
 use crate::sip::message::MAX_MESSAGE;
 
 /// What the system is asked to hold of what was not read or sent yet, octets.
@@ -23,7 +23,7 @@ const ROUTE_AGE: Duration = Duration::from_secs(30);
 const ROUTES: usize = 1024;
 
 /// Opens a socket with large buffers.
-pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if listen.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -34,6 +34,23 @@ pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
     UdpSocket::from_std(socket.into())
+}
+
+/// UDP and TCP on one port.
+pub(super) async fn bind_with_tcp(
+    listen: SocketAddr,
+) -> Result<(UdpSocket, TcpListener), TransportError> {
+    let mut tries = if listen.port() == 0 { 16 } else { 1 };
+    loop {
+        tries -= 1;
+        let udp = bind(listen).map_err(|e| TransportError::Listen(listen, "udp", e))?;
+        let port = udp.local_addr().map_or(listen.port(), |addr| addr.port());
+        match TcpListener::bind(SocketAddr::new(listen.ip(), port)).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(_) if tries > 0 => {}
+            Err(error) => return Err(TransportError::Listen(listen, "tcp", error)),
+        }
+    }
 }
 
 /// The socket, and which of our addresses leads where.
