@@ -161,7 +161,8 @@ impl Desk {
                 Ok(given_up) => {
                     self.dispatcher.given_up(call);
                     if given_up {
-                        tracing::error!(%workspace, %call, "given up: its decision panics each time");
+                        tracing::error!(%workspace, %call,
+                            "given up: its decision panics each time");
                     }
                 }
                 Err(error) => {

@@ -280,8 +280,8 @@ fn a_group_with_one_left_out_is_read_on_not_taken_for_empty() {
     assert_eq!(asks[0].after, Some((NOW, all[limit - 1].call)));
 }
 
-/// What turn after turn places of these contacts, one call at a time, as a store reads them: so many
-/// as are asked for, behind the cursor. Each turn `step` seconds after the one before.
+/// What turn after turn places of these contacts, one call at a time, as a store reads them: so
+/// many as are asked for, behind the cursor. Each turn `step` seconds after the one before.
 fn placed_one_by_one(
     planner: &mut Planner<Touchy>,
     contacts: &mut Vec<Candidate>,
