@@ -229,6 +229,7 @@ fn what_runs_often_is_found_by_an_index() {
         "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
         "batch/pause" "batch/lock" "call/finish_pending" "call/existing" "call/take_deferred"
         "call/give_up_retries" "call/shift_retries" "limits/end_rests" "batch/set_brake"
+        "limits/person_after" "limits/person_prune"
         "batch/clear_brake"
     } {
         let scans = scans(text);
@@ -239,7 +240,6 @@ fn what_runs_often_is_found_by_an_index() {
         ("attempt/recalled", sql!("attempt/recalled"), "SCAN l"),
         ("attempt/orphaned", sql!("attempt/orphaned"), "SCAN a USING INDEX attempt_open"),
         ("batch/closable", sql!("batch/closable"), "SCAN b USING INDEX batch_closable"),
-        ("limits/person_prune", sql!("limits/person_prune"), "SCAN person_attempt"),
     ] {
         assert_eq!(scans(text), [read], "{name}");
     }
