@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ pub(crate) struct FileWatermark {
     known: Arc<Mutex<Marks>>,
     appends: Sender<Append>,
     health: Arc<Health>,
+    thread: JoinHandle<()>,
     /// Held, never read: the lock ends with the file.
     _lock: File,
 }
@@ -91,13 +93,14 @@ impl FileWatermark {
         };
         let (appends, queue) = channel();
         let thread = std::thread::Builder::new().name("state".to_owned());
-        thread.spawn(move || keeper.keep(&queue)).with_context(cannot)?;
-        Ok(Self { files, known, appends, health, _lock: lock })
+        let thread = thread.spawn(move || keeper.keep(&queue)).with_context(cannot)?;
+        Ok(Self { files, known, appends, health, thread, _lock: lock })
     }
 
-    /// A sync has failed: nothing may leave any more, and the process must end.
+    /// A sync has failed, or the thread has ended: nothing may leave any more, and the process must
+    /// end.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.health.stopped.load(Ordering::Acquire)
+        self.health.stopped.load(Ordering::Acquire) || self.thread.is_finished()
     }
 
     async fn append(&self, mark: Option<(WorkspaceId, Mark)>) -> Result<(), WatermarkError> {
@@ -253,6 +256,7 @@ impl Keeper {
 mod tests {
     use std::collections::BTreeMap;
     use std::fs;
+    use std::time::Duration;
 
     use outdial_core::id::AttemptId;
     use tempfile::TempDir;
@@ -377,6 +381,23 @@ mod tests {
         marks.note(ws(1), mark(6)).await.unwrap();
         assert_eq!(files.read().unwrap().unwrap().0.latest(ws(1)), Some(Entry::Mark(mark(6))));
         assert!(!marks.has_stopped());
+    }
+
+    #[tokio::test]
+    async fn without_its_thread_it_has_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut marks = open(&dir, &[]);
+        marks.note(ws(1), mark(1)).await.unwrap();
+        assert!(!marks.has_stopped());
+        marks.appends = channel().0;
+        let limit = Duration::from_secs(30);
+        let ended = async {
+            while !marks.has_stopped() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.expect("it has stopped");
+        assert!(marks.note(ws(1), mark(2)).await.is_err());
     }
 
     #[tokio::test]
