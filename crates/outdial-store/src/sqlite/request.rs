@@ -25,8 +25,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(60);
 const KEPT_WITH_KEY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the same bytes without a key are a repeat.
 const KEPT_WITHOUT_KEY: Duration = Duration::from_secs(24 * 3600);
-/// How much longer than it counts a request is kept: a clock that is a day ahead for minutes forgets
-/// nothing that counts when it is set back.
+/// How much longer than it counts a request is kept: a clock that is a day ahead for minutes
+/// forgets nothing that counts when it is set back.
 const SPARE: Duration = Duration::from_secs(24 * 3600);
 /// Most seconds after which to ask again while somebody is at work.
 const RETRY_AFTER_MAX_S: u64 = 5;
