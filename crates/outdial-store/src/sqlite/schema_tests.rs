@@ -224,12 +224,12 @@ fn what_runs_often_is_found_by_an_index() {
         "attempt/call_pending" "attempt/call_finished" "attempt/cancel" "attempt/open"
         "attempt/is_known" "attempt/record" "dnc/watch" "dnc/is_listed" "dnc/pending"
         "dnc/attempt_of" "dnc/list"
+        "limits/person_after" "limits/person_prune"
         "dnc/count" "dnc/owner" "dnc/delete" "limits/person_nth" "limits/person_delete"
         "limits/number_give_back" "limits/pulse_clear" "limits/ever_resume" "limits/use_prune"
         "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
         "batch/pause" "batch/lock" "call/finish_pending" "call/existing" "call/take_deferred"
         "call/give_up_retries" "call/shift_retries" "limits/end_rests" "batch/set_brake"
-        "limits/person_after" "limits/person_prune"
         "batch/clear_brake"
     } {
         let scans = scans(text);
