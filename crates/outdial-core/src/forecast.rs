@@ -246,6 +246,7 @@ fn why_left(
         return Never::NoCommonHours;
     }
     let standing = Standing {
+        older: false,
         state: BatchState::Active,
         pause: None,
         held: false,

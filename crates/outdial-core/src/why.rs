@@ -9,6 +9,9 @@ use crate::dispatcher::{BatchHead, Gate, Head, Outlook, Wait, next_opening};
 use crate::time::Timestamp;
 use crate::zone::Class;
 
+/// The word for [`Standing::older`].
+pub const DATABASE_OLDER: &str = "database_older";
+
 /// One reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -21,6 +24,8 @@ pub struct Reason {
 /// Where a pending call, or many that are alike, stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
+    /// The database is refused as an older copy: nobody of the workspace is dialed.
+    pub older: bool,
     /// Its batch's state.
     pub state: BatchState,
     /// Why the batch is paused, if it is.
@@ -36,13 +41,16 @@ pub struct Standing<'a> {
 /// Everything that holds a call back at `now`, what weighs most first; each word once. A call that
 /// nothing holds back is `queued`: its turn comes after those before it.
 ///
-/// The order: the batch does not run, the call is held, the batch has expired, nothing ever opens,
-/// the call is not due, calling rules, calling hours, budget, price, numbers, cap of the day, pause
-/// of the trunk, brake, canary, concurrency of the batch and the workspace, channels, calls per
-/// second, the node.
+/// The order: the database is refused, the batch does not run, the call is held, the batch has
+/// expired, nothing ever opens, the call is not due, calling rules, calling hours, budget, price,
+/// numbers, cap of the day, pause of the trunk, brake, canary, concurrency of the batch and the
+/// workspace, channels, calls per second, the node.
 pub fn reasons(standing: &Standing<'_>, now: Timestamp) -> Vec<Reason> {
     let mut found: Vec<(u8, Reason)> = Vec::new();
     let without_time = |word| Reason { word, until: None };
+    if standing.older {
+        found.push((0, without_time(DATABASE_OLDER)));
+    }
     found.extend(batch_word(standing).map(|word| (0, without_time(word))));
     if standing.held {
         found.push((1, without_time(PauseReason::CallsHeld.as_str())));
@@ -80,10 +88,11 @@ pub fn dominant(standing: &Standing<'_>, now: Timestamp) -> Reason {
 /// The earliest instant from `now` on at which nothing holds the call that is known in time: its
 /// own wait, hours and rules, pauses of trunks, the pace of the lines, caps and budgets of a day.
 /// Its turn may come later than that. None where it never will, because nothing ever opens or the
-/// batch expires first, and where something without a time must happen before: the batch does not
-/// run, the call is held, a brake or the canary is on, a number or a price is missing, a budget is
-/// used up. For a call that could go out now that is also a free channel, and room among the live
-/// calls of the batch and the workspace; of later instants their being full now says nothing.
+/// batch expires first, and where something without a time must happen before: the database is
+/// refused, the batch does not run, the call is held, a brake or the canary is on, a number or a
+/// price is missing, a budget is used up. For a call that could go out now that is also a free
+/// channel, and room among the live calls of the batch and the workspace; of later instants their
+/// being full now says nothing.
 pub fn next_attempt_at(
     batch: &BatchHead,
     head: &Head,
@@ -94,7 +103,7 @@ pub fn next_attempt_at(
     let without_time = standing.gates.iter().any(|wait| {
         matches!(wait.gate, Gate::Brake | Gate::Canary) && wait.until == Timestamp::MAX
     });
-    if batch_word(standing).is_some() || standing.held || without_time {
+    if standing.older || batch_word(standing).is_some() || standing.held || without_time {
         return None;
     }
     let from = standing.waiting.map_or(now, |(not_before, _)| not_before.max(now));
@@ -214,7 +223,8 @@ mod tests {
     }
 
     fn standing(gates: &[Wait]) -> Standing<'_> {
-        Standing { state: BatchState::Active, pause: None, held: false, waiting: None, gates }
+        let state = BatchState::Active;
+        Standing { older: false, state, pause: None, held: false, waiting: None, gates }
     }
 
     fn next(h: &Head, standing: &Standing<'_>) -> Option<Timestamp> {
@@ -236,6 +246,7 @@ mod tests {
             wait(Gate::Hours, later),
         ];
         let all = Standing {
+            older: false,
             state: BatchState::Paused,
             pause: Some(PauseReason::Budget),
             held: true,
@@ -245,6 +256,10 @@ mod tests {
         let want = ["budget", "calls_held", "retry_delay", "outside_calling_hours", "channels"];
         assert_eq!(words(&all), want);
         assert_eq!(dominant(&all, now()).word, "budget");
+        let older = Standing { older: true, ..all };
+        assert_eq!(words(&older), [[DATABASE_OLDER].as_slice(), &want].concat());
+        assert_eq!(dominant(&older, now()), Reason { word: DATABASE_OLDER, until: None });
+        assert_eq!(words(&Standing { older: true, ..standing(&[]) }), [DATABASE_OLDER]);
         let got = reasons(&standing(&gates), now());
         assert_eq!(got[0], Reason { word: "outside_calling_hours", until: Some(later) });
         assert_eq!(got[1], Reason { word: "budget", until: None });
@@ -359,6 +374,7 @@ mod tests {
         let stopped = Standing { state: BatchState::Stopped, ..standing(&[]) };
         assert_eq!(next(&h, &stopped), None);
         assert_eq!(next(&h, &Standing { held: true, ..standing(&[]) }), None);
+        assert_eq!(next(&h, &Standing { older: true, ..standing(&[]) }), None);
         let budget = Some(Budget { seconds: Some(1), micros: None, per_day: false });
         h.batches[0].settings = Arc::new(BatchSettings { budget, ..BatchSettings::default() });
         assert_eq!(next(&h, &standing(&[])), None, "used up");

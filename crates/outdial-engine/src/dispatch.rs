@@ -142,7 +142,7 @@ impl Desk {
         // Reading took time, and other workspaces may have taken capacity.
         let turn = self.now(&base);
         let plan = self.dispatcher.plan(&head, &self.groups, &asks, &candidates, &turn, read)?;
-        self.give_up_hopeless().await?;
+        self.give_up_hopeless(read).await;
         tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
@@ -154,16 +154,26 @@ impl Desk {
         self.commit(&head, base, (plan, mark), look_again).await
     }
 
-    /// Finishes contacts about which nobody can decide.
-    async fn give_up_hopeless(&mut self) -> Result<(), StoreError> {
+    /// Finishes contacts about which nobody can decide. One that cannot be finished now stays left
+    /// out, and holds up nobody.
+    async fn give_up_hopeless(&mut self, now: Monotonic) {
+        let workspace = self.workspace;
         for call in self.dispatcher.hopeless() {
-            if self.ctx.store.call_give_up(self.workspace, call, UNDECIDABLE).await? {
-                tracing::error!(workspace = %self.workspace, %call,
-                    "given up: its decision panics each time");
+            match self.ctx.store.call_give_up(workspace, call, UNDECIDABLE).await {
+                Ok(given_up) => {
+                    self.dispatcher.given_up(call);
+                    if given_up {
+                        tracing::error!(%workspace, %call,
+                            "given up: its decision panics each time");
+                    }
+                }
+                Err(error) => {
+                    if self.warned.is_due(now) {
+                        tracing::warn!(%workspace, %call, %error, "cannot be given up for now");
+                    }
+                }
             }
-            self.dispatcher.given_up(call);
         }
-        Ok(())
     }
 
     /// Whether this node knows well enough what time it is.

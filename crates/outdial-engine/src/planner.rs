@@ -26,6 +26,8 @@ const GROUP_ASIDE: Duration = Duration::from_secs(60);
 const FORGOTTEN: Duration = Duration::from_secs(600);
 /// One turn tries so many plans to find what panics; what it has not looked at waits for the next.
 const TRIES: u32 = 64;
+/// Where somebody is left out, so many more are read: others to go on with, and to compare with.
+const BESIDE: u32 = 16;
 
 /// Whoever decides: the dispatcher, but for tests.
 pub(crate) trait Decide: Default {
@@ -69,7 +71,7 @@ impl Decide for Dispatcher {
 #[derive(Default)]
 pub(crate) struct Planner<D = Dispatcher> {
     dispatcher: D,
-    contacts: BTreeMap<CallId, Aside>,
+    contacts: BTreeMap<(GroupKey, CallId), Aside>,
     groups: BTreeMap<GroupKey, Aside>,
 }
 
@@ -79,6 +81,14 @@ struct Aside {
     times: u32,
     /// Left out until then.
     until: Monotonic,
+    /// Of a contact: another of its group could be planned when it could not.
+    proved: bool,
+}
+
+impl Aside {
+    fn is_forgotten(&self, at: Monotonic) -> bool {
+        at >= self.until.after(FORGOTTEN)
+    }
 }
 
 /// It panics whoever is left out.
@@ -106,13 +116,13 @@ impl<D: Decide> Planner<D> {
         at: Monotonic,
     ) -> Result<Vec<Ask>, Unplannable> {
         let mut groups = self.groups_left(groups, at);
-        if let Some(asks) = caught(|| self.dispatcher.ask(head, &groups, turn)) {
-            return Ok(asks);
+        if let Some(asks) = self.decide(|d| d.ask(head, &groups, turn)) {
+            return Ok(self.widened(asks));
         }
         let asks = |d: &mut D, some: &[Group]| d.ask(head, some, turn);
         groups = self.sift_groups(&groups, at, asks)?.into();
-        self.dispatcher = D::default();
-        caught(|| self.dispatcher.ask(head, &groups, turn)).ok_or(Unplannable)
+        let asks = self.decide(|d| d.ask(head, &groups, turn)).ok_or(Unplannable)?;
+        Ok(self.widened(asks))
     }
 
     /// As of [`Dispatcher::plan`], at the instant `at`.
@@ -128,7 +138,7 @@ impl<D: Decide> Planner<D> {
         let mut groups = self.groups_left(groups, at);
         let mut left = self.candidates_left(candidates, at);
         let read = without(asks, candidates, &left);
-        if let Some(plan) = caught(|| self.dispatcher.plan(head, &groups, &read, &left, turn)) {
+        if let Some(plan) = self.decide(|d| d.plan(head, &groups, &read, &left, turn)) {
             self.forget(&plan);
             return Ok(plan);
         }
@@ -141,19 +151,40 @@ impl<D: Decide> Planner<D> {
         self.blame(&sifted, at, &mut plans);
         left = self.candidates_left(&sifted.good, at).into_owned().into();
         let read = without(asks, candidates, &left);
-        self.dispatcher = D::default();
-        caught(|| self.dispatcher.plan(head, &groups, &read, &left, turn)).ok_or(Unplannable)
+        self.decide(|d| d.plan(head, &groups, &read, &left, turn)).ok_or(Unplannable)
     }
 
     /// Contacts that are to be given up: nobody will ever be able to decide about them.
     pub(crate) fn hopeless(&self) -> Vec<CallId> {
         let hopeless = self.contacts.iter().filter(|(_, aside)| aside.times >= TIMES_MAX);
-        hopeless.map(|(call, _)| *call).collect()
+        hopeless.map(|((_, call), _)| *call).collect()
     }
 
     /// One of them is given up.
     pub(crate) fn given_up(&mut self, call: CallId) {
-        self.contacts.remove(&call);
+        self.contacts.retain(|(_, known), _| *known != call);
+    }
+
+    /// What the dispatcher says, unless it panics: then there is another one.
+    fn decide<T>(&mut self, asked: impl FnOnce(&mut D) -> T) -> Option<T> {
+        let said = caught(|| asked(&mut self.dispatcher));
+        if said.is_none() {
+            self.dispatcher = D::default();
+        }
+        said
+    }
+
+    /// Who is left out is read past: else a group of which one contact is read at a time would wait
+    /// for that one.
+    fn widened(&self, mut asks: Vec<Ask>) -> Vec<Ask> {
+        for ask in asks.iter_mut().filter(|_| !self.contacts.is_empty()) {
+            let known = self.contacts.keys().filter(|(group, _)| *group == ask.group).count();
+            if known > 0 {
+                let more = u32::try_from(known).unwrap_or(u32::MAX).saturating_add(BESIDE);
+                ask.limit = ask.limit.saturating_add(more);
+            }
+        }
+        asks
     }
 
     fn groups_left<'g>(&self, groups: &'g [Group], at: Monotonic) -> Cow<'g, [Group]> {
@@ -166,7 +197,7 @@ impl<D: Decide> Planner<D> {
 
     fn candidates_left<'c>(&self, all: &'c [Candidate], at: Monotonic) -> Cow<'c, [Candidate]> {
         let is_aside = |c: &Candidate| {
-            let contact = self.contacts.get(&c.call);
+            let contact = self.contacts.get(&(c.group, c.call));
             let group = self.groups.get(&c.group);
             contact.is_some_and(|a| at < a.until || a.times >= TIMES_MAX)
                 || group.is_some_and(|a| at < a.until)
@@ -192,8 +223,8 @@ impl<D: Decide> Planner<D> {
         Ok(sifted.good)
     }
 
-    /// Sets aside what is to blame: a contact that panics alone; but its group, if nobody of it can
-    /// be planned alone.
+    /// Sets aside what is to blame: a contact that panics alone; but its group, if of several that
+    /// are not known to be to blame nobody can be planned alone.
     fn blame(
         &mut self,
         sifted: &Sifted<Candidate>,
@@ -209,20 +240,37 @@ impl<D: Decide> Planner<D> {
         }
         for (group, calls) in suspects {
             let another = sifted.good.iter().find(|c| c.group == group);
-            let fault_of_group = match another {
-                Some(another) => !plans(std::slice::from_ref(another)),
-                None => calls.len() > 1,
-            };
-            match fault_of_group {
-                true => self.set_group_aside(group, at),
-                false => calls.into_iter().for_each(|call| self.set_contact_aside(call, group, at)),
+            let proved = another.is_some_and(|another| plans(std::slice::from_ref(another)));
+            let doubtful = self.doubtful(group, calls.iter().copied(), at);
+            if !proved && doubtful + usize::from(another.is_some()) > 1 {
+                self.set_group_aside(group, at);
+                continue;
+            }
+            for call in calls {
+                self.set_contact_aside(call, group, proved, at);
             }
         }
     }
 
-    fn set_contact_aside(&mut self, call: CallId, group: GroupKey, at: Monotonic) {
-        let times = set_aside(&mut self.contacts, call, at, CONTACT_ASIDE);
-        let batch = group.batch;
+    /// How many of a group have panicked alone, now (these) or lately, of whom it is not known
+    /// whether they are to blame or their group is.
+    fn doubtful(&self, group: GroupKey, now: impl Iterator<Item = CallId>, at: Monotonic) -> usize {
+        let of_group = self.contacts.iter().filter(|((of, _), _)| *of == group);
+        let (mut proved, mut doubtful) = (BTreeSet::new(), now.collect::<BTreeSet<CallId>>());
+        for ((_, call), aside) in of_group {
+            if aside.proved {
+                proved.insert(*call);
+            } else if !aside.is_forgotten(at) {
+                doubtful.insert(*call);
+            }
+        }
+        doubtful.difference(&proved).count()
+    }
+
+    fn set_contact_aside(&mut self, call: CallId, group: GroupKey, proved: bool, at: Monotonic) {
+        let aside = set_aside(&mut self.contacts, (group, call), at, CONTACT_ASIDE);
+        aside.proved |= proved;
+        let (batch, times) = (group.batch, aside.times);
         match times {
             1 => tracing::error!(%call, %batch, "a decision panics: this contact is left out"),
             _ => tracing::debug!(%call, %batch, times, "a decision panics again"),
@@ -230,7 +278,7 @@ impl<D: Decide> Planner<D> {
     }
 
     fn set_group_aside(&mut self, group: GroupKey, at: Monotonic) {
-        let times = set_aside(&mut self.groups, group, at, GROUP_ASIDE);
+        let times = set_aside(&mut self.groups, group, at, GROUP_ASIDE).times;
         let GroupKey { batch, lane, class, is_retry } = group;
         match times {
             1 => tracing::error!(%batch, lane, class, is_retry,
@@ -243,18 +291,23 @@ impl<D: Decide> Planner<D> {
     fn forget(&mut self, plan: &Plan) {
         if !self.contacts.is_empty() {
             let placed: BTreeSet<CallId> = plan.intents.iter().map(|i| i.call).collect();
-            self.contacts.retain(|call, _| !placed.contains(call));
+            self.contacts.retain(|(_, call), _| !placed.contains(call));
         }
     }
 }
 
-/// How often it was set aside.
-fn set_aside<K: Ord>(all: &mut BTreeMap<K, Aside>, key: K, at: Monotonic, lasts: Duration) -> u32 {
-    all.retain(|_, aside| at < aside.until.after(FORGOTTEN));
-    let aside = all.entry(key).or_insert(Aside { times: 0, until: at });
+/// Once more.
+fn set_aside<K: Ord>(
+    all: &mut BTreeMap<K, Aside>,
+    key: K,
+    at: Monotonic,
+    lasts: Duration,
+) -> &mut Aside {
+    all.retain(|_, aside| !aside.is_forgotten(at));
+    let aside = all.entry(key).or_insert(Aside { times: 0, until: at, proved: false });
     aside.times += 1;
     aside.until = at.after(lasts);
-    aside.times
+    aside
 }
 
 /// What was asked, less what was read and left out: else a group would seem to have no more due.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outdial_ports::{Clock, Entropy, Store};
+use outdial_ports::{Clock, Entropy, Store, Watermark};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::budget::Budget;
@@ -20,6 +20,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// What is noted beside the database, and refuses an older copy; none: no copy is refused.
+    pub watermark: Option<Arc<dyn Watermark>>,
     /// Wakes the engine; only a hint.
     pub wake: Arc<Notify>,
     /// What can be set.
@@ -43,6 +45,7 @@ impl App {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        watermark: Option<Arc<dyn Watermark>>,
         wake: Arc<Notify>,
         secret: [u8; 32],
         config: HttpConfig,
@@ -55,6 +58,7 @@ impl App {
             store,
             clock,
             entropy,
+            watermark,
             wake,
             config,
             secret,

@@ -10,7 +10,8 @@ use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::time::Timestamp;
 use outdial_core::why::{self, Standing};
 use outdial_core::zone::Class;
-use outdial_ports::store::{BatchRecord, CallView};
+use outdial_ports::Noted;
+use outdial_ports::store::{BatchRecord, CallView, StoreError};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -27,9 +28,10 @@ pub(crate) async fn of_call(
     let Some(waiting) = call.waiting.filter(|_| call.state == CallState::Pending) else {
         return Ok((Vec::new(), None));
     };
-    let Explained { head, gates } = explained(app, batch.workspace, batch.id).await?;
+    let Explained { older, head, gates } = explained(app, batch.workspace, batch.id).await?;
     let gates = call.group.and_then(|group| gates.get(&group));
     let standing = Standing {
+        older,
         state: batch.state,
         pause: batch.pause_reason,
         held: call.held,
@@ -48,37 +50,35 @@ pub(crate) async fn of_call(
 
 /// A batch's pending calls, counted by what they wait for; and the view that says so.
 pub(crate) async fn waiting(app: &App, batch: &BatchRecord) -> ApiResult<(Head, Vec<Waiting>)> {
-    let Explained { head, gates } = explained(app, batch.workspace, batch.id).await?;
+    let explained = explained(app, batch.workspace, batch.id).await?;
     let buckets = app.store.dispatch_waiting(vec![batch.id]).await?;
     let mut counted: BTreeMap<&'static str, Waiting> = BTreeMap::new();
     for bucket in &buckets {
-        let reason = dominant(batch, bucket, &gates, head.clock);
+        let reason = dominant(batch, bucket, &explained);
         let none = Waiting { reason: reason.word, calls: 0, until: reason.until };
         let entry = counted.entry(reason.word).or_insert(none);
         entry.calls += bucket.count;
         entry.until = entry.until.zip(reason.until).map(|(a, b)| a.min(b));
     }
-    Ok((head, counted.into_values().collect()))
+    Ok((explained.head, counted.into_values().collect()))
 }
 
-fn dominant(
-    batch: &BatchRecord,
-    bucket: &Bucket,
-    gates: &BTreeMap<GroupKey, Vec<Wait>>,
-    now: Timestamp,
-) -> why::Reason {
+fn dominant(batch: &BatchRecord, bucket: &Bucket, explained: &Explained) -> why::Reason {
     let standing = Standing {
+        older: explained.older,
         state: batch.state,
         pause: batch.pause_reason,
         held: batch.lane.is_some_and(|lane| lane != bucket.group.lane),
         waiting: Some((bucket.earliest, bucket.reason)),
-        gates: gates.get(&bucket.group).map_or(&[], Vec::as_slice),
+        gates: explained.gates.get(&bucket.group).map_or(&[], Vec::as_slice),
     };
-    why::dominant(&standing, now)
+    why::dominant(&standing, explained.head.clock)
 }
 
 /// A view of a workspace, and what it means.
 struct Explained {
+    /// The database is refused as an older copy.
+    older: bool,
     head: Head,
     gates: BTreeMap<GroupKey, Vec<Wait>>,
 }
@@ -94,5 +94,18 @@ async fn explained(app: &App, workspace: WorkspaceId, also: BatchId) -> ApiResul
     let explain = AssertUnwindSafe(|| Dispatcher::new().explain(&head, &groups, &turn));
     let gates = catch_unwind(explain)
         .map_err(|_| ApiError::internal(format!("explaining workspace {workspace} panics")))?;
-    Ok(Explained { head, gates })
+    let older = is_older(app, workspace).await?;
+    Ok(Explained { older, head, gates })
+}
+
+/// Whether the dispatcher refuses the database. Not by marks that cannot be read: then nothing
+/// leaves either, but no copy is at fault, and the log says so.
+async fn is_older(app: &App, workspace: WorkspaceId) -> Result<bool, StoreError> {
+    let Some(watermark) = &app.watermark else { return Ok(false) };
+    let is_known = match watermark.latest(workspace).await {
+        Ok(Noted::Nothing) | Err(_) => true,
+        Ok(Noted::Mark(mark)) => app.store.attempt_is_known(mark.attempt, mark.token).await?,
+        Ok(Noted::Lost) => false,
+    };
+    Ok(!is_known && !watermark.is_accepted(workspace).await.unwrap_or(false))
 }

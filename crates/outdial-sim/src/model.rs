@@ -147,6 +147,8 @@ pub(crate) struct Attempt {
     pub hours: CallingHours,
     /// Whether the calling rules applied, as of the commit.
     pub rules: CallingRules,
+    /// When its batch expires, as of the commit.
+    pub expires_at: Option<Timestamp>,
     /// When it was committed.
     pub at: Timestamp,
     /// That process was told that it is committed.

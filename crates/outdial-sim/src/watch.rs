@@ -216,8 +216,12 @@ impl Seen {
             caller: caller.phone,
             callee: order.callee,
         };
-        let (hours, rules, class) = (attempt.hours.clone(), attempt.rules, attempt.class.clone());
         let walls = self.checkers.clocks.walls(self.wall, at);
+        if let Some(end) = attempt.expires_at.filter(|end| walls.iter().all(|at| at >= end)) {
+            let what = format!("{} left at {walls:?}, its batch expired at {end}", order.attempt);
+            return Err(Violation::new("I4", what));
+        }
+        let (hours, rules, class) = (attempt.hours.clone(), attempt.rules, attempt.class.clone());
         self.checkers.hours.placed(&hours, rules, &class, walls)?;
         self.checkers.placed(&placed)
     }
@@ -254,6 +258,7 @@ mod tests {
             class: Arc::from("UTC"),
             hours: outdial_core::hours::CallingHours::always(),
             rules: outdial_core::settings::CallingRules::Off,
+            expires_at: None,
             at: Timestamp::from_millis(START),
             acknowledged,
             over,

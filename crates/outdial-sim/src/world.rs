@@ -17,6 +17,8 @@ use outdial_core::id::BatchId;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::is_paused;
 use outdial_engine::EngineConfig;
+#[cfg(test)]
+use outdial_ports::Clock;
 use outdial_ports::Store;
 use outdial_ports::store::{CallQuery, CallSort, CallView};
 use outdial_store::SqliteInline;
@@ -168,6 +170,46 @@ impl World {
             parts.clock.sleep(rest_after).await;
         };
         client.add_slowly(process, parts, meanwhile).await?;
+        self.check().await?;
+        Ok(self)
+    }
+
+    /// People are added to a batch that expires in an hour, and while a plan for them is on its way
+    /// to the store, the clock is set to when it has expired.
+    #[cfg(test)]
+    pub(crate) async fn set_clock_as_plan_is_held(mut self) -> Result<Self, Violation> {
+        const HOUR_MS: i64 = 3_600_000;
+        let expires_at = self.parts.clock.now().after(Duration::from_secs(3_600));
+        let hold = self.process.life.hold_next();
+        self.client.add_to_expiring(expires_at, &self.process, &self.parts).await?;
+        if hold.held().await.is_some() {
+            self.parts.watch.count("clock set as a plan is held");
+            self.parts.set_clock(HOUR_MS);
+        }
+        self.process.life.hold_none();
+        hold.let_go();
+        self.pass(Duration::from_secs(5)).await;
+        self.check().await?;
+        Ok(self)
+    }
+
+    /// People are added to a batch that expires in a moment, and the process is stalled until then
+    /// once it has committed them.
+    #[cfg(test)]
+    pub(crate) async fn stall_as_batch_expires(
+        mut self,
+        ahead: Duration,
+    ) -> Result<Self, Violation> {
+        let expires_at = self.parts.clock.now().after(ahead);
+        let hold = self.process.life.hold_next();
+        self.client.add_to_expiring(expires_at, &self.process, &self.parts).await?;
+        if hold.held().await.is_some() {
+            let left = expires_at.since(self.parts.clock.now());
+            self.process.life.stall_at_commit(Duration::ZERO, left);
+        }
+        self.process.life.hold_none();
+        hold.let_go();
+        self.pass(Duration::from_secs(5)).await;
         self.check().await?;
         Ok(self)
     }

@@ -52,6 +52,7 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("no temporary directory can be made")?;
     let mut config = config.clone();
     config.database.url = DatabaseUrl::Sqlite(directory.path().join("demo.db"));
+    config.database.state_dir = None;
     "127.0.0.1:0".clone_into(&mut config.server.listen);
     let speed = match config.simulated.speed {
         speed if speed == Config::default().simulated.speed => SPEED,

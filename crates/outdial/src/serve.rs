@@ -130,7 +130,9 @@ impl Server {
             parts.spawn(async { Part::Engine(engine.run(stop).await) });
         }
         let secret = store.secret_fetch().await?;
-        let app = App::new(store.clone(), clock, entropy, wake, secret, http_config(config));
+        let marks = Some(watermark.clone() as Arc<dyn Watermark>);
+        let http = http_config(config);
+        let app = App::new(store.clone(), clock, entropy, marks, wake, secret, http);
         let api = outdial_http::router(app);
         let router =
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };

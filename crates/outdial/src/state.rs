@@ -189,6 +189,11 @@ impl StateFiles {
         self.file("marks")
     }
 
+    /// Where it stands what the operator accepted.
+    pub(crate) fn acceptance(&self) -> PathBuf {
+        self.file("accepted")
+    }
+
     /// What they say, and in how many lines. None: there are none, or nobody wrote them to the end
     /// of their first line.
     pub(crate) fn read(&self) -> io::Result<Option<(Marks, usize)>> {
@@ -201,7 +206,7 @@ impl StateFiles {
 
     /// What the operator accepts: a database that does not hold this token of a workspace.
     pub(crate) fn accepted(&self) -> io::Result<BTreeSet<(WorkspaceId, Token)>> {
-        match fs::read(self.file("accepted")) {
+        match fs::read(self.acceptance()) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().filter_map(accepted).collect()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
             Err(e) => Err(e),
@@ -216,7 +221,7 @@ impl StateFiles {
         // What a crash left half-written must not swallow the first line.
         let lines: String =
             std::iter::once("\n".to_owned()).chain(tokens.iter().map(line)).collect();
-        let mut file = OpenOptions::new().create(true).append(true).open(self.file("accepted"))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(self.acceptance())?;
         file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         File::open(&self.directory)?.sync_all()
@@ -339,7 +344,7 @@ mod tests {
         assert!(files.accepted().unwrap().is_empty());
         files.accept(&BTreeMap::from([(ws(1), [1; 16])])).unwrap();
         let half = "accepted 000000010000000000000003 0303";
-        let path = files.file("accepted");
+        let path = files.acceptance();
         fs::write(&path, fs::read_to_string(&path).unwrap() + half).unwrap();
         files.accept(&BTreeMap::from([(ws(2), [2; 16])])).unwrap();
         let accepted = BTreeSet::from([(ws(1), [1; 16]), (ws(2), [2; 16])]);

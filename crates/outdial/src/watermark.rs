@@ -2,11 +2,13 @@
 //!
 //! Nothing is told as noted that is not synced, and no sync is tried again after one that failed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -25,6 +27,7 @@ pub(crate) struct FileWatermark {
     known: Arc<Mutex<Marks>>,
     appends: Sender<Append>,
     health: Arc<Health>,
+    thread: JoinHandle<()>,
     /// Held, never read: the lock ends with the file.
     _lock: File,
 }
@@ -90,13 +93,14 @@ impl FileWatermark {
         };
         let (appends, queue) = channel();
         let thread = std::thread::Builder::new().name("state".to_owned());
-        thread.spawn(move || keeper.keep(&queue)).with_context(cannot)?;
-        Ok(Self { files, known, appends, health, _lock: lock })
+        let thread = thread.spawn(move || keeper.keep(&queue)).with_context(cannot)?;
+        Ok(Self { files, known, appends, health, thread, _lock: lock })
     }
 
-    /// A sync has failed: nothing may leave any more, and the process must end.
+    /// A sync has failed, or the thread has ended: nothing may leave any more, and the process must
+    /// end.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.health.stopped.load(Ordering::Acquire)
+        self.health.stopped.load(Ordering::Acquire) || self.thread.is_finished()
     }
 
     async fn append(&self, mark: Option<(WorkspaceId, Mark)>) -> Result<(), WatermarkError> {
@@ -173,6 +177,11 @@ impl Keeper {
         if let Some(kind) = self.failed {
             return Err(kind);
         }
+        if !self.is_in_place() {
+            // A mark in a file that is gone outlives nothing.
+            self.replace().map_err(|e| e.kind())?;
+            tracing::error!("somebody took the marks away: they are written again");
+        }
         let marks = || group.iter().filter_map(|append| append.mark);
         // Half a line may be there, of a crash or of a full disk, and swallow the first of these.
         let lines: String = std::iter::once("\n".to_owned())
@@ -186,20 +195,40 @@ impl Keeper {
         Ok(())
     }
 
-    /// Nothing but the latest marks, in a new file.
+    /// The file is still the one that the next start will read.
+    fn is_in_place(&self) -> bool {
+        let same = |there: fs::Metadata, ours: fs::Metadata| {
+            (there.dev(), there.ino()) == (ours.dev(), ours.ino())
+        };
+        let there = fs::metadata(self.files.marks());
+        there.and_then(|there| Ok(same(there, self.file.metadata()?))).unwrap_or(false)
+    }
+
+    /// Nothing but the latest marks, because the file has grown.
     fn write_afresh(&mut self) {
-        let marks = locked(&self.known).clone();
-        match self.files.replace(&marks) {
-            Ok(file) => (self.file, self.lines) = (file, marks.lines()),
-            Err(NotReplaced::Unchanged(error)) => {
-                tracing::warn!(%error, "the marks are not written afresh, and the file grows");
-            }
-            Err(NotReplaced::Unsynced(error)) => {
-                let kind = self.stop(&error);
-                self.tell(Err(kind));
+        if let Err(error) = self.replace() {
+            match self.failed {
+                Some(kind) => self.tell(Err(kind)),
+                None => {
+                    tracing::warn!(%error, "the marks are not written afresh, and the file grows");
+                }
             }
         }
         self.afresh_at = self.lines + self.lines_max;
+    }
+
+    /// Nothing but the latest marks, in a new file.
+    fn replace(&mut self) -> io::Result<()> {
+        let marks = locked(&self.known).clone();
+        match self.files.replace(&marks) {
+            Ok(file) => (self.file, self.lines) = (file, marks.lines()),
+            Err(NotReplaced::Unchanged(error)) => return Err(error),
+            Err(NotReplaced::Unsynced(error)) => {
+                self.stop(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn stop(&mut self, error: &io::Error) -> io::ErrorKind {
@@ -227,6 +256,7 @@ impl Keeper {
 mod tests {
     use std::collections::BTreeMap;
     use std::fs;
+    use std::time::Duration;
 
     use outdial_core::id::AttemptId;
     use tempfile::TempDir;
@@ -320,6 +350,54 @@ mod tests {
         drop(marks);
         let (known, lines) = files(&dir).read().unwrap().unwrap();
         assert_eq!((known.latest(ws(1)), lines), (Some(Entry::Mark(mark(49))), 51));
+    }
+
+    #[tokio::test]
+    async fn marks_that_are_taken_away_meanwhile_are_written_again_or_nothing_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let marks = open(&dir, &[ws(3)]);
+        marks.note(ws(1), mark(1)).await.unwrap();
+        fs::remove_file(files(&dir).marks()).unwrap();
+        marks.note(ws(2), mark(2)).await.unwrap();
+        let read = || files(&dir).read().unwrap().unwrap().0;
+        let all = [1, 2].map(|n| read().latest(ws(n.into())) == Some(Entry::Mark(mark(n))));
+        assert_eq!((all, read().latest(ws(3)).is_some()), ([true, true], true));
+
+        // Something else in its place is not what this process knows.
+        fs::rename(files(&dir).marks(), dir.path().join("aside")).unwrap();
+        fs::write(files(&dir).marks(), "marks 1 .\n").unwrap();
+        marks.note(ws(2), mark(4)).await.unwrap();
+        assert_eq!(read().latest(ws(1)), Some(Entry::Mark(mark(1))));
+        assert_eq!(read().latest(ws(2)), Some(Entry::Mark(mark(4))));
+
+        let gone = dir.path().join("gone");
+        let files = StateFiles::new(&gone, "db");
+        let marks = FileWatermark::open_with(files.clone(), &[], &OsEntropy, 10).unwrap();
+        fs::remove_dir_all(&gone).unwrap();
+        assert!(marks.note(ws(1), mark(5)).await.is_err());
+        assert!(marks.latest(ws(1)).await.is_err(), "nothing is committed meanwhile");
+        fs::create_dir(&gone).unwrap();
+        assert_eq!(latest(&marks, 1).await, Noted::Nothing);
+        marks.note(ws(1), mark(6)).await.unwrap();
+        assert_eq!(files.read().unwrap().unwrap().0.latest(ws(1)), Some(Entry::Mark(mark(6))));
+        assert!(!marks.has_stopped());
+    }
+
+    #[tokio::test]
+    async fn without_its_thread_it_has_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut marks = open(&dir, &[]);
+        marks.note(ws(1), mark(1)).await.unwrap();
+        assert!(!marks.has_stopped());
+        marks.appends = channel().0;
+        let limit = Duration::from_secs(30);
+        let ended = async {
+            while !marks.has_stopped() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.expect("it has stopped");
+        assert!(marks.note(ws(1), mark(2)).await.is_err());
     }
 
     #[tokio::test]

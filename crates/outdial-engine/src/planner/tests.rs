@@ -288,6 +288,88 @@ fn a_group_with_one_left_out_is_read_on_not_taken_for_empty() {
     assert_eq!(asks[0].after, Some((NOW, all[limit - 1].call)));
 }
 
+/// What turn after turn places of these contacts, one call at a time, as a store reads them: so
+/// many as are asked for, behind the cursor. Each turn `step` seconds after the one before.
+fn placed_one_by_one(
+    planner: &mut Planner<Touchy>,
+    contacts: &mut Vec<Candidate>,
+    (from, step, turns): (u64, u64, u64),
+) -> Vec<u64> {
+    let (head, turn) = (head(), Turn { node_free: 1, ..TURN });
+    let mut placed = Vec::new();
+    for n in 0..turns {
+        let at = secs(from + step * n);
+        planner.forget_cursors();
+        let asks = planner.ask(&head, &[group(1)], &turn, at).unwrap();
+        let mut read = Vec::new();
+        for ask in &asks {
+            let behind = |c: &&Candidate| ask.after.is_none_or(|a| (c.not_before, c.call) > a);
+            read.extend(contacts.iter().filter(behind).take(ask.limit as usize).copied());
+        }
+        let plan = planner.plan(&head, &[group(1)], &asks, &read, &turn, at).unwrap();
+        for intent in &plan.intents {
+            contacts.retain(|c| c.call != intent.call);
+            placed.push(intent.call.seq());
+        }
+    }
+    placed
+}
+
+#[test]
+fn who_is_left_out_is_read_past_where_there_is_room_for_one() {
+    break_by(Defects { calls: BTreeSet::from([0, 1, 5]), ..Defects::default() });
+    let mut planner = Planner::<Touchy>::default();
+    let mut all = contacts(1, 0..10);
+    // All of it before any of them is tried again.
+    let placed = placed_one_by_one(&mut planner, &mut all, (0, 0, 20));
+    assert_eq!(placed, [2, 3, 4, 6, 7, 8, 9]);
+}
+
+/// They are what is left when all others have been called.
+#[test]
+fn several_that_panic_are_given_up_though_nobody_else_of_their_group_is_left() {
+    break_by(Defects { calls: BTreeSet::from([3, 4, 5]), ..Defects::default() });
+    let mut planner = Planner::<Touchy>::default();
+    let mut all = contacts(1, 0..10);
+    for at in [0, 5, 10] {
+        assert!(planner.hopeless().is_empty(), "{at}");
+        let placed = placed(&mut planner, &[group(1)], &all, secs(at));
+        all.retain(|c| !placed.contains(&c.call.seq()));
+        assert_eq!(all.len(), 3, "{at}");
+    }
+    assert_eq!(planner.hopeless().len(), 3);
+}
+
+#[test]
+fn contacts_of_a_group_that_panics_are_not_given_up_where_there_is_room_for_one() {
+    let classes_at_plan = BTreeSet::from([1]);
+    break_by(Defects { classes_at_plan, ..Defects::default() });
+    let mut planner = Planner::<Touchy>::default();
+    let mut all = contacts(1, 0..10);
+    for from in 0..120 {
+        assert!(placed_one_by_one(&mut planner, &mut all, (from, 1, 1)).is_empty());
+        assert!(planner.hopeless().is_empty(), "after {from} s");
+    }
+}
+
+#[test]
+fn a_dispatcher_that_panicked_is_made_anew_though_nothing_could_be_planned() {
+    let mut planner = Planner::<Touchy>::default();
+    let (head, turn) = (head(), Turn { node_free: 5, ..TURN });
+    let all = contacts(1, 0..10);
+    let asked =
+        |planner: &mut Planner<Touchy>| planner.ask(&head, &[group(1)], &turn, secs(0)).unwrap();
+    let asks = asked(&mut planner);
+    let read = &all[..asks[0].limit as usize];
+    drop(planner.plan(&head, &[group(1)], &asks, read, &turn, secs(0)).unwrap());
+    let asks = asked(&mut planner);
+    assert!(asks[0].after.is_some());
+    break_by(Defects { everything: true, ..Defects::default() });
+    assert!(planner.plan(&head, &[group(1)], &asks, &all, &turn, secs(0)).is_err());
+    break_by(Defects::default());
+    assert_eq!(asked(&mut planner)[0].after, None, "it remembers nothing");
+}
+
 proptest! {
     /// Whatever of them is bad: no good one is called bad, what is called good passes, and of few
     /// bad ones all are found.

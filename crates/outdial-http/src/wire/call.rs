@@ -136,6 +136,8 @@ pub(crate) struct Attempt {
 pub(crate) struct WhyNotYet {
     /// A stable word.
     ///
+    /// - `database_older`: the database is an older copy, or nobody knows: it is not dialed until
+    ///   the operator accepts it.
     /// - `batch_not_started`, `batch_stopped`, `batch_not_running`: start it; `batch_paused`,
     ///   `no_numbers`, `budget`, `failures`, `short_calls`, `voicemail`: it is paused for that.
     /// - `calls_held`: a start with `callData` goes first.

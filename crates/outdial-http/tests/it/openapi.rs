@@ -3,6 +3,7 @@
 use outdial_core::batch::PauseReason;
 use outdial_core::call::WaitReason;
 use outdial_core::dispatcher::Gate;
+use outdial_core::why::DATABASE_OLDER;
 
 /// Made by `cargo xtask openapi`.
 #[test]
@@ -74,7 +75,8 @@ fn every_reason_to_wait_is_explained() {
         .map(|gate| gate.as_str())
         .chain(pauses.iter().map(|reason| reason.as_str()))
         .chain(waits.map(|reason| reason.as_str()))
-        .chain(states);
+        .chain(states)
+        .chain([DATABASE_OLDER]);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     let operations = std::fs::read_to_string(path).unwrap();
     let api: serde_json::Value = serde_json::from_str(&outdial_http::openapi()).unwrap();

@@ -1,9 +1,10 @@
 //! A world of one server: its store in a temporary directory, its clock at a fixed instant.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_http::{App, HttpConfig, keys};
 use outdial_ports::store::{NewKey, NewWorkspace, Scope};
-use outdial_ports::{Clock, Entropy, Monotonic, Store};
+use outdial_ports::{Clock, Entropy, Mark, Monotonic, Noted, Store, Watermark, WatermarkError};
 use outdial_store::{OpenMode, SqliteStore};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,6 +58,33 @@ impl Entropy for TestEntropy {
     }
 }
 
+/// What is noted, and whether the operator accepts a database without it.
+type TestMark = (Result<Noted, ()>, bool);
+
+/// Marks by workspace.
+#[derive(Default)]
+pub(crate) struct TestWatermark(Mutex<BTreeMap<WorkspaceId, TestMark>>);
+
+impl TestWatermark {
+    pub(crate) fn set(&self, ws: WorkspaceId, noted: Result<Noted, ()>, is_accepted: bool) {
+        self.0.lock().unwrap().insert(ws, (noted, is_accepted));
+    }
+}
+
+#[async_trait]
+impl Watermark for TestWatermark {
+    async fn latest(&self, ws: WorkspaceId) -> Result<Noted, WatermarkError> {
+        let noted = self.0.lock().unwrap().get(&ws).map_or(Ok(Noted::Nothing), |known| known.0);
+        noted.map_err(|()| WatermarkError("no room".to_owned()))
+    }
+    async fn is_accepted(&self, ws: WorkspaceId) -> Result<bool, WatermarkError> {
+        Ok(self.0.lock().unwrap().get(&ws).is_some_and(|known| known.1))
+    }
+    async fn note(&self, _: WorkspaceId, _: Mark) -> Result<(), WatermarkError> {
+        unreachable!("the API notes nothing")
+    }
+}
+
 /// A workspace and its key.
 #[derive(Clone)]
 pub(crate) struct Tenant {
@@ -70,6 +98,7 @@ pub(crate) struct World {
     pub(crate) addr: SocketAddr,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) watermark: Arc<TestWatermark>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) own: Tenant,
     entropy: Arc<TestEntropy>,
@@ -96,12 +125,15 @@ impl World {
         let secret = store.secret_fetch().await.unwrap();
         let wake = Arc::new(Notify::new());
         let wrapped = wrap(store.clone());
-        let app = App::new(wrapped, clock.clone(), entropy.clone(), wake.clone(), secret, config);
+        let watermark = Arc::<TestWatermark>::default();
+        let marks = Some(watermark.clone() as Arc<dyn Watermark>);
+        let (c, e) = (clock.clone(), entropy.clone());
+        let app = App::new(wrapped, c, e, marks, wake.clone(), secret, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(outdial_http::serve(listener, app, std::future::pending()));
         let own = tenant(store.as_ref(), entropy.as_ref(), &Scope::ALL).await;
-        Self { addr, store, clock, wake, own, entropy, _dir: dir }
+        Self { addr, store, clock, watermark, wake, own, entropy, _dir: dir }
     }
 
     /// Another workspace.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outdial_ports::{Mark, Noted};
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -295,4 +296,45 @@ async fn every_call_is_counted_once() {
         {"reason": "queued", "calls": 2},
     ]);
     assert_eq!(waiting(&world, &batch).await, expected);
+}
+
+#[tokio::test]
+async fn a_database_that_is_refused() {
+    let world = World::new().await;
+    let batch = world.batch().await;
+    added(&world, &batch, "12125551000").await;
+    let attempt = world.dial().await;
+    let call = added(&world, &batch, "12125551001").await;
+    let words = async || {
+        let shown = details(&world, &call).await;
+        let reasons = shown["whyNotYet"].as_array().unwrap().clone();
+        let first = reasons[0]["reason"].as_str().unwrap().to_owned();
+        let expected = json!([{"reason": first, "calls": 1}]);
+        assert_eq!(waiting(&world, &batch).await, expected);
+        let is_refused = first == "database_older";
+        assert_eq!(shown.get("nextAttemptAt").is_none(), is_refused, "{shown}");
+        assert!(reasons[0].get("until").is_none(), "{shown}");
+        let words = reasons.iter().map(|r| r["reason"].as_str().unwrap().to_owned());
+        words.collect::<Vec<_>>()
+    };
+    let ours = world.own.workspace;
+    let stranger = world.stranger().await.workspace;
+    let mark = |token| Ok(Noted::Mark(Mark { attempt, token: [token; 16] }));
+    for (ws, noted, is_accepted, expected) in [
+        (ours, mark(0xab), false, "queued"),
+        (ours, mark(0xac), false, "database_older"),
+        (ours, mark(0xac), true, "queued"),
+        (ours, Ok(Noted::Lost), false, "database_older"),
+        (ours, Ok(Noted::Lost), true, "queued"),
+        (ours, Err(()), false, "queued"),
+        (ours, Ok(Noted::Nothing), false, "queued"),
+        (stranger, Ok(Noted::Lost), false, "queued"),
+    ] {
+        world.watermark.set(ws, noted, is_accepted);
+        assert_eq!(words().await, [expected], "{ws} {noted:?} {is_accepted}");
+    }
+    world.watermark.set(ours, Ok(Noted::Lost), false);
+    assert_eq!(world.get("/readyz").send().await.status, 200);
+    start_or_stop(&world, &batch, "stop").await;
+    assert_eq!(words().await, ["database_older", "batch_stopped"]);
 }

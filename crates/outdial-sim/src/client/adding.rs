@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+use outdial_core::batch::BatchSettings;
 use outdial_core::id::BatchId;
 use outdial_core::phone::PhoneNumber;
+#[cfg(test)]
+use outdial_core::time::Timestamp;
+#[cfg(test)]
+use outdial_ports::store::NewBatch;
 use outdial_ports::store::{
     ChunkAdd, ChunkLane, ChunkRecord, RequestBegin, RequestLookup, StoredAnswer,
 };
@@ -137,6 +143,21 @@ impl Client {
         let chunk = self.begin_add(0, batch, None, &people, parts, store).await?;
         meanwhile.await;
         self.send(chunk, store).await
+    }
+
+    /// A batch that is never closed and expires then, and some of its workspace's people in it.
+    #[cfg(test)]
+    pub(crate) async fn add_to_expiring(
+        &mut self,
+        expires_at: Timestamp,
+        process: &Process,
+        parts: &Parts,
+    ) -> Result<(), Violation> {
+        let (workspace, numbers) = (self.tenants[0].id, self.tenants[0].phones.clone());
+        let settings = BatchSettings { expires_at: Some(expires_at), ..BatchSettings::default() };
+        let new = NewBatch { workspace, name: "expiring".to_owned(), settings, numbers };
+        let batch = must!("batch_create", process.store.batch_create(new).await);
+        self.rush(batch, "Asia/Kolkata;IN", process, parts).await
     }
 
     /// The same chunk again: nothing may come of it. What may be forgotten is a new request, and

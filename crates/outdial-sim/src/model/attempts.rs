@@ -5,13 +5,14 @@ use std::time::Duration;
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::BatchState;
 use outdial_core::call::{CallNext, CallState, WaitReason};
+use outdial_core::dispatcher::Intent;
 use outdial_core::id::{AttemptId, CallId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::settings::CallingRules;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{CommitOutcome, Committed, DropReason, FinishResult};
 
-use super::{Attempt, Call, Model, differs};
+use super::{Attempt, Batch, Call, Model, differs};
 use crate::checker::Violation;
 
 /// How long a call is put off whose number is on the phone, at most; only an estimate of when it
@@ -110,16 +111,15 @@ impl Model {
         if call.facts.round > call.adds {
             return differs(format!("call {id} was re-opened more often than added: {call:?}"));
         }
-        if self.is_listed(call.batch, call.phone)
-            || batch.settings.expires_at.is_some_and(|at| at <= now)
-        {
-            return differs(format!("{attempt} was committed to a listed number, or too late"));
+        if self.is_listed(call.batch, call.phone) {
+            return differs(format!("{attempt} was committed to a listed number"));
         }
+        expires_in_time(attempt, intent, batch)?;
         if intent.max_call_s != batch.settings.max_call_s {
             return differs(format!("{attempt} may talk {} s, not its batch's", intent.max_call_s));
         }
         let rules = self.settings.get(&workspace).map_or(CallingRules::On, |s| s.calling_rules);
-        let hours = batch.settings.calling_hours.clone();
+        let (hours, expires_at) = (batch.settings.calling_hours.clone(), batch.settings.expires_at);
         let call = self.calls.get_mut(&id).expect("it was there just before");
         if let Some(other) = self.live.insert((workspace, call.phone), attempt) {
             return differs(format!("{other} and {attempt} are both live to {}", call.phone));
@@ -135,6 +135,7 @@ impl Model {
             class: std::sync::Arc::clone(&call.class),
             hours,
             rules,
+            expires_at,
             at: now,
             acknowledged: false,
             over: false,
@@ -238,5 +239,17 @@ impl Model {
         }
         call.not_before = until;
         Ok(())
+    }
+}
+
+/// What is committed may leave until its batch expires, and no longer. A clock that was set since
+/// the plan, or a commit that took long, make it late by now: it must not leave (`Seen::placed`).
+fn expires_in_time(attempt: AttemptId, intent: &Intent, batch: &Batch) -> Result<(), Violation> {
+    match batch.settings.expires_at {
+        Some(end) if intent.open_until > end => {
+            let until = intent.open_until;
+            differs(format!("{attempt} may leave until {until}, its batch expires at {end}"))
+        }
+        _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod brakes;
 mod clock;
 mod drain;
+mod expiry;
 
 use std::sync::Arc;
 

@@ -354,3 +354,29 @@ pub(super) async fn pruning(f: &dyn Factory) {
     assert_eq!((head.spent, head.pulse_ever.ended), (spent, 2));
     w.settle(&live[2], settle).await;
 }
+
+/// Attempts of a clock that was ahead stand before those that are old.
+pub(super) async fn pruning_looks_behind_what_stays(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let batch = w.batch().await;
+    let ahead = Duration::from_secs(10 * 365 * 24 * 3600);
+    w.clock.advance(ahead);
+    w.add_numbers(batch, &[49_301, 49_302, 49_303, 49_304, 49_305]).await;
+    w.dial_all().await;
+    w.clock.set_back(ahead);
+    w.add_numbers(batch, &[49_306, 49_307, 49_308]).await;
+    assert_eq!(w.dial_all().await.len(), 3);
+    w.advance_s(2 * 24 * 3600 + 1);
+    for (round, old) in [(0, 3), (1, 1)] {
+        let mut gone = 0;
+        for _ in 0..10 {
+            let pruned = w.store.limits_prune(2).await.unwrap();
+            assert!(pruned <= 2);
+            gone += pruned;
+        }
+        assert_eq!(gone, old, "those that are old, and none that stays");
+        w.add_numbers(batch, &[49_309 + round]).await;
+        assert_eq!(w.dial_all().await.len(), 1, "also of one that comes later");
+        w.advance_s(2 * 24 * 3600 + 1);
+    }
+}

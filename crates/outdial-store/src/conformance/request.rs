@@ -1,6 +1,7 @@
 //! Repeats of ingest requests (`semantics.md` 1.4).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use outdial_core::id::RequestId;
 use outdial_ports::store::{ChunkAdd, RequestBegin, RequestLookup, RequestProgress, StoredAnswer};
@@ -182,7 +183,7 @@ pub(super) async fn pruning_is_bounded(f: &dyn Factory) {
         }
         w.store.request_finish(r.request, answer(207), false).await.unwrap();
     }
-    w.advance_s(DAY_S);
+    w.advance_s(2 * DAY_S);
     assert_eq!(w.store.request_prune(10).await.unwrap(), 2, "what fits");
     assert_eq!(w.store.request_prune(10).await.unwrap(), 1);
 }
@@ -202,16 +203,24 @@ pub(super) async fn pruning(f: &dyn Factory) {
     w.store.request_finish(closed.request, answer(200), true).await.unwrap();
     w.store.request_close(closed.request).await.unwrap();
     assert_eq!(w.store.request_prune(10).await.unwrap(), 1, "the closed one");
-    w.advance_s(DAY_S);
+    // A clock that is a day ahead for a while forgets nothing that counts when it is set back.
+    w.advance_s(2 * DAY_S - 1);
+    assert_eq!(w.store.request_prune(10).await.unwrap(), 0, "kept longer than it counts");
+    w.clock.set_back(Duration::from_secs(DAY_S));
+    let repeat = w.store.request_lookup(&begin(&w, None, 2)).await.unwrap();
+    assert!(matches!(repeat, RequestLookup::Begun(p) if p.request == keyless.request));
+    w.advance_s(DAY_S + 1);
     // A clock that was set ahead takes no request from whoever is at work on it.
     assert_eq!(w.store.request_prune(10).await.unwrap(), 1, "but not the one in work");
     w.store.call_add_chunk(ChunkAdd { request: in_work, ..chunk }).await.unwrap();
     w.store.request_finish(in_work, answer(200), false).await.unwrap();
-    assert_eq!(w.store.request_prune(10).await.unwrap(), 0, "kept for a day from its answer");
-    w.advance_s(DAY_S);
+    assert_eq!(w.store.request_prune(10).await.unwrap(), 0, "kept from its answer");
+    w.advance_s(2 * DAY_S);
     assert_eq!(w.store.request_prune(1).await.unwrap(), 1);
     assert_eq!(w.store.request_prune(10).await.unwrap(), 0);
-    w.advance_s(5 * DAY_S);
+    w.advance_s(4 * DAY_S - 1);
+    assert_eq!(w.store.request_prune(10).await.unwrap(), 0, "the one with a key");
+    w.advance_s(1);
     assert_eq!(w.store.request_prune(10).await.unwrap(), 1);
     let r = begin(&w, Some("k"), 1);
     assert_eq!(w.store.request_lookup(&r).await.unwrap(), RequestLookup::Fresh);

@@ -21,6 +21,8 @@ pub(crate) struct SqliteDb {
     pub(super) classes: Classes,
     /// Names this process: attempts and leases of every other are dead (one `serve` per file).
     pub(super) instance: i64,
+    /// How far attempts at persons were looked through for old ones.
+    pub(super) persons_seen: i64,
     clock: Arc<dyn Clock>,
     /// An fsync failed, on whichever connection: no operation runs any more.
     stopped: Arc<AtomicBool>,
@@ -56,7 +58,7 @@ impl SqliteDb {
         instance: i64,
         stopped: Arc<AtomicBool>,
     ) -> Self {
-        Self { conn, classes: Classes::default(), instance, clock, stopped }
+        Self { conn, classes: Classes::default(), instance, persons_seen: 0, clock, stopped }
     }
 
     /// The store's clock: leases and everything that is due go by it.

@@ -130,9 +130,8 @@ impl SqliteDb {
         let minute = minute_of(now) - PULSE_MINUTES_KEPT;
         // Left of a clock that was ahead; else it would hold once that time comes.
         self.exec(sql!("trunk/unpause"), [now.after(PAUSE_MAX).as_millis()])?;
-        let mut left = limit;
+        let mut left = limit - self.persons_prune(person, limit)?;
         for (text, bound) in [
-            (sql!("limits/person_prune"), person),
             (sql!("limits/pulse_prune"), minute),
             (sql!("limits/use_prune"), day),
             (sql!("limits/number_prune"), day),
@@ -141,6 +140,29 @@ impl SqliteDb {
             left = left.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX));
         }
         Ok(limit - left)
+    }
+
+    /// The oldest mostly stand first. But what a clock that was ahead has left there may stay for
+    /// years; so it is looked behind that, too, a piece each time.
+    fn persons_prune(&mut self, bound: i64, limit: u32) -> Result<u32, StoreError> {
+        let (gone, _) = self.persons_prune_after(0, bound, limit)?;
+        let (more, seen) = self.persons_prune_after(self.persons_seen, bound, limit - gone)?;
+        self.persons_seen = seen;
+        Ok(gone + more)
+    }
+
+    /// Looks at the first `limit` after an attempt: how many were old, and where to go on.
+    fn persons_prune_after(
+        &self,
+        after: i64,
+        bound: i64,
+        limit: u32,
+    ) -> Result<(u32, i64), StoreError> {
+        let Some(others) = limit.checked_sub(1) else { return Ok((0, after)) };
+        let last = self.one(sql!("limits/person_after"), params![after, others], |r| r.get(0))?;
+        let until = last.unwrap_or(i64::MAX);
+        let gone = self.exec(sql!("limits/person_prune"), params![after, until, bound])?;
+        Ok((u32::try_from(gone).unwrap_or(limit), last.unwrap_or(0)))
     }
 }
 

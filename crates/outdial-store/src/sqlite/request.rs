@@ -21,10 +21,13 @@ use super::sql;
 
 /// Longest silence of an owner at work: every chunk extends its lease to this.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
-/// How long a request with a key is kept.
+/// How long a request with a key counts, at least.
 const KEPT_WITH_KEY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the same bytes without a key are a repeat.
 const KEPT_WITHOUT_KEY: Duration = Duration::from_secs(24 * 3600);
+/// How much longer than it counts a request is kept: a clock that is a day ahead for minutes
+/// forgets nothing that counts when it is set back.
+const SPARE: Duration = Duration::from_secs(24 * 3600);
 /// Most seconds after which to ask again while somebody is at work.
 const RETRY_AFTER_MAX_S: u64 = 5;
 /// Chunks that one pruning forgets at most, but for a request that has more.
@@ -120,8 +123,9 @@ impl SqliteDb {
     }
 
     pub(super) fn request_close(&mut self, request: RequestId) -> Result<(), StoreError> {
-        let now = self.now().as_millis();
-        self.exec(sql!("request/close"), params![request.seq64(), request.secs(), now])?;
+        // It counts no more, and nothing is to be spared.
+        let over = self.now().before(SPARE).as_millis();
+        self.exec(sql!("request/close"), params![request.seq64(), request.secs(), over])?;
         self.exec(sql!("request/forget"), params![request.seq64(), request.secs()])?;
         Ok(())
     }
@@ -137,10 +141,10 @@ impl SqliteDb {
     /// As many as may be forgotten in one transaction. Each goes whole: one that had lost some of
     /// its chunks would store them again.
     fn requests_to_prune(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
-        let now = self.now().as_millis();
+        let over = self.now().before(SPARE).as_millis();
         let mut statement = self.prepare(sql!("request/prunable"))?;
         let mut run = || {
-            let mut rows = statement.query(params![now, self.instance, limit])?;
+            let mut rows = statement.query(params![over, self.instance, limit])?;
             let (mut due, mut chunks) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 chunks += row.get::<_, i64>(1)?;

@@ -363,6 +363,7 @@ fn what_runs_often_is_found_by_an_index() {
         "attempt/call_pending" "attempt/call_finished" "attempt/cancel" "attempt/open"
         "attempt/is_known" "attempt/record" "dnc/watch" "dnc/is_listed" "dnc/pending"
         "dnc/attempt_of" "dnc/list"
+        "limits/person_after" "limits/person_prune"
         "dnc/count" "dnc/owner" "dnc/delete" "limits/person_nth" "limits/person_delete"
         "limits/number_give_back" "limits/pulse_clear" "limits/ever_resume" "limits/use_prune"
         "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
@@ -381,7 +382,6 @@ fn what_runs_often_is_found_by_an_index() {
         ("attempt/orphaned", sql!("attempt/orphaned"), "SCAN a USING INDEX attempt_open"),
         ("batch/closable", sql!("batch/closable"), "SCAN b USING INDEX batch_closable"),
         ("trunk/list_all", sql!("trunk/list_all"), "SCAN t"),
-        ("limits/person_prune", sql!("limits/person_prune"), "SCAN person_attempt"),
     ] {
         assert_eq!(scans(text), [read], "{name}");
     }

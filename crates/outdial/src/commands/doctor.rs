@@ -80,12 +80,13 @@ async fn restore(
     let files = database::state_files(config, store).await?;
     let file = files.marks();
     let in_file = || format!("{}", file.display());
+    let in_accepted = || format!("{}", files.acceptance().display());
     let lost = database::dialed(store).await?;
     let marks = match files.read().with_context(in_file)? {
         Some((marks, _)) => marks,
         None if lost.is_empty() => Marks::default(),
         // Written down, so that it can be accepted, and `serve` finds it so.
-        None if args.accept_restore => write_lost(&files, &lost)?,
+        None if args.accept_restore => write_lost(&files, &lost).with_context(in_file)?,
         None => Marks::lost(&lost, &OsEntropy),
     };
     if marks.is_empty() {
@@ -95,7 +96,7 @@ async fn restore(
         );
         return Ok(Ok(text));
     }
-    let accepted = files.accepted().with_context(in_file)?;
+    let accepted = files.accepted().with_context(in_accepted)?;
     let (mut strange, mut taken) = (BTreeMap::new(), 0);
     for ws in store.workspace_list().await?.into_iter().map(|ws| ws.id) {
         let Some(entry) = marks.latest(ws) else { continue };
@@ -118,7 +119,7 @@ async fn restore(
         return Ok(Err(refusal(&strange, &file)));
     }
     let tokens = strange.iter().map(|(ws, entry)| (*ws, entry.token())).collect();
-    files.accept(&tokens).with_context(in_file)?;
+    files.accept(&tokens).with_context(in_accepted)?;
     Ok(Ok(format!("{} workspace(s) are dialed again from now on", strange.len())))
 }
 

@@ -5,7 +5,12 @@ use crate::harness::{outdial, stdout_of};
 #[test]
 fn the_demo_calls_everybody_and_says_what_came_of_it() {
     // Faster than a person would want to watch.
-    let text = stdout_of(outdial().args(["demo", "--exit"]).env("OUTDIAL_SIMULATED_SPEED", "40"));
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let mut demo = outdial();
+    demo.args(["demo", "--exit"]).env("OUTDIAL_SIMULATED_SPEED", "40");
+    let text = stdout_of(demo.env("OUTDIAL_DATABASE_STATE_DIR", &state));
+    assert!(!state.exists(), "it leaves nothing behind");
     let rows: Vec<(&str, u64)> = text
         .lines()
         .filter_map(|line| line.rsplit_once(' '))

@@ -237,6 +237,7 @@ impl Server<'_> {
     }
 
     /// It has ended.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn is_gone(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

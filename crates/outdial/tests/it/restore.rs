@@ -123,6 +123,11 @@ fn an_older_copy_is_not_dialed_until_it_is_accepted() {
     let (is_well, text) = d.doctor(&[]);
     assert!(!is_well && text.contains("an older copy") && text.contains("--accept-restore"));
     assert!(text.contains(&d.home.workspace), "{text}");
+    let waiting = || {
+        let answer = server.get(&format!("/api/call/batch/{}", d.batch)).expect(200);
+        answer["data"]["waiting"].clone()
+    };
+    assert_eq!(waiting(), json!([{ "reason": "database_older", "calls": 20 }]));
     assert_eq!(server.count(&d.batch, &["pending"]), 20, "not dialed");
     server.kill9();
     let so_far = d.said(OLDER);

@@ -1,2 +1,1 @@
-DELETE FROM person_attempt
-WHERE at <= ?1 AND attempt IN (SELECT attempt FROM person_attempt ORDER BY attempt LIMIT ?2)
+DELETE FROM person_attempt WHERE attempt > ?1 AND attempt <= ?2 AND at <= ?3
