@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outdial_ports::FAILPOINTS;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bench::{Bench, LIMIT, home};
 use super::seen::{attempts, one_invite_each};
@@ -72,25 +72,44 @@ fn sip_killed_between_the_200_and_what_is_stored_of_it() {
     callee.went_as_written();
 }
 
-/// Killed while it rings; it is answered in the life of the next process, which acknowledges and
-/// hangs up.
+/// Killed while it rings: the next process cancels, whatever credentials the INVITE had, and tells
+/// what came of it.
+#[test]
+fn sip_a_ringing_call_of_a_killed_process_is_canceled_by_the_next() {
+    let home = home(&[]);
+    let callee = Play::of("orphan-ring").start();
+    let call = killed_while_ringing(&home, &callee);
+    assert_eq!(call["callStatus"], "no-answer", "{call}");
+    assert_eq!(super::bench::last_attempt(&call)["sipStatus"], 487, "{call}");
+    callee.went_as_written();
+}
+
+/// It is answered all the same: the next process acknowledges and hangs up.
 #[test]
 fn sip_an_answer_to_a_killed_process_is_acknowledged_and_hung_up() {
     let home = home(&[]);
+    let callee = Play::of("orphan-late").hold(2_000).start();
+    let call = killed_while_ringing(&home, &callee);
+    assert_eq!(call["callStatus"], "canceled", "{call}");
+    assert_eq!(super::bench::last_attempt(&call)["reason"], "answered_then_dropped", "{call}");
+    bye_in_its_dialog(&callee);
+    callee.went_as_written();
+}
+
+/// The call, when it is over in the life of the next process.
+fn killed_while_ringing(home: &Home, callee: &Sipp) -> Value {
     let server = home.serve();
-    let callee = Play::of("answer-wait").hold(6_000).start();
-    let batch = call_of(&home, &server, &callee);
+    let batch = call_of(home, &server, callee);
     wait_for("it rings", LIMIT, || (server.count(&batch, &["ringing"]) == 1).then_some(()));
     server.kill9();
+    assert_eq!(callee.requests("CANCEL").len(), 0);
 
     let server = home.serve();
-    let bench = Bench { home: &home, server: &server };
-    wait_for("it is acknowledged", LIMIT, || (!callee.requests("ACK").is_empty()).then_some(()));
-    bye_in_its_dialog(&callee);
-    let call = bench.over(&batch, &[&callee]);
+    let call = Bench { home, server: &server }.over(&batch, &[callee]);
     assert_eq!(super::bench::sent(&call), 1, "not called again: {call}");
-    assert_ne!(call["callStatus"], "pending", "{call}");
-    callee.went_as_written();
+    let (invite, cancels) = (callee.wait_for("INVITE"), callee.requests("CANCEL"));
+    assert!(cancels.iter().any(|c| c.branch() == invite.branch()), "of its transaction");
+    call
 }
 
 /// At every named step, early and in full swing: after the restart everything ends, no attempt had
@@ -129,7 +148,7 @@ fn killed_at(name: &str, passes: u32) {
     println!("killed at {name}, pass {passes}");
     let home = home(&[]);
     let server = home.serve();
-    let callee = Play::of("answer-bye").hold(400).start();
+    let callee = Play::of("survivor").hold(400).forgets().start();
     let limits = json!({ "callsPerSecond": 10, "channels": 8 });
     let trunk = Bench { home: &home, server: &server }.trunk(&callee, &limits);
     server.terminate();

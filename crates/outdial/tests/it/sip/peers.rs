@@ -41,7 +41,8 @@ fn baresip_answers(bench: &Bench<'_>) {
     bench.server.wait_completed(&batch, LIMIT);
     let call = bench.now(&batch);
     ended(&call, "completed", "answered");
-    assert_eq!(call["phoneLogs"][0]["callDuration"], 4, "3 s and a little: {call}");
+    let talk = call["phoneLogs"][0]["callDuration"].as_u64();
+    assert!(matches!(talk, Some(3 | 4)), "3 s, more or less: {call}");
     wait_for("the telephone hung up", PATIENCE, || telephone.said("terminated").then_some(()));
     assert!(telephone.said("Call established"));
     // It decodes what it hears; what it cannot, it complains of.

@@ -27,6 +27,7 @@ pub(crate) struct Play {
     blanks: Vec<(&'static str, String)>,
     tcp: bool,
     deaf_in_pauses: bool,
+    forgets: bool,
     port: Option<u16>,
 }
 
@@ -35,7 +36,8 @@ impl Play {
     pub(crate) fn of(scenario: &'static str) -> Self {
         // Where nobody listens to the audio.
         let blanks = vec![("rtp", free_port().to_string())];
-        Self { scenario, hold_ms: 200, blanks, tcp: false, deaf_in_pauses: false, port: None }
+        let (tcp, deaf_in_pauses, forgets) = (false, false, false);
+        Self { scenario, hold_ms: 200, blanks, tcp, deaf_in_pauses, forgets, port: None }
     }
 
     /// How long the pauses of the scenario last that say nothing of it.
@@ -60,6 +62,12 @@ impl Play {
     /// What comes in a pause is lost.
     pub(crate) fn deaf_in_pauses(mut self) -> Self {
         self.deaf_in_pauses = true;
+        self
+    }
+
+    /// Answers a BYE to a call that it knows no more, instead of keeping still.
+    pub(crate) fn forgets(mut self) -> Self {
+        self.forgets = true;
         self
     }
 
@@ -93,6 +101,9 @@ impl Play {
         command.args(["-trace_err", "-error_file"]).arg(file("errors.log"));
         if self.deaf_in_pauses {
             command.arg("-pause_msg_ign");
+        }
+        if self.forgets {
+            command.args(["-deadcall_wait", "0"]);
         }
         let said = File::create(file("said.log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
