@@ -11,7 +11,7 @@ use super::player::Got;
 use crate::sip::message::{Method, Request};
 
 /// The most requests that are written down; later ones are not.
-const MAX_LOG: usize = 1_000_000;
+const MAX_LOG: usize = 300_000;
 /// The most numbers whose calls are counted.
 const MAX_NUMBERS: usize = 1_000_000;
 
