@@ -190,7 +190,7 @@ impl Line {
     async fn dial(self, ready: Ready) {
         let Ready { open, trunk, flow, place, port, call, mut mailbox, _seat } = ready;
         let Self { ctx, order, tell, mut asked, control } = self;
-        let media = Media::Port(port);
+        let (media, tell) = (Media::Port(port), Some(tell));
         let backs = VecDeque::new();
         let mut dialing =
             Dialing { ctx, open, order, trunk, flow, place, call, media, backs, tell, control };
@@ -259,7 +259,8 @@ struct Dialing {
     media: Media,
     /// Where requests came from.
     backs: VecDeque<(SocketAddr, Flow)>,
-    tell: mpsc::UnboundedSender<CallEvent>,
+    /// None once the end was told.
+    tell: Option<mpsc::UnboundedSender<CallEvent>>,
     control: Arc<Control>,
 }
 
@@ -315,14 +316,13 @@ impl Dialing {
     }
 
     fn tell(&mut self, event: CallEvent) {
-        if matches!(event, CallEvent::Ended(_)) {
-            if let Media::Session(session) = &self.media {
-                tracing::debug!(attempt = %self.order.attempt, sound = ?session.stats(), "sound");
-            }
-            self.media = Media::Over;
-        }
         // That nobody listens does not end a call.
-        let _ = self.tell.send(event);
+        if let Some(tell) = &self.tell {
+            let _ = tell.send(event);
+        }
+        if matches!(event, CallEvent::Ended(_)) {
+            (self.media, self.tell) = (Media::Over, None);
+        }
     }
 
     fn hear(&mut self, remote: super::sdp::Remote) {
