@@ -91,7 +91,9 @@ pub(crate) fn load(
         put(&mut table, section, key, value);
         check(&table).with_context(|| flag)?;
     }
-    check(&table)
+    let config = check(&table)?;
+    config.validate_whole()?;
+    Ok(config)
 }
 
 fn read_file(path: &Path) -> Result<Table> {
@@ -135,15 +137,6 @@ impl Config {
                 bail!("engine.{key} must be at least 1");
             }
         }
-        let sip = &self.sip;
-        if [&sip.tls_certificate, &sip.tls_key]
-            .iter()
-            .any(|f| f.is_some() != sip.tls_listen.is_some())
-        {
-            bail!(
-                "sip.tls_listen, sip.tls_certificate and sip.tls_key go together: write all or none"
-            );
-        }
         if self.ingest.chunks_in_flight == 0 {
             bail!("ingest.chunks_in_flight must be at least 1");
         }
@@ -153,6 +146,21 @@ impl Config {
                  request of that size could ever be taken",
                 self.ingest.memory_max_bytes,
                 self.ingest.body_max_bytes
+            );
+        }
+        Ok(())
+    }
+
+    /// What can be said only when everything was laid over: settings that go together may come
+    /// from several places.
+    fn validate_whole(&self) -> Result<()> {
+        let sip = &self.sip;
+        if [&sip.tls_certificate, &sip.tls_key]
+            .iter()
+            .any(|f| f.is_some() != sip.tls_listen.is_some())
+        {
+            bail!(
+                "sip.tls_listen, sip.tls_certificate and sip.tls_key go together: write all or none"
             );
         }
         Ok(())
@@ -282,6 +290,15 @@ mod tests {
             let config = from("", &[(&environment_name(section, key), value)], &[]).unwrap();
             assert_ne!(config, Config::default(), "{section}.{key}");
         }
+    }
+
+    #[test]
+    fn settings_that_go_together_may_come_from_several_places() {
+        let file = "[sip]\ntls_key = \"k\"\n";
+        let env =
+            [("OUTDIAL_SIP_TLS_CERTIFICATE", "c"), ("OUTDIAL_SIP_TLS_LISTEN", "127.0.0.1:5061")];
+        assert!(from(file, &env, &[]).unwrap().sip.tls_listen.is_some());
+        assert!(message(from(file, &env[..1], &[])).contains("go together"));
     }
 
     #[test]

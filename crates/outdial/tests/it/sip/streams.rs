@@ -6,6 +6,7 @@ use super::bench::{Bench, LIMIT, all_at_once, ended, home, last_attempt, sent, w
 use super::certificate::Certificate;
 use super::peers::Proxy;
 use super::sipp::{Play, Sipp, free_port};
+use crate::harness::Home;
 
 #[test]
 fn sip_over_tcp() {
@@ -78,18 +79,23 @@ fn broken(bench: &Bench<'_>) {
     assert_eq!(other.calls(), 0, "failover after an INVITE that may have arrived");
 }
 
-#[test]
-fn sip_over_tls() {
+/// A home that trusts an authority of its own, and takes connections with a certificate of it, if
+/// it is to take any.
+fn tls_home(listens: bool) -> Home {
     let mut home = home(&[]);
     let files = Certificate::make(home.path("outdial.db").parent().unwrap());
-    for (name, value) in [
-        ("OUTDIAL_SIP_CA_FILE", files.authority.display().to_string()),
-        ("OUTDIAL_SIP_TLS_LISTEN", format!("127.0.0.1:{}", free_port())),
-        ("OUTDIAL_SIP_TLS_CERTIFICATE", files.leaf.display().to_string()),
-        ("OUTDIAL_SIP_TLS_KEY", files.key.display().to_string()),
-    ] {
-        home.set(name, &value);
+    home.set("OUTDIAL_SIP_CA_FILE", &files.authority.display().to_string());
+    if listens {
+        home.set("OUTDIAL_SIP_TLS_LISTEN", &format!("127.0.0.1:{}", free_port()));
+        home.set("OUTDIAL_SIP_TLS_CERTIFICATE", &files.leaf.display().to_string());
+        home.set("OUTDIAL_SIP_TLS_KEY", &files.key.display().to_string());
     }
+    home
+}
+
+#[test]
+fn sip_over_tls() {
+    let home = tls_home(true);
     let server = home.serve();
     all_at_once(
         &home,
@@ -121,6 +127,16 @@ fn sip_over_tls() {
             ("nobody speaks TLS", not_tls),
         ],
     );
+}
+
+/// Without a port for TLS of ours: the callee's BYE comes over the connection that the INVITE took.
+#[test]
+fn sip_over_tls_one_way() {
+    let home = tls_home(false);
+    let server = home.serve();
+    let callee = Play::of("answer-bye").hold(500).start();
+    let bench = Bench { home: &home, server: &server };
+    over_tls(&bench, callee, &json!({}), "completed", "answered");
 }
 
 /// The files that the server of this home was started with.
