@@ -25,6 +25,8 @@ fn sip_outcomes() {
             ("no answer", no_answer),
             ("183 for ever", progress_for_ever),
             ("100 for ever", trying_for_ever),
+            ("the third time", third_time),
+            ("who calls", who_calls),
             ("a batch", a_batch),
             ("taken back", taken_back),
         ],
@@ -180,6 +182,36 @@ fn rings_out(bench: &Bench<'_>, provisional: &str, reason: &str) {
     assert_eq!(cancel.line().split(' ').nth(1), invite.line().split(' ').nth(1));
     let rang = cancel.at - invite.at;
     assert!((1_900..3_000).contains(&rang.as_millis()), "canceled after {rang:?}");
+    callee.went_as_written();
+}
+
+/// No answer twice, then an answer: three attempts, each ended before the next began.
+fn third_time(bench: &Bench<'_>) {
+    let callee = Play::of("third-time").start();
+    let trunk = bench.trunk(&callee, &json!({ "ringTimeoutMs": 1_000 }));
+    let batch = bench.call_over(&[&trunk], &json!({ "retry": 3, "delay": 1 }));
+    let call = bench.over(&batch, &[&callee]);
+    let logs = call["phoneLogs"].as_array().unwrap();
+    let said: Vec<_> = logs.iter().map(|log| log["callStatus"].as_str().unwrap()).collect();
+    assert_eq!(said, ["no-answer", "no-answer", "completed"], "{call}");
+    assert_eq!(callee.calls(), 3);
+    callee.went_as_written();
+}
+
+/// How a trunk wants to be told who calls, and the numbers to look.
+fn who_calls(bench: &Bench<'_>) {
+    let callee = Play::of("answer-bye").start();
+    let identity = json!({
+        "callerId": "pAssertedIdentity", "plus": false, "fromDomain": "pbx.example.com",
+    });
+    let batch = bench.call(&callee, &identity);
+    ended(&bench.over(&batch, &[&callee]), "completed", "answered");
+    let invite = callee.wait_for("INVITE");
+    let number = invite.number("From");
+    let who = format!("sip:{number}@pbx.example.com");
+    assert!(invite.header("From").contains(&format!("<{who}>")), "{}", invite.text);
+    assert!(invite.header("P-Asserted-Identity").contains(&who), "{}", invite.text);
+    assert!(invite.line().starts_with("INVITE sip:1"), "{}", invite.text);
     callee.went_as_written();
 }
 

@@ -104,3 +104,35 @@ fn silence(bench: &Bench<'_>) {
     }
     assert_eq!(log.iter().filter(|m| m.received).count(), invites.len(), "INVITEs alone");
 }
+
+/// What hangs on timers of a peer that is gone, ten times faster than on a telephone network.
+#[cfg(feature = "failpoints")]
+#[test]
+fn sip_peers_that_are_gone() {
+    let home = home(&[("OUTDIALTEST_SIP_T1_MS", "50")]);
+    let server = home.serve();
+    let cases: &[super::bench::Case] = &[
+        ("silence", |b| {
+            let callee = Play::of("silent").hold(60_000).start();
+            let batch = b.call(&callee, &json!({}));
+            ended(&b.over(&batch, &[&callee]), "unknown", "timer_b");
+            assert_eq!(callee.requests("CANCEL").len(), 0, "nothing was heard of it");
+        }),
+        ("no answer to a CANCEL", |b| {
+            let callee = Play::of("deaf-ring").deaf_in_pauses().start();
+            let batch = b.call(&callee, &json!({ "ringTimeoutMs": 1_000 }));
+            ended(&b.over(&batch, &[&callee]), "unknown", "lost");
+            assert!(callee.requests("CANCEL").len() > 4, "it comes again, by Timer E");
+        }),
+        ("no answer to a BYE", |b| {
+            let callee = Play::of("deaf").deaf_in_pauses().start();
+            let batch = b.call(&callee, &json!({ "maxCallMs": 1_000 }));
+            ended(&b.over(&batch, &[&callee]), "completed", "answered");
+            let byes = callee.requests("BYE");
+            let again =
+                byes.iter().map(|m| m.cseq().0).max() > byes.iter().map(|m| m.cseq().0).min();
+            assert!(again, "another one after Timer F");
+        }),
+    ];
+    all_at_once(&home, &server, cases);
+}
