@@ -4,6 +4,7 @@
 //! end means, and knows no store and no HTTP.
 #![forbid(unsafe_code)]
 
+pub mod callee;
 pub mod route;
 mod rtp;
 pub mod simulated;

@@ -16,6 +16,7 @@ pub(crate) mod line;
 pub(crate) mod message;
 pub(crate) mod orphan;
 pub(crate) mod sdp;
+pub(crate) mod setup;
 pub(crate) mod transaction;
 pub(crate) mod transport;
 pub(crate) mod trunk;

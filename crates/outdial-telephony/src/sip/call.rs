@@ -171,6 +171,11 @@ impl Call {
         self.stage == Stage::Over
     }
 
+    /// Its end is decided: nobody is to be heard any more.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending | Stage::Lingering | Stage::Over)
+    }
+
     /// Messages that were none of this call's.
     pub(crate) fn ignored(&self) -> u32 {
         self.ignored

@@ -16,9 +16,10 @@ use outdial_core::outcome::CallEnd;
 use outdial_ports::{CallControl, CallOrder, Monotonic, PlacedCall};
 use tokio::sync::mpsc;
 
-use super::call::{Call, CallSetup, Hop, Input, Kind, Output, Sending};
+use super::call::{Call, Hop, Input, Kind, Output, Sending};
 use super::endpoint::{Mail, Seat};
-use super::message::{SipMessage, SipUri, Unfit};
+use super::message::{SipMessage, Unfit};
+use super::setup::{Route, setup};
 use super::transport::{Count, Flow, Sent};
 use super::trunk::{Place, Trunk, Unreachable};
 use super::{Context, Open};
@@ -74,69 +75,6 @@ impl CallControl for Control {
     fn is_stored(&self) {
         let _ = self.ask.send(Asked::Stored);
     }
-}
-
-/// Where an INVITE goes.
-pub(crate) struct Route {
-    /// The request line.
-    pub(crate) target: SipUri,
-    /// Whom the message is handed to.
-    pub(crate) place: Place,
-}
-
-impl Route {
-    /// As the trunk is set up, or where it sent us for that callee.
-    pub(crate) fn of(
-        trunk: &Trunk,
-        order: &CallOrder,
-        sent_on: Option<SipUri>,
-    ) -> Result<Self, Unfit> {
-        let Some(target) = sent_on else {
-            return Ok(Self { target: trunk.callee(order.callee)?, place: trunk.first_hop() });
-        };
-        let place = match trunk.spec.proxy {
-            Some(_) => trunk.first_hop(),
-            None => Place::of(&target),
-        };
-        Ok(Self { target, place })
-    }
-}
-
-/// All that the messages of a call are made of.
-pub(crate) fn setup(
-    ctx: &Context,
-    trunk: &Trunk,
-    order: &CallOrder,
-    target: SipUri,
-    flow: &Flow,
-    local_media: SocketAddr,
-) -> Result<CallSetup, Unfit> {
-    let call_id = ctx.ids.call_id(order.attempt, &order.token);
-    Ok(CallSetup {
-        ids: ctx.ids.clone(),
-        from_tag: ctx.ids.from_tag(&call_id),
-        via: flow.via(),
-        contact: trunk.contact(&trunk.number(order.caller), flow)?,
-        target,
-        routes: trunk.routes()?,
-        from: trunk.caller(order.caller)?,
-        to: trunk.to(order.callee)?,
-        asserted: trunk.asserted(order.caller)?,
-        transport: trunk.spec.transport,
-        reliable: flow.is_reliable(),
-        peer: flow.peer(),
-        local_media,
-        session_id: ctx.ids.session_id(&call_id),
-        credentials: trunk.credentials(),
-        callee: order.callee,
-        send_by: order.send_by,
-        ring_limit: trunk.ring_limit().unwrap_or(order.ring_limit),
-        talk_limit: order.talk_limit,
-        timers: ctx.timers,
-        session_expires: ctx.config.session_expires,
-        user_agent: ctx.config.user_agent.clone(),
-        call_id,
-    })
 }
 
 struct Line {
@@ -309,6 +247,9 @@ impl Dialing {
                 Output::Over => {}
             }
         }
+        if self.call.is_ending() {
+            self.hush();
+        }
     }
 
     fn handle(&mut self, input: Input) -> Vec<Output> {
@@ -321,7 +262,7 @@ impl Dialing {
             let _ = tell.send(event);
         }
         if matches!(event, CallEvent::Ended(_)) {
-            (self.media, self.tell) = (Media::Over, None);
+            self.tell = None;
         }
     }
 
@@ -334,6 +275,14 @@ impl Dialing {
         };
         if let Media::Session(session) = &self.media {
             session.set_remote(remote);
+        }
+    }
+
+    /// No sound any more.
+    fn hush(&mut self) {
+        if let Media::Session(session) = std::mem::replace(&mut self.media, Media::Over) {
+            let stats = session.stats();
+            tracing::debug!(attempt = %self.order.attempt, ?stats, "sound of a call");
         }
     }
 

@@ -13,8 +13,9 @@ use super::ask::{Sending, ask};
 use super::call::{Dialog, cancel_of};
 use super::digest::Challenges;
 use super::endpoint::{Mail, Stray, refusal};
-use super::line::{self, Events};
+use super::line::Events;
 use super::message::{Method, Request, Response, ResponseBuilder, SipMessage};
+use super::setup::setup;
 use super::transport::{Flow, Peer};
 use super::trunk::{Place, Trunk};
 use super::{Context, Open};
@@ -143,7 +144,7 @@ impl Orphaned<'_> {
         };
         let Ok(target) = trunk.callee(order.callee) else { return };
         let media = std::net::SocketAddr::new(flow.local_ip(), 0);
-        let Ok(setup) = line::setup(self.ctx, &trunk, &order, target, &flow, media) else { return };
+        let Ok(setup) = setup(self.ctx, &trunk, &order, target, &flow, media) else { return };
         for cseq in CSEQS {
             let Some(bytes) = cancel_of(&setup, cseq) else { continue };
             let branch = setup.ids.branch(&setup.call_id, &Method::Invite, cseq, 0);

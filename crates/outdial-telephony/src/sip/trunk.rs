@@ -66,7 +66,8 @@ impl Trunk {
 
     fn new(id: TrunkId, spec: SipSpec, updated_at: Timestamp) -> Self {
         let is_registered = AtomicBool::new(false);
-        let standing = Mutex::new(Standing { updated_at, ring_limit: None, health: TrunkHealth::default() });
+        let standing =
+            Mutex::new(Standing { updated_at, ring_limit: None, health: TrunkHealth::default() });
         Self { id, spec, standing, is_registered }
     }
 
