@@ -10,6 +10,7 @@ mod context;
 pub(crate) mod digest;
 pub(crate) mod dns;
 pub(crate) mod endpoint;
+pub(crate) mod examine;
 pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod line;
@@ -35,6 +36,7 @@ use thiserror::Error;
 
 use crate::rtp::{SoundError, Source, read_sound};
 pub(crate) use context::{Context, Open};
+pub use examine::Finding;
 pub use transport::TlsListen;
 use trunk::Trunk;
 
@@ -117,16 +119,8 @@ impl SipCarrier {
         self.0.open().ok().map(|open| open.endpoint.transports.udp_addr())
     }
 
-    /// Asks a trunk whether it is there (OPTIONS), without calling anybody. What it answered, in
-    /// words; or what is wrong with it.
-    pub async fn check(&self, trunk: &TrunkRecord) -> Result<String, String> {
-        let trunk = Trunk::of(trunk).ok_or("it is no SIP trunk")?;
-        Context::start(&self.0);
-        let look = health::look(&self.0, &trunk).await.map_err(|why| why.detail)?;
-        match look.answer {
-            Some(answer) => Ok(format!("{} answered {}", look.flow.peer(), answer.status)),
-            None => Err(format!("{} does not answer OPTIONS", look.flow.peer())),
-        }
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.0
     }
 }
 

@@ -67,6 +67,35 @@ pub(crate) async fn look(ctx: &Context, trunk: &Trunk) -> Result<Look, Unreachab
     Ok(Look { flow, answer })
 }
 
+/// What a registrar knows of us (RFC 3261 section 10.2.3): a REGISTER that changes nothing. None:
+/// silence.
+pub(crate) async fn bindings(
+    ctx: &Context,
+    trunk: &Trunk,
+) -> Result<Option<Response>, Unreachable> {
+    let (open, flow) = reach(ctx, trunk).await?;
+    let bad =
+        |why: super::message::Unfit| Unreachable { reason: "bad_trunk", detail: why.to_string() };
+    let registrar = SipUri::new(None, trunk.domain(), None).map_err(bad)?;
+    let us = trunk.us().map_err(bad)?;
+    let person = Person { uri: &registrar, from: &us, to: &us, tag: ctx.random_hex() };
+    let call_id = ctx.random_hex();
+    let build = |cseq, branch: &str, proof: &Proof| {
+        person
+            .start(ctx, trunk, &flow, &Method::Register, cseq, branch, &call_id, proof)?
+            .build()
+            .ok()
+    };
+    let question = Question {
+        method: Method::Register,
+        uri: &registrar,
+        cseq: 1,
+        credentials: trunk.credentials(),
+        patience: ctx.timers.t1.saturating_mul(16),
+    };
+    Ok(ask_with_credentials(ctx, &open.endpoint, &flow, &question, build).await)
+}
+
 async fn watch_options(ctx: &Context, trunk: &Trunk) {
     let Some(every) = trunk.spec.keep_alive else { return };
     let (mut has_answered, mut silences) = (false, 0_u32);

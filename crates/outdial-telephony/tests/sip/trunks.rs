@@ -87,21 +87,30 @@ async fn a_refused_registration_is_down() {
 }
 
 #[tokio::test]
-async fn a_trunk_is_checked_without_calling_anybody() {
+async fn a_trunk_is_examined_without_calling_anybody() {
     let mut peer = Stranger::udp().await;
-    let world = World::new(spec(peer.addr, Transport::Udp));
-    let record = trunk(spec(peer.addr, Transport::Udp));
-    let check = world.carrier.check(&record);
-    tokio::pin!(check);
-    let options = tokio::select! {
-        found = &mut check => panic!("{found:?}"),
-        options = peer.expect("OPTIONS") => options,
-    };
-    peer.answer(&options, 200, "a").await;
-    assert_eq!(check.await, Ok(format!("{} answered 200", peer.addr)));
+    let mut sip = spec(peer.addr, Transport::Udp);
+    (sip.username, sip.password) = (Some("user".to_owned()), Some(Secret("word".to_owned())));
+    let world = World::new(sip.clone());
+    let record = trunk(sip);
+    // What its registrar says, and whether that is well.
+    for (status, is_well) in [(200, true), (403, false), (405, true)] {
+        let answers = async {
+            let options = peer.expect("OPTIONS").await;
+            peer.answer(&options, 200, "a").await;
+            let register = peer.expect("REGISTER").await;
+            assert!(register.all("Contact").is_empty(), "it would change something");
+            peer.answer(&register, status, "a").await;
+        };
+        let (found, ()) = tokio::join!(world.carrier.examine(&record), answers);
+        let well: Vec<_> = found.iter().map(|f| (f.what, f.result.is_ok())).collect();
+        assert_eq!(well, [("resolve", true), ("options", true), ("login", is_well)], "{found:?}");
+    }
     let silent = Stranger::udp().await;
     let record = trunk(spec(silent.addr, Transport::Udp));
-    assert!(world.carrier.check(&record).await.unwrap_err().contains("does not answer"));
+    let found = world.carrier.examine(&record).await;
+    let [_, options] = &found[..] else { panic!("{found:?}") };
+    assert!(options.result.as_ref().unwrap_err().contains("does not answer"));
 }
 
 #[tokio::test]
