@@ -1,5 +1,5 @@
-//! What the messages of a call are made of: the order, its trunk, and the way that was found. Nothing
-//! of a contact but the number goes into them.
+//! What the messages of a call are made of: the order, its trunk, and the way that was found.
+//! Nothing of a contact but the number goes into them.
 
 use std::net::SocketAddr;
 
