@@ -30,7 +30,7 @@ fn call_of<'a>(home: &'a Home, server: &'a Server<'a>, callee: &Sipp) -> String 
 fn sip_an_answered_call_of_a_killed_process_is_hung_up_by_the_next() {
     let home = home(&[]);
     let server = home.serve();
-    let callee = Play::of("answer-wait").hold(0).start();
+    let callee = Play::of("survivor").fill("hold", "90000").start();
     let batch = call_of(&home, &server, &callee);
     wait_for("it talks", LIMIT, || (server.count(&batch, &["in-progress"]) == 1).then_some(()));
     server.kill9();
@@ -51,7 +51,7 @@ fn sip_an_answered_call_of_a_killed_process_is_hung_up_by_the_next() {
 fn sip_killed_between_the_200_and_what_is_stored_of_it() {
     let home = home(&[]);
     let server = home.serve();
-    let callee = Play::of("answer-wait").hold(0).start();
+    let callee = Play::of("survivor").fill("hold", "90000").start();
     let trunk = Bench { home: &home, server: &server }.trunk(&callee, &json!({}));
     server.terminate();
     assert!(server.wait().success());
@@ -148,7 +148,7 @@ fn killed_at(name: &str, passes: u32) {
     println!("killed at {name}, pass {passes}");
     let home = home(&[]);
     let server = home.serve();
-    let callee = Play::of("survivor").hold(400).forgets().start();
+    let callee = Play::of("survivor").fill("hold", "400").forgets().start();
     let limits = json!({ "callsPerSecond": 10, "channels": 8, "ringTimeoutMs": 2_000 });
     let trunk = Bench { home: &home, server: &server }.trunk(&callee, &limits);
     server.terminate();
