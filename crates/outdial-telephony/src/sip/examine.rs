@@ -53,7 +53,7 @@ async fn resolve(ctx: &Context, trunk: &Trunk) -> Result<String, String> {
 }
 
 async fn options(ctx: &Context, trunk: &Trunk) -> Result<String, String> {
-    let Look { flow, answer } = look(ctx, trunk).await.map_err(cannot)?;
+    let Look { flow, answer } = look(ctx, trunk).await.map_err(|why| cannot(&why))?;
     let (peer, over) = (flow.peer(), trunk.spec.transport.as_str());
     match answer.map(|answer| answer.status) {
         None => Err(format!("{peer} does not answer OPTIONS over {over}; some carriers never do")),
@@ -71,7 +71,7 @@ async fn login(ctx: &Context, trunk: &Trunk) -> Result<String, String> {
     let Some(user) = trunk.spec.username.as_deref() else {
         return Ok("there are no credentials; the carrier knows us by our address".to_owned());
     };
-    match bindings(ctx, trunk).await.map_err(cannot)?.map(|answer| answer.status) {
+    match bindings(ctx, trunk).await.map_err(|why| cannot(&why))?.map(|answer| answer.status) {
         Some(200..=299) => Ok(format!("it takes the credentials of {user}")),
         Some(status @ (401 | 403 | 407)) => {
             Err(format!("it refuses the credentials of {user} ({status})"))
@@ -81,6 +81,6 @@ async fn login(ctx: &Context, trunk: &Trunk) -> Result<String, String> {
     }
 }
 
-fn cannot(why: Unreachable) -> String {
+fn cannot(why: &Unreachable) -> String {
     format!("cannot be reached: {}", why.detail)
 }
