@@ -110,6 +110,7 @@ impl Runner {
     fn place(&mut self) {
         let Start { committed, caller, base, .. } = &self.start;
         let intent = &committed.intent.intent;
+        let slot = base.slot(intent);
         let order = CallOrder {
             attempt: committed.attempt,
             token: committed.intent.token,
@@ -117,7 +118,8 @@ impl Runner {
             caller: *caller,
             callee: intent.callee,
             charged_before: intent.facts.charged,
-            send_by: base.monotonic(base.slot(intent).send_by),
+            send_by: base.monotonic(slot.send_by.min(slot.open_until)),
+            open_until: base.monotonic(slot.open_until),
             ring_limit: self.ctx.config.ring_limit(),
             talk_limit: std::time::Duration::from_secs(u64::from(intent.max_call_s)),
         };

@@ -32,6 +32,9 @@ pub struct CallOrder {
     pub charged_before: u32,
     /// Nothing may leave after this.
     pub send_by: Monotonic,
+    /// The calling hours end: no INVITE leaves at this instant or later, also none with the
+    /// credentials that the far end asked for.
+    pub open_until: Monotonic,
     /// How long it may ring before it is canceled.
     pub ring_limit: Duration,
     /// How long it may last from the answer before it is ended.

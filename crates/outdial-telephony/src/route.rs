@@ -139,6 +139,7 @@ mod tests {
             callee: PhoneNumber::from_digits(2),
             charged_before: 0,
             send_by: Monotonic::default(),
+            open_until: Monotonic::default(),
             ring_limit: Duration::ZERO,
             talk_limit: Duration::ZERO,
         };

@@ -231,6 +231,7 @@ mod tests {
             callee: PhoneNumber::from_digits(12_125_551_000 + ending),
             charged_before: 0,
             send_by: Monotonic(Duration::from_secs(3600)),
+            open_until: Monotonic(Duration::from_secs(3600)),
             ring_limit: Duration::from_secs(45),
             talk_limit: Duration::from_secs(600),
         }

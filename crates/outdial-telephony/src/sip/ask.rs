@@ -48,11 +48,11 @@ pub(crate) async fn ask(
         let actions = tokio::select! {
             biased;
             Some(answer) = answers.recv() => {
-                let _ = machine.on_response(clock.monotonic(), answer.status);
+                let actions = machine.on_response(clock.monotonic(), answer.status);
                 if answer.status >= 200 {
                     return Some(answer);
                 }
-                continue;
+                actions
             }
             () = clock.sleep_until(deadline) => machine.on_tick(clock.monotonic()),
         };

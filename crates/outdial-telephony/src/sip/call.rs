@@ -47,6 +47,7 @@ use outdial_core::outcome::CallEnd;
 use outdial_ports::Monotonic;
 use outdial_ports::store::Transport;
 
+pub(crate) use calling::LAST_CSEQ;
 pub(crate) use dialog::Dialog;
 pub(crate) use interface::{CallSetup, Hop, Input, Kind, Output, Sending};
 pub(crate) use invite::cancel_of;

@@ -121,6 +121,17 @@ impl Context {
         self.open()
     }
 
+    /// The same, however often it failed before. None: not until `by`.
+    pub(crate) async fn opened_at_last(&self, by: Monotonic) -> Option<Arc<Open>> {
+        let mut end = self.end.subscribe();
+        tokio::select! {
+            biased;
+            _ = end.wait_for(|end| matches!(end, End::Open(_))) => {}
+            () = self.clock.sleep_until(by) => {}
+        }
+        self.open().ok()
+    }
+
     pub(crate) fn trunk(&self, id: TrunkId) -> Option<Arc<Trunk>> {
         self.trunks.borrow().get(&id).cloned()
     }

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use outdial_core::outcome::CallEnd;
 use outdial_ports::Clock;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::call::LAST_CSEQ;
 use super::ids::Ids;
 use super::message::name_addr;
 use super::message::{Method, Request, RequestBuilder, Response, ResponseBuilder, SipMessage};
@@ -21,8 +22,10 @@ use super::transport::{Count, Flow, Received, Transports};
 const MAILBOX: usize = 64;
 /// Answers of the endpoint itself that are on their way at once.
 const REPLIES: usize = 512;
-/// Ends that are remembered of calls that nobody ran.
+/// Calls that nobody ran of which something is remembered.
 const REMEMBERED: usize = 4096;
+/// Dialogs of each of these that are ended (forks).
+const FORKS: usize = 8;
 /// What can be asked of us outside of calls.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 
@@ -44,6 +47,8 @@ pub(crate) struct Endpoint {
     desk: Mutex<Desk>,
     replies: Arc<Semaphore>,
     strays: mpsc::Sender<Stray>,
+    /// An end was remembered.
+    remembered: Notify,
 }
 
 /// A 2xx of a call of ours that nobody runs.
@@ -58,9 +63,31 @@ struct Desk {
     calls: BTreeMap<String, mpsc::Sender<Mail>>,
     /// By branch and method: a CANCEL has the branch of its INVITE.
     questions: BTreeMap<(String, String), mpsc::Sender<Response>>,
-    ended: BTreeMap<String, CallEnd>,
-    /// The keys of `ended`, oldest first.
+    known: BTreeMap<String, Known>,
+    /// The keys of `known`, oldest first.
     order: VecDeque<String>,
+}
+
+/// What is known of a call that nobody ran.
+#[derive(Default)]
+struct Known {
+    end: Option<CallEnd>,
+    /// The peer's tags of the dialogs that are being ended, or were.
+    tags: Vec<String>,
+}
+
+impl Desk {
+    fn known(&mut self, call_id: &str) -> &mut Known {
+        if !self.known.contains_key(call_id) {
+            self.order.push_back(call_id.to_owned());
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+        self.known.entry(call_id.to_owned()).or_default()
+    }
 }
 
 /// A call gets its messages while this lives.
@@ -88,7 +115,8 @@ impl Endpoint {
         let (strays, received) = mpsc::channel(MAILBOX);
         let replies = Arc::new(Semaphore::new(REPLIES));
         let desk = Mutex::default();
-        let made = Self { transports, ids, clock, user_agent, desk, replies, strays };
+        let remembered = Notify::new();
+        let made = Self { transports, ids, clock, user_agent, desk, replies, strays, remembered };
         (Arc::new(made), received)
     }
 
@@ -146,20 +174,37 @@ impl Endpoint {
 
     /// What came of a call that nobody ran.
     pub(crate) fn end_of(&self, call_id: &str) -> Option<CallEnd> {
-        self.desk().ended.get(call_id).copied()
+        self.desk().known.get(call_id)?.end
+    }
+
+    /// The same, once that is known.
+    pub(crate) async fn ended(&self, call_id: &str) -> CallEnd {
+        loop {
+            let mut remembered = std::pin::pin!(self.remembered.notified());
+            remembered.as_mut().enable();
+            if let Some(end) = self.end_of(call_id) {
+                return end;
+            }
+            remembered.await;
+        }
     }
 
     /// Remembers what came of a call that nobody runs.
     pub(crate) fn remember(&self, call_id: &str, end: CallEnd) {
+        self.desk().known(call_id).end = Some(end);
+        self.remembered.notify_waiters();
+    }
+
+    /// Whether the dialog with that tag of the peer's is to be ended by who asks: nobody asked
+    /// before.
+    pub(crate) fn claim(&self, call_id: &str, tag: &str) -> bool {
         let mut desk = self.desk();
-        if desk.ended.insert(call_id.to_owned(), end).is_none() {
-            desk.order.push_back(call_id.to_owned());
+        let tags = &mut desk.known(call_id).tags;
+        let is_new = tags.len() < FORKS && tags.iter().all(|known| known != tag);
+        if is_new {
+            tags.push(tag.to_owned());
         }
-        if desk.order.len() > REMEMBERED
-            && let Some(oldest) = desk.order.pop_front()
-        {
-            desk.ended.remove(&oldest);
-        }
+        is_new
     }
 
     /// Sends without being waited for; beyond a bound not at all, since the peer asks again.
@@ -229,7 +274,9 @@ impl Endpoint {
             }
             _ => {
                 self.count(Count::StrayResponse);
-                self.remember(&head.call_id, refusal(&response));
+                if let Some(end) = refusal(&response) {
+                    self.remember(&head.call_id, end);
+                }
                 self.acknowledge(&response, flow);
             }
         }
@@ -269,15 +316,17 @@ impl Endpoint {
     }
 }
 
-/// What a final answer of 300 or more says of a call that nobody runs.
-pub(crate) fn refusal(response: &Response) -> CallEnd {
+/// What a final answer of 300 or more says of a call that nobody runs. None: nothing, since an
+/// INVITE with credentials may have followed.
+pub(crate) fn refusal(response: &Response) -> Option<CallEnd> {
+    let head = &response.head;
     match response.status {
-        487 => CallEnd::Canceled,
-        status => CallEnd::Refused {
-            status,
-            q850: response.head.q850(),
-            retry_after: response.head.retry_after(),
-        },
+        401 | 407 if head.cseq < LAST_CSEQ => None,
+        487 => Some(CallEnd::Canceled),
+        status => {
+            let (q850, retry_after) = (head.q850(), head.retry_after());
+            Some(CallEnd::Refused { status, q850, retry_after })
+        }
     }
 }
 

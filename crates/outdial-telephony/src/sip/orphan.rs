@@ -10,7 +10,7 @@ use outdial_ports::{CallControl, CallOrder, Monotonic, OrphanCall, PlacedCall};
 use tokio::sync::mpsc;
 
 use super::ask::{Sending, ask};
-use super::call::{Dialog, cancel_of};
+use super::call::{Dialog, LAST_CSEQ, cancel_of};
 use super::digest::Challenges;
 use super::endpoint::{Mail, Stray, refusal};
 use super::line::Events;
@@ -20,9 +20,9 @@ use super::transport::{Flow, Peer};
 use super::trunk::{Place, Trunk};
 use super::{Context, Open};
 
-/// `CSeq` that an INVITE may have had: the first, and two with credentials. A CANCEL of one that
-/// was never sent is answered with 481 and does nothing.
-const CSEQS: std::ops::RangeInclusive<u32> = 1..=3;
+/// `CSeq` that an INVITE may have had. A CANCEL of one that was never sent is answered with 481 and
+/// does nothing.
+const CSEQS: std::ops::RangeInclusive<u32> = 1..=LAST_CSEQ;
 
 /// Sees to a call of a process that is gone; returns at once.
 pub(crate) fn take_over(ctx: &Arc<Context>, orphan: OrphanCall) -> PlacedCall {
@@ -45,7 +45,8 @@ impl CallControl for NoControl {
 /// None: it cannot be known.
 async fn see_to(ctx: &Arc<Context>, orphan: &OrphanCall) -> Option<CallEnd> {
     let give_up_at = orphan.give_up_at;
-    let open = ctx.opened(give_up_at).await.ok()?;
+    // That the sockets cannot be opened now says nothing of the call.
+    let open = ctx.opened_at_last(give_up_at).await?;
     let trunk = ctx.trunk_by(orphan.trunk, give_up_at).await;
     let call_id = ctx.ids.call_id(orphan.attempt, &orphan.token);
     let (_seat, mailbox) = open.endpoint.enter(&call_id);
@@ -60,9 +61,9 @@ async fn see_to(ctx: &Arc<Context>, orphan: &OrphanCall) -> Option<CallEnd> {
         Some(dialog) => orphaned.hang_up(dialog, CallEnd::CutOff).await,
         None => {
             if orphan.state == AttemptState::Ringing {
-                orphaned.cancel().await;
+                orphaned.cancel(None).await;
             }
-            orphaned.wait().await
+            orphaned.wait(&call_id).await
         }
     }
 }
@@ -77,13 +78,16 @@ struct Orphaned<'a> {
 }
 
 impl Orphaned<'_> {
-    /// Waits for what still comes.
-    async fn wait(&mut self) -> Option<CallEnd> {
+    /// Waits for what still comes. An answer that came before may be in other hands.
+    async fn wait(&mut self, call_id: &str) -> Option<CallEnd> {
+        let open = Arc::clone(&self.open);
+        let mut elsewhere = std::pin::pin!(open.endpoint.ended(call_id));
         loop {
             let mail = tokio::select! {
                 biased;
-                mail = self.mailbox.recv() => mail?,
                 () = self.ctx.clock.sleep_until(self.orphan.give_up_at) => return None,
+                end = &mut elsewhere => return Some(end),
+                mail = self.mailbox.recv() => mail?,
             };
             match mail.message {
                 SipMessage::Request(request) => {
@@ -94,7 +98,7 @@ impl Orphaned<'_> {
                 SipMessage::Response(response) if response.head.method == Method::Invite => {
                     match response.status {
                         // It rings, and nobody is there any more to talk.
-                        ..=199 => self.cancel().await,
+                        ..=199 => self.cancel(Some(mail.flow)).await,
                         200..=299 => {
                             let dialog = dialog_of(&response, &mail.flow)?;
                             let trunk = self.trunk.as_deref();
@@ -103,7 +107,9 @@ impl Orphaned<'_> {
                         }
                         _ => {
                             self.open.endpoint.acknowledge(&response, mail.flow);
-                            return Some(refusal(&response));
+                            if let Some(end) = refusal(&response) {
+                                return Some(end);
+                            }
                         }
                     }
                 }
@@ -124,13 +130,19 @@ impl Orphaned<'_> {
         is_bye
     }
 
-    /// Takes back an INVITE that was answered provisionally; only the process that sent it knew
-    /// more of it than what the trunk's settings say.
-    async fn cancel(&mut self) {
+    /// Takes back an INVITE that was answered provisionally, by whoever is at the end of `flow`;
+    /// only the process that sent it knew more of it than that and what the trunk's settings say.
+    async fn cancel(&mut self, flow: Option<Flow>) {
         let Some(trunk) = self.trunk.clone().filter(|_| !self.is_canceled) else { return };
-        self.is_canceled = true;
         let by = self.soon();
-        let Ok(flow) = trunk.reach(self.ctx, &trunk.first_hop(), by).await else { return };
+        let flow = match flow {
+            Some(flow) => flow,
+            None => match trunk.reach(self.ctx, &trunk.first_hop(), by).await {
+                Ok(flow) => flow,
+                Err(_) => return,
+            },
+        };
+        self.is_canceled = true;
         let order = CallOrder {
             attempt: self.orphan.attempt,
             token: self.orphan.token,
@@ -139,6 +151,7 @@ impl Orphaned<'_> {
             callee: self.orphan.callee,
             charged_before: 0,
             send_by: by,
+            open_until: by,
             ring_limit: std::time::Duration::ZERO,
             talk_limit: std::time::Duration::ZERO,
         };
@@ -177,9 +190,15 @@ impl Orphaned<'_> {
                         return Some(end);
                     }
                 }
-                // The peer never saw our ACK.
                 SipMessage::Response(response) if is_answer(&response) => {
-                    send_ack(&ctx, &open, trunk.as_deref(), &dialog, mail.flow).await;
+                    if response.head.to.tag.as_deref().unwrap_or_default() == dialog.remote_tag {
+                        // The peer never saw our ACK.
+                        send_ack(&ctx, &open, trunk.as_deref(), &dialog, mail.flow).await;
+                    } else {
+                        // Somebody else has answered as well.
+                        let stray = Stray { response, flow: mail.flow };
+                        tokio::spawn(end_stray(Arc::clone(&ctx), Arc::clone(&open), stray));
+                    }
                 }
                 SipMessage::Response(_) => {}
             }
@@ -197,12 +216,13 @@ pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) 
     let Some(dialog) = dialog_of(&response, &flow) else { return };
     send_ack(&ctx, &open, None, &dialog, flow).await;
     // A repetition wants its ACK and nothing else.
-    if open.endpoint.end_of(&dialog.call_id).is_some() {
+    if !open.endpoint.claim(&dialog.call_id, &dialog.remote_tag) {
         return;
     }
-    open.endpoint.remember(&dialog.call_id, CallEnd::AnsweredThenDropped);
     let by = ctx.clock.monotonic().after(ctx.timers.t1_64().saturating_mul(4));
     end_dialog(&ctx, &open, None, &dialog, by).await;
+    // Not before: until then the callee may be on the line.
+    open.endpoint.remember(&dialog.call_id, CallEnd::AnsweredThenDropped);
 }
 
 fn is_answer(response: &Response) -> bool {

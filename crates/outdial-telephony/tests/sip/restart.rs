@@ -9,7 +9,7 @@ use outdial_ports::Carrier;
 use outdial_ports::store::Transport;
 
 use crate::stranger::{Message, Stranger};
-use crate::world::{T1, TIMER_B, World, end, next, spec};
+use crate::world::{SOON, T1, TIMER_B, World, end, next, spec};
 
 /// A process that places one call and is killed when the test says so.
 struct Doomed {
@@ -215,4 +215,81 @@ async fn an_answer_that_nobody_waits_for_gets_ack_and_bye() {
     peer.accept(&forged, "a").await;
     world.until("counted", |w| w.counted("stray_response") > before).await;
     assert!(peer.all_within(T1 * 4).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_challenge_is_not_the_last_word() {
+    for is_taken_over_first in [false, true] {
+        let mut peer = Stranger::udp().await;
+        let (invite, world) = sent_and_gone(&mut peer).await;
+        peer.talk_to(world.carrier.udp_addr().unwrap());
+        let mut orphan = world.orphan(1, AttemptState::Sent, None);
+        orphan.give_up_at = world.clock.monotonic().after(Duration::from_millis(600));
+        let mut early = is_taken_over_first.then(|| world.carrier.take_over(orphan.clone()));
+        // The process that is gone may have answered it, and somebody's phone may ring.
+        peer.answer_with(&invite, 401, "a", CHALLENGE, "").await;
+        assert!(peer.next_but(&["INVITE"]).await.is("ACK"));
+        let call = early.get_or_insert_with(|| world.carrier.take_over(orphan));
+        assert_eq!(end(call).await, CallEnd::Lost);
+        // No INVITE with credentials can have followed the third.
+        let third = Message { text: invite.text.replace("CSeq: 1 ", "CSeq: 3 ") };
+        let mut call = world.carrier.take_over(world.orphan(1, AttemptState::Sent, None));
+        peer.answer_with(&third, 401, "a", CHALLENGE, "").await;
+        assert!(matches!(end(&mut call).await, CallEnd::Refused { status: 401, .. }));
+    }
+}
+
+const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n";
+
+#[tokio::test]
+async fn each_of_two_late_answers_gets_ack_and_bye() {
+    for is_taken_over in [false, true] {
+        let mut peer = Stranger::udp().await;
+        let (invite, world) = sent_and_gone(&mut peer).await;
+        let orphan = world.orphan(1, AttemptState::Sent, None);
+        let _call = is_taken_over.then(|| world.carrier.take_over(orphan));
+        peer.talk_to(world.carrier.udp_addr().unwrap());
+        peer.accept(&invite, "a").await;
+        peer.accept(&invite, "b").await;
+        let mut missing = std::collections::BTreeSet::from(
+            [("ACK", "a"), ("BYE", "a"), ("ACK", "b"), ("BYE", "b")]
+                .map(|(method, tag)| format!("{method} {tag}")),
+        );
+        while !missing.is_empty() {
+            let message = peer.next_but(&["INVITE"]).await;
+            let method = message.start().split(' ').next().unwrap();
+            missing.remove(&format!("{method} {}", message.tag_of_to()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_not_given_up_while_the_sockets_are_not_open() {
+    let mut peer = Stranger::udp().await;
+    let before = World::new(spec(peer.addr, Transport::Udp));
+    let mut call = before.place(1);
+    let invite = peer.expect("INVITE").await;
+    peer.accept(&invite, "a").await;
+    assert_eq!(next(&mut call).await, CallEvent::Answered);
+    let dialog = call.control.dialog();
+    // The port is still somebody else's.
+    let taken = Stranger::udp().await;
+    let config = outdial_telephony::sip::SipConfig { listen: taken.addr, ..crate::world::config() };
+    let world = World::with(config, spec(peer.addr, Transport::Udp));
+    world.until("failed", |w| w.is_open() == Some(false)).await;
+    let mut orphan = world.orphan(1, AttemptState::Answered, dialog);
+    orphan.give_up_at = world.clock.monotonic().after(Duration::from_secs(30));
+    let mut call = world.carrier.take_over(orphan);
+    let ended = end(&mut call);
+    tokio::pin!(ended);
+    drop(taken);
+    let bye = loop {
+        tokio::select! {
+            biased;
+            end = &mut ended => panic!("{end:?} without a BYE"),
+            message = peer.next_within(SOON * 2) => if message.is("BYE") { break message },
+        }
+    };
+    peer.answer(&bye, 200, "a").await;
+    assert_eq!(ended.await, CallEnd::CutOff);
 }

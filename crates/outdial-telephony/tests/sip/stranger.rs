@@ -119,7 +119,12 @@ impl Stranger {
 
     /// The next message.
     pub(crate) async fn next(&mut self) -> Message {
-        let next = tokio::time::timeout(SOON, self.read());
+        self.next_within(SOON).await
+    }
+
+    /// The next message, which may take that long.
+    pub(crate) async fn next_within(&mut self, time: Duration) -> Message {
+        let next = tokio::time::timeout(time, self.read());
         next.await.expect("a message in time")
     }
 

@@ -141,6 +141,7 @@ impl World {
             callee: PhoneNumber::from_digits(12_125_551_000 + n % 1000),
             charged_before: 0,
             send_by: self.soon(),
+            open_until: self.clock.monotonic().after(Duration::from_secs(3600)),
             ring_limit: Duration::from_secs(20),
             talk_limit: Duration::from_secs(60),
         }

@@ -17,8 +17,8 @@ use crate::sip::sdp::{self, Remote};
 
 /// How much later than the INVITE's `send_by` one with credentials may leave.
 const RESEND_GRACE: Duration = Duration::from_secs(1);
-/// The most INVITEs with credentials.
-const RESENDS: u32 = 2;
+/// The `CSeq` of the last INVITE of a call: the first has 1, and two with credentials may follow.
+pub(crate) const LAST_CSEQ: u32 = 3;
 /// The longest that the ACK waits until the dialog is stored.
 const ACK_WAIT: Duration = Duration::from_secs(1);
 /// The most dialogs of one INVITE (forks).
@@ -41,7 +41,8 @@ impl Call {
         let mut desk = desk!(self, now);
         match Invite::compose(&mut desk, 1) {
             Ok(text) => self.invite = Some(Invite::send(&mut desk, 1, text, by)),
-            Err(_) => self.decide(CallEnd::NotSent { reason: "unfit" }),
+            // It will be no fitter the next time.
+            Err(_) => self.decide(CallEnd::NoRoute { reason: "unfit" }),
         }
     }
 
@@ -229,11 +230,11 @@ impl Call {
 
     /// Sends the INVITE with credentials. Some: why not.
     fn send_again(&mut self, now: Monotonic, response: &Response) -> Option<CallEnd> {
-        let by = self.setup.send_by.after(RESEND_GRACE);
+        let by = self.setup.send_by.after(RESEND_GRACE).min(self.setup.open_until);
         let before = self.invite.take()?;
         let cseq = before.cseq + 1;
         let mut desk = desk!(self, now);
-        let may = before.cseq <= RESENDS
+        let may = before.cseq < LAST_CSEQ
             && desk.setup.credentials.is_some()
             && desk.logins.learn(response) == Learned::Fresh;
         if !may || now >= by {

@@ -54,6 +54,8 @@ pub(crate) struct CallSetup {
     pub(crate) callee: PhoneNumber,
     /// Nothing leaves at this instant or later.
     pub(crate) send_by: Monotonic,
+    /// The calling hours end: no INVITE leaves at this instant or later, with credentials neither.
+    pub(crate) open_until: Monotonic,
     /// How long it may ring, from the first transmission.
     pub(crate) ring_limit: Duration,
     /// How long it may last, from the answer.

@@ -37,6 +37,8 @@ pub(super) struct Leg {
 /// nobody is on the line.
 struct Hangup {
     ask: Option<Ask>,
+    /// When another one is sent after one that was refused unheard, for credentials.
+    again_at: Option<Monotonic>,
     /// Then even a peer that never answers has given the call up.
     give_up_at: Monotonic,
 }
@@ -108,7 +110,7 @@ impl Leg {
         self.acknowledge(desk);
         self.session = None;
         let ask = self.ask(desk, &Method::Bye, None, 0);
-        self.hangup = Some(Hangup { ask, give_up_at });
+        self.hangup = Some(Hangup { ask, again_at: None, give_up_at });
     }
 
     /// The peer ended it.
@@ -143,6 +145,12 @@ impl Leg {
             if let Some(hangup) = &mut self.hangup {
                 hangup.ask = again;
             }
+        } else if matches!(response.status, 401 | 407) {
+            // It was not even looked at.
+            let again_at = desk.now.after(desk.setup.timers.t1_64());
+            if let Some(hangup) = &mut self.hangup {
+                hangup.again_at = Some(again_at);
+            }
         } else {
             // Whatever it says (481 as well), the peer has no such call any more.
             self.is_gone = true;
@@ -157,15 +165,16 @@ impl Leg {
         }
         let Some(hangup) = &mut self.hangup else { return };
         let timed_out = hangup.ask.as_mut().is_some_and(|ask| ask.on_tick(desk));
+        let is_due = hangup.again_at.is_some_and(|at| desk.now >= at);
         if self.is_gone {
             return;
         }
         if desk.now >= hangup.give_up_at {
             (self.is_gone, hangup.ask) = (true, None);
-        } else if timed_out {
+        } else if timed_out || is_due {
             let again = self.ask(desk, &Method::Bye, None, 0);
             if let Some(hangup) = &mut self.hangup {
-                hangup.ask = again;
+                (hangup.ask, hangup.again_at) = (again, None);
             }
         }
     }
@@ -174,9 +183,11 @@ impl Leg {
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let hangup = self.hangup.as_ref();
         let ask = hangup.and_then(|h| h.ask.as_ref()).and_then(Ask::deadline);
-        let give_up_at = hangup.filter(|_| !self.is_gone).map(|h| h.give_up_at);
+        let standing = hangup.filter(|_| !self.is_gone);
+        let (again_at, give_up_at) =
+            (standing.and_then(|h| h.again_at), standing.map(|h| h.give_up_at));
         let session = self.session.as_ref().and_then(Session::deadline);
-        [self.ack_by, ask, give_up_at, session].into_iter().flatten().min()
+        [self.ack_by, ask, again_at, give_up_at, session].into_iter().flatten().min()
     }
 
     /// Where requests of this leg go.

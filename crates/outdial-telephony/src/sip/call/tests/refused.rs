@@ -118,6 +118,18 @@ fn credentials_leave_in_time_or_not_at_all() {
 }
 
 #[test]
+fn credentials_do_not_leave_outside_hours() {
+    for (ms, invites) in [(299, 2), (300, 1)] {
+        let mut world = World::begin(CallSetup { open_until: at(300), ..setup() });
+        world.until(ms);
+        world.answer(407, BOB, &proxy(), None);
+        assert_eq!(world.count(Kind::Invite), invites);
+        assert_eq!(world.last(Kind::Invite).by, Some(at(if invites == 2 { 300 } else { 100 })));
+        assert_eq!(world.end().is_some(), invites == 1);
+    }
+}
+
+#[test]
 fn a_call_that_is_taken_back_is_not_sent_again() {
     let mut world = World::begin(setup());
     world.put(Input::Cancel);

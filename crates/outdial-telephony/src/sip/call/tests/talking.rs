@@ -87,6 +87,19 @@ fn a_bye_that_nobody_answers_proves_nothing() {
 }
 
 #[test]
+fn a_bye_that_is_refused_for_credentials_proves_nothing() {
+    let mut world = World::talking(CallSetup { credentials: None, ..setup() }, "");
+    world.until(10_000);
+    world.put(Input::Cancel);
+    world.answer_last(&Method::Bye, 407, "");
+    world.until(42_000);
+    assert_eq!((world.end(), world.times(Kind::Bye)), (None, vec![10_000, 42_000]));
+    world.answer_last(&Method::Bye, 481, "");
+    assert_eq!(world.end(), Some(CallEnd::TalkOver));
+    world.finish();
+}
+
+#[test]
 fn a_late_answer_to_any_bye_is_the_end() {
     let mut world = World::talking(setup(), "");
     world.put(Input::Cancel);

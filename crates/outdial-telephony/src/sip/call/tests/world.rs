@@ -51,6 +51,7 @@ pub(super) fn setup() -> CallSetup {
         credentials: Some(Credentials { username: "u".into(), password: Secret("p".into()) }),
         callee: PhoneNumber::from_digits(12_125_551_234),
         send_by: at(100),
+        open_until: at(3_600_000),
         ring_limit: Duration::from_secs(45),
         talk_limit: Duration::from_secs(600),
         timers: Default::default(),
