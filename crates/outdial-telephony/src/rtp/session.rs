@@ -155,7 +155,11 @@ impl Task {
             stats.dropped += 1;
             return;
         };
-        self.latched.get_or_insert(from);
+        // Where it said it would be, it is: whoever was quicker was somebody else.
+        match self.remote {
+            Some(remote) if remote.addr == from => self.latched = Some(from),
+            _ => _ = self.latched.get_or_insert(from),
+        }
         self.reception.take(header, self.clock.monotonic().since(self.begun));
         stats.received = self.reception.received();
         stats.lost = self.reception.lost();

@@ -27,6 +27,8 @@ use crate::rtp::{RtpPort, RtpSession};
 
 /// How long a way may take to be found within a call that stands.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Hops that cannot be reached that are kept.
+const DEAD_ENDS: usize = 8;
 /// Ways back to where requests came from that are kept.
 const BACKS: usize = 8;
 
@@ -129,9 +131,21 @@ impl Line {
         let Ready { open, trunk, flow, place, port, call, mut mailbox, _seat } = ready;
         let Self { ctx, order, tell, mut asked, control } = self;
         let (media, tell) = (Media::Port(port), Some(tell));
-        let backs = VecDeque::new();
-        let mut dialing =
-            Dialing { ctx, open, order, trunk, flow, place, call, media, backs, tell, control };
+        let (backs, dead_ends) = (VecDeque::new(), Vec::new());
+        let mut dialing = Dialing {
+            ctx,
+            open,
+            order,
+            trunk,
+            flow,
+            place,
+            call,
+            media,
+            backs,
+            dead_ends,
+            tell,
+            control,
+        };
         while let Ok(early) = asked.try_recv() {
             dialing.step(early.into()).await;
         }
@@ -150,6 +164,10 @@ impl Line {
                 else => return,
             };
             dialing.step(input).await;
+            // However much comes in, what is due is due.
+            if dialing.is_due() {
+                dialing.step(Input::Tick).await;
+            }
         }
         let counters = dialing.open.endpoint.transports.counters();
         counters.add(Count::Foreign, u64::from(dialing.call.ignored()));
@@ -197,6 +215,8 @@ struct Dialing {
     media: Media,
     /// Where requests came from.
     backs: VecDeque<(SocketAddr, Flow)>,
+    /// Hops that could not be reached. They are not tried again: meanwhile the call is deaf.
+    dead_ends: Vec<Place>,
     /// None once the end was told.
     tell: Option<mpsc::UnboundedSender<CallEvent>>,
     control: Arc<Control>,
@@ -252,6 +272,10 @@ impl Dialing {
         }
     }
 
+    fn is_due(&self) -> bool {
+        self.call.deadline().is_some_and(|at| self.ctx.clock.monotonic() >= at)
+    }
+
     fn handle(&mut self, input: Input) -> Vec<Output> {
         self.call.handle(self.ctx.clock.monotonic(), input)
     }
@@ -287,19 +311,18 @@ impl Dialing {
     }
 
     async fn send(&mut self, to: Hop, bytes: Bytes, what: Kind, by: Option<Monotonic>) -> Sending {
-        let transports = &self.open.endpoint.transports;
         let flow = match to {
             Hop::Peer => self.flow.clone(),
             Hop::Back(from) => match self.backs.iter().find(|(addr, _)| *addr == from) {
                 Some((_, flow)) => flow.clone(),
                 None => self.flow.clone(),
             },
-            Hop::Next(uri) => match self.reach(&Place::of(&uri)).await {
+            Hop::Next(uri) => match self.reach_next(Place::of(&uri)).await {
                 Some(flow) => flow,
                 None => return Sending::Nothing,
             },
         };
-        let sent = transports.send(&flow, bytes.clone(), by).await;
+        let sent = self.open.endpoint.transports.send(&flow, bytes.clone(), by).await;
         match &sent {
             Sent::Whole => return Sending::Whole,
             Sent::Nothing(why) | Sent::Partly(why) => {
@@ -325,6 +348,17 @@ impl Dialing {
             Sent::Nothing(_) => Sending::Nothing,
             Sent::Partly(_) => Sending::Partly,
         }
+    }
+
+    async fn reach_next(&mut self, place: Place) -> Option<Flow> {
+        if self.dead_ends.contains(&place) {
+            return None;
+        }
+        let flow = self.reach(&place).await;
+        if flow.is_none() && self.dead_ends.len() < DEAD_ENDS {
+            self.dead_ends.push(place);
+        }
+        flow
     }
 
     async fn reach(&self, place: &Place) -> Option<Flow> {

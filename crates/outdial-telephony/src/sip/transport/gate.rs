@@ -12,6 +12,8 @@ use outdial_ports::Monotonic;
 const SOURCES: usize = 4096;
 /// Sources that are trusted at most.
 const TRUSTED: usize = 4096;
+/// Between two looks for sources that have been silent.
+const SWEEP: Duration = Duration::from_millis(100);
 /// How long a source stays trusted.
 const TRUST: Duration = Duration::from_secs(3600);
 
@@ -30,6 +32,8 @@ pub(crate) struct Gate {
     rate: Rate,
     trusted: BTreeMap<IpAddr, Monotonic>,
     buckets: BTreeMap<IpAddr, Bucket>,
+    /// When `buckets` was last looked through.
+    swept_at: Monotonic,
     rest: Bucket,
 }
 
@@ -37,7 +41,8 @@ impl Gate {
     /// Nobody is known.
     pub(crate) fn new(rate: Rate) -> Self {
         let rest = Bucket::full(rate, Monotonic::default());
-        Self { rate, trusted: BTreeMap::new(), buckets: BTreeMap::new(), rest }
+        let (trusted, buckets) = (BTreeMap::new(), BTreeMap::new());
+        Self { rate, trusted, buckets, swept_at: Monotonic::default(), rest }
     }
 
     /// Messages from there belong to a call, or answer us.
@@ -64,7 +69,11 @@ impl Gate {
         let rate = self.rate;
         let network = network_of(ip);
         if self.buckets.len() >= SOURCES && !self.buckets.contains_key(&network) {
-            self.buckets.retain(|_, bucket| !bucket.is_full(rate, now));
+            // Not for each of a flood of made-up addresses.
+            if now >= self.swept_at.after(SWEEP) {
+                self.buckets.retain(|_, bucket| !bucket.is_full(rate, now));
+                self.swept_at = now;
+            }
             if self.buckets.len() >= SOURCES {
                 return self.rest.take(rate, now);
             }
