@@ -60,10 +60,6 @@ pub(crate) async fn look(ctx: &Context, trunk: &Trunk) -> Result<Look, Unreachab
         patience: ctx.timers.t1.saturating_mul(16),
     };
     let answer = ask_with_credentials(ctx, &open.endpoint, &flow, &question, build).await;
-    if answer.is_none() {
-        // A connection over which nothing comes back is worth nothing.
-        open.endpoint.transports.close(&flow);
-    }
     Ok(Look { flow, answer })
 }
 
@@ -100,10 +96,12 @@ async fn watch_options(ctx: &Context, trunk: &Trunk) {
     let Some(every) = trunk.spec.keep_alive else { return };
     let (mut has_answered, mut silences) = (false, 0_u32);
     loop {
-        let says = match look(ctx, trunk).await {
-            Ok(Look { answer: Some(answer), .. }) => Ok(answer.status),
-            Ok(Look { answer: None, .. }) => Err("does not answer OPTIONS".to_owned()),
-            Err(why) => Err(format!("cannot be reached: {}", why.detail)),
+        let (says, mute) = match look(ctx, trunk).await {
+            Ok(Look { answer: Some(answer), .. }) => (Ok(answer.status), None),
+            Ok(Look { answer: None, flow }) => {
+                (Err("does not answer OPTIONS".to_owned()), Some(flow))
+            }
+            Err(why) => (Err(format!("cannot be reached: {}", why.detail)), None),
         };
         let is_registered = trunk.is_ready();
         match says {
@@ -117,6 +115,11 @@ async fn watch_options(ctx: &Context, trunk: &Trunk) {
             Err(detail) => {
                 silences = silences.saturating_add(1);
                 let is_down = has_answered && silences >= SILENCES;
+                // A connection over which nothing comes back any more is worth nothing. But some
+                // never answer this, and calls are on it.
+                if is_down && let (Some(flow), Ok(open)) = (mute, ctx.open()) {
+                    open.endpoint.transports.close(&flow);
+                }
                 let was = trunk.health().state;
                 let state = if is_down { TrunkState::Down } else { was };
                 trunk.set_health(ctx.clock.now(), state, detail);

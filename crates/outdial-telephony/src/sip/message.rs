@@ -28,6 +28,8 @@ pub(crate) const MAX_MESSAGE: usize = 65_535;
 pub(crate) const MAX_LINES: usize = 128;
 /// The longest line, in bytes.
 pub(crate) const MAX_LINE: usize = 8_192;
+/// The longest header that still may go on in another line, in bytes.
+const MAX_FOLDED: usize = 4_000;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -315,15 +317,22 @@ fn split(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
     Ok((text, &bytes[end + 4..]))
 }
 
-/// Every header line is a name and a colon, or goes on with the line before it.
+/// Every header line is a name and a colon, or goes on with the line before it; what is folded is
+/// not long, of which the parser would complain line by line.
 fn check_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Malformed> {
+    let mut length = 0;
     for (nth, line) in lines.enumerate() {
         if line.starts_with([' ', '\t']) {
             if nth == 0 {
                 return Err(Malformed::Header);
             }
+            if length > MAX_FOLDED {
+                return Err(Malformed::LongLine);
+            }
+            length += line.len();
             continue;
         }
+        length = line.len();
         let (name, _) = line.split_once(':').ok_or(Malformed::Header)?;
         if !grammar::is_token(name.trim_end_matches([' ', '\t'])) {
             return Err(Malformed::Header);

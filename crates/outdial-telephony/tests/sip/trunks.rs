@@ -6,7 +6,8 @@ use outdial_ports::Carrier;
 use outdial_ports::store::{Secret, Transport, TrunkState};
 
 use crate::stranger::Stranger;
-use crate::world::{World, end, spec, trunk};
+use crate::world::{World, end, next, spec, trunk};
+use outdial_core::attempt::CallEvent;
 use outdial_core::outcome::CallEnd;
 
 fn state(world: &World) -> TrunkState {
@@ -84,6 +85,22 @@ async fn a_refused_registration_is_down() {
     let detail = |w: &World| w.carrier.trunk_health().remove(0).2.detail.unwrap_or_default();
     world.until("refused", |w| detail(w) == "REGISTER was refused with 403").await;
     assert_eq!(state(&world), TrunkState::Down);
+}
+
+#[tokio::test]
+async fn calls_go_on_over_a_connection_whose_peer_never_answers_options() {
+    let mut peer = Stranger::stream(None).await;
+    let mut sip = spec(peer.addr, Transport::Tcp);
+    sip.keep_alive = Some(Duration::from_millis(50));
+    let world = World::new(sip);
+    let mut call = world.place(1);
+    let invite = peer.next_but(&["OPTIONS"]).await;
+    // Each is asked when the one before it was given up.
+    for _ in 0..3 {
+        while !peer.next().await.is("OPTIONS") {}
+    }
+    peer.accept(&invite, "a").await;
+    assert_eq!(next(&mut call).await, CallEvent::Answered);
 }
 
 #[tokio::test]

@@ -204,6 +204,8 @@ fn sizes_are_bounded() {
     assert_eq!(parse(long.as_bytes()).err(), Some(Malformed::LongLine));
     let fits = of(&format!("X: {}", "y".repeat(MAX_LINE - 3)));
     assert!(parse(fits.as_bytes()).is_ok());
+    let folded = of(&format!("X: {}\r\n z", "y".repeat(MAX_LINE - 3)));
+    assert_eq!(parse(folded.as_bytes()).err(), Some(Malformed::LongLine));
     let many = of(&"X: y\r\n".repeat(MAX_LINES));
     assert_eq!(parse(many.as_bytes()).err(), Some(Malformed::TooManyLines));
     let big = format!("{INVITE}{}", "y".repeat(MAX_MESSAGE));

@@ -19,6 +19,10 @@ use super::reading::Reading;
 use super::{PATIENCE, Peer, Sent, Shared, TransportError, lock, raised, tls};
 use crate::sip::message::MAX_MESSAGE;
 
+/// How long a peer may not confirm what was written.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNHEARD: Duration = Duration::from_secs(20);
+
 /// TCP, or TLS over it.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
@@ -167,6 +171,9 @@ async fn dial(
     let failed = |error: io::Error| TransportError::Connect(error.to_string());
     let stream = TcpStream::connect(peer.addr).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
+    // Else what is written into a connection that is dead unnoticed counts as sent for minutes.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNHEARD)).map_err(failed)?;
     let mut local = canonical(stream.local_addr().map_err(failed)?);
     local.set_port(listening.unwrap_or(local.port()));
     let wire: AnyWire = if peer.transport == Transport::Tls {
@@ -253,7 +260,9 @@ fn room_for(shared: &Arc<Shared>, from: SocketAddr) -> Option<Seat> {
     let bounds = shared.config.bounds;
     let mut inbound = lock(&shared.inbound);
     let of_source = inbound.values().filter(|ip| **ip == from.ip()).count();
-    let full = inbound.len() >= bounds.connections
+    // Strangers cannot take the place of those that are trusted.
+    let most = if trusted { bounds.connections * 2 } else { bounds.connections };
+    let full = inbound.len() >= most
         || (!trusted && of_source >= bounds.connections_per_source);
     if full {
         return None;
