@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outdial_core::attempt::{AttemptEnd, AttemptState, CallEvent};
 use outdial_core::id::AttemptId;
-use outdial_core::outcome::{CallEnd, Disposition, outcome_of};
+use outdial_core::outcome::{CallEnd, Disposition, hung_up_unanswered, outcome_of};
 use outdial_core::time::Timestamp;
 use outdial_ports::OrphanCall;
 use outdial_ports::store::{Integration, OpenAttempt, StoreError};
@@ -132,7 +132,12 @@ fn patience(open: &OpenAttempt, ctx: &Context) -> Duration {
 }
 
 fn ended(open: &OpenAttempt, end: &CallEnd, now: Timestamp) -> AttemptEnd {
-    let outcome = outcome_of(end);
+    let outcome = match end {
+        // It rang, its process died, and the next one took it back: nothing speaks against trying
+        // again, as after a drain.
+        CallEnd::Canceled => hung_up_unanswered(),
+        _ => outcome_of(end),
+    };
     let state = match outcome.disposition {
         Disposition::Unknown => AttemptState::Unknown,
         _ => AttemptState::Ended,

@@ -167,7 +167,8 @@ async fn calls_of_a_dead_process_are_taken_over_and_never_placed_again() {
     assert!((120..=140).contains(&after), "{after}");
     let (disposition, reason, _) = came(1003).await;
     assert_eq!((disposition, &*reason), (Disposition::Canceled, "answered_then_dropped"));
-    assert_eq!(came(1004).await.0, Disposition::Canceled);
+    let (disposition, reason, _) = came(1004).await;
+    assert_eq!((disposition, &*reason), (Disposition::Canceled, "draining"));
     // Until it cannot ring any more, and the time of a transaction.
     let (disposition, _, after) = came(1005).await;
     assert_eq!(disposition, Disposition::Unknown);
