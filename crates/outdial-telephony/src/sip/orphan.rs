@@ -118,9 +118,11 @@ impl Orphaned<'_> {
         }
     }
 
-    /// A request of the peer. True: the call is over.
+    /// A request of the peer. True: it ended the call. Who does not know our tag ends nothing.
     fn answer(&self, request: &Request, flow: Flow) -> bool {
-        let is_bye = request.method == Method::Bye;
+        let head = &request.head;
+        let is_ours = |tag: &str| self.ctx.ids.is_ours(&head.call_id, tag);
+        let is_bye = request.method == Method::Bye && head.to.tag.as_deref().is_some_and(is_ours);
         if request.method != Method::Ack {
             let answer = ResponseBuilder::to(request, if is_bye { 200 } else { 481 });
             if let Ok(answer) = answer.build() {
@@ -186,7 +188,8 @@ impl Orphaned<'_> {
             };
             match mail.message {
                 SipMessage::Request(request) => {
-                    if self.answer(&request, mail.flow) {
+                    let tag = request.head.from.tag.as_deref().unwrap_or_default();
+                    if self.answer(&request, mail.flow) && tag == dialog.remote_tag {
                         return Some(end);
                     }
                 }

@@ -82,6 +82,10 @@ async fn an_answered_call_gets_its_bye() {
     peer.accept(&invite, "a").await;
     let ack = peer.next_but(&["BYE"]).await;
     assert!(ack.is("ACK") && ack.cseq() == invite.cseq(), "{}", ack.text);
+    // Whoever does not know the dialog does not end it.
+    let forged = Message { text: invite.text.replace(invite.tag_of_from(), "0123456789abcdef") };
+    peer.ask("BYE", &forged, "a", "").await;
+    assert!(peer.next_of("BYE").await.is("481"));
     peer.answer(&bye, 481, "").await;
     assert_eq!(end(&mut call).await, CallEnd::CutOff);
 }
