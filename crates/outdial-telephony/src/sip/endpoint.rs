@@ -29,7 +29,7 @@ const FORKS: usize = 8;
 /// What can be asked of us outside of calls.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 
-/// A message for a call.
+/// A message for a call. Boxed on its way: a mailbox has room for 32 from the start.
 #[derive(Debug)]
 pub(crate) struct Mail {
     pub(crate) message: SipMessage,
@@ -60,7 +60,7 @@ pub(crate) struct Stray {
 
 #[derive(Default)]
 struct Desk {
-    calls: BTreeMap<String, mpsc::Sender<Mail>>,
+    calls: BTreeMap<String, mpsc::Sender<Box<Mail>>>,
     /// By branch and method: a CANCEL has the branch of its INVITE.
     questions: BTreeMap<(String, String), mpsc::Sender<Response>>,
     known: BTreeMap<String, Known>,
@@ -94,7 +94,7 @@ impl Desk {
 pub(crate) struct Seat {
     endpoint: Arc<Endpoint>,
     call_id: String,
-    mailbox: mpsc::Sender<Mail>,
+    mailbox: mpsc::Sender<Box<Mail>>,
 }
 
 /// A question gets its answers while this lives.
@@ -143,7 +143,7 @@ impl Endpoint {
         match (mailbox, message) {
             (Some(mailbox), message) => {
                 self.transports.trust(from.ip());
-                if mailbox.try_send(Mail { message, from, flow }).is_err() {
+                if mailbox.try_send(Box::new(Mail { message, from, flow })).is_err() {
                     self.count(Count::MailboxFull);
                 }
             }
@@ -153,7 +153,7 @@ impl Endpoint {
     }
 
     /// From now on messages with that `Call-ID` are in the receiver.
-    pub(crate) fn enter(self: &Arc<Self>, call_id: &str) -> (Seat, mpsc::Receiver<Mail>) {
+    pub(crate) fn enter(self: &Arc<Self>, call_id: &str) -> (Seat, mpsc::Receiver<Box<Mail>>) {
         let (mailbox, received) = mpsc::channel(MAILBOX);
         self.desk().calls.insert(call_id.to_owned(), mailbox.clone());
         let call_id = call_id.to_owned();

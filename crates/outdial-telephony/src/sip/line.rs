@@ -96,7 +96,7 @@ impl Line {
     }
 
     /// Everything that must stand before the INVITE leaves.
-    async fn prepare(&self) -> Result<Ready, CallEnd> {
+    async fn prepare(&self) -> Result<Box<Ready>, CallEnd> {
         let (ctx, order) = (&self.ctx, &self.order);
         let no_route = |reason| CallEnd::NoRoute { reason };
         let told = |why: Unreachable| {
@@ -124,11 +124,13 @@ impl Line {
         let (seat, mailbox) = open.endpoint.enter(&setup.call_id);
         let call = Call::new(setup);
         let place = route.place;
-        Ok(Ready { open, trunk, flow, place, port, call, mailbox, _seat: seat })
+        // Boxed, as is every way that is seldom gone: a call that is over is remembered for half a
+        // minute, and its task has the size of its largest step with all that is handed to it.
+        Ok(Box::new(Ready { open, trunk, flow, place, port, call, mailbox, _seat: seat }))
     }
 
-    async fn dial(self, ready: Ready) {
-        let Ready { open, trunk, flow, place, port, call, mut mailbox, _seat } = ready;
+    async fn dial(self, ready: Box<Ready>) {
+        let Ready { open, trunk, flow, place, port, call, mut mailbox, _seat } = *ready;
         let Self { ctx, order, tell, mut asked, control } = self;
         let (media, tell) = (Media::Port(port), Some(tell));
         let (backs, dead_ends) = (VecDeque::new(), Vec::new());
@@ -156,7 +158,7 @@ impl Line {
             let input = tokio::select! {
                 biased;
                 Some(asked) = asked.recv() => asked.into(),
-                Some(mail) = mailbox.recv() => dialing.read(mail),
+                Some(mail) = mailbox.recv() => dialing.read(*mail),
                 () = clock.sleep_until(deadline.unwrap_or_default()), if deadline.is_some() => {
                     Input::Tick
                 }
@@ -191,7 +193,7 @@ struct Ready {
     place: Place,
     port: RtpPort,
     call: Call,
-    mailbox: mpsc::Receiver<Mail>,
+    mailbox: mpsc::Receiver<Box<Mail>>,
     _seat: Seat,
 }
 
@@ -238,8 +240,12 @@ impl Dialing {
     }
 
     /// Hands the machine what happened, and does what it asks for.
-    async fn step(&mut self, input: Input) {
-        let mut todo: VecDeque<_> = self.handle(input).into();
+    fn step(&mut self, input: Input) -> impl Future<Output = ()> {
+        let todo = self.handle(input);
+        self.carry_out(todo.into())
+    }
+
+    async fn carry_out(&mut self, mut todo: VecDeque<Output>) {
         while let Some(output) = todo.pop_front() {
             match output {
                 Output::Send { to, bytes, what, by } => {
@@ -334,7 +340,7 @@ impl Dialing {
             Sent::Partly(_) if is_first => Sending::Partly,
             _ if is_first || !flow.is_closed() => Sending::Nothing,
             // A connection broke. Whatever is not an INVITE may be sent twice.
-            _ => self.send_anew(bytes, by).await,
+            _ => Box::pin(self.send_anew(bytes, by)).await,
         }
     }
 
@@ -354,7 +360,7 @@ impl Dialing {
         if self.dead_ends.contains(&place) {
             return None;
         }
-        let flow = self.reach(&place).await;
+        let flow = Box::pin(self.reach(&place)).await;
         if flow.is_none() && self.dead_ends.len() < DEAD_ENDS {
             self.dead_ends.push(place);
         }

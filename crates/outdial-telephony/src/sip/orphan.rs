@@ -58,7 +58,12 @@ async fn see_to(ctx: &Arc<Context>, orphan: &OrphanCall) -> Option<CallEnd> {
     let dialog = dialog.filter(|dialog| dialog.call_id == call_id);
     let mut orphaned = Orphaned { ctx, open, trunk, orphan, mailbox, is_canceled: false };
     match dialog {
-        Some(dialog) => orphaned.hang_up(dialog, CallEnd::CutOff).await,
+        Some(dialog) => {
+            // The answer was stored before it was acknowledged: nobody knows whether it was.
+            let trunk = orphaned.trunk.as_deref();
+            send_ack(ctx, &orphaned.open, trunk, &dialog, None).await;
+            orphaned.hang_up(dialog, CallEnd::CutOff).await
+        }
         None => {
             if orphan.state == AttemptState::Ringing {
                 orphaned.cancel(None).await;
@@ -73,7 +78,7 @@ struct Orphaned<'a> {
     open: Arc<Open>,
     trunk: Option<Arc<Trunk>>,
     orphan: &'a OrphanCall,
-    mailbox: mpsc::Receiver<Mail>,
+    mailbox: mpsc::Receiver<Box<Mail>>,
     is_canceled: bool,
 }
 
@@ -102,7 +107,7 @@ impl Orphaned<'_> {
                         200..=299 => {
                             let dialog = dialog_of(&response, &mail.flow)?;
                             let trunk = self.trunk.as_deref();
-                            send_ack(self.ctx, &self.open, trunk, &dialog, mail.flow).await;
+                            send_ack(self.ctx, &self.open, trunk, &dialog, Some(mail.flow)).await;
                             return self.hang_up(dialog, CallEnd::AnsweredThenDropped).await;
                         }
                         _ => {
@@ -196,7 +201,7 @@ impl Orphaned<'_> {
                 SipMessage::Response(response) if is_answer(&response) => {
                     if response.head.to.tag.as_deref().unwrap_or_default() == dialog.remote_tag {
                         // The peer never saw our ACK.
-                        send_ack(&ctx, &open, trunk.as_deref(), &dialog, mail.flow).await;
+                        send_ack(&ctx, &open, trunk.as_deref(), &dialog, Some(mail.flow)).await;
                     } else {
                         // Somebody else has answered as well.
                         let stray = Stray { response, flow: mail.flow };
@@ -217,7 +222,7 @@ impl Orphaned<'_> {
 pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) {
     let Stray { response, flow } = stray;
     let Some(dialog) = dialog_of(&response, &flow) else { return };
-    send_ack(&ctx, &open, None, &dialog, flow).await;
+    send_ack(&ctx, &open, None, &dialog, Some(flow)).await;
     // A repetition wants its ACK and nothing else.
     if !open.endpoint.claim(&dialog.call_id, &dialog.remote_tag) {
         return;
@@ -237,9 +242,9 @@ fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
 }
 
 /// The ACK of a 2xx, to where the dialog says; else to where the 2xx came from.
-async fn send_ack(ctx: &Context, open: &Open, trunk: Option<&Trunk>, dialog: &Dialog, back: Flow) {
+async fn send_ack(ctx: &Context, open: &Open, trunk: Option<&Trunk>, dialog: &Dialog, back: Option<Flow>) {
     let by = ctx.clock.monotonic().after(ctx.timers.t1_64());
-    let flow = way(ctx, open, trunk, dialog, by).await.unwrap_or(back);
+    let Some(flow) = way(ctx, open, trunk, dialog, by).await.or(back) else { return };
     let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
     if let Some(ack) = dialog.ack(&flow.via(), &branch, &[]) {
         open.endpoint.transports.send(&flow, ack, Some(by)).await;
