@@ -242,7 +242,13 @@ fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
 }
 
 /// The ACK of a 2xx, to where the dialog says; else to where the 2xx came from.
-async fn send_ack(ctx: &Context, open: &Open, trunk: Option<&Trunk>, dialog: &Dialog, back: Option<Flow>) {
+async fn send_ack(
+    ctx: &Context,
+    open: &Open,
+    trunk: Option<&Trunk>,
+    dialog: &Dialog,
+    back: Option<Flow>,
+) {
     let by = ctx.clock.monotonic().after(ctx.timers.t1_64());
     let Some(flow) = way(ctx, open, trunk, dialog, by).await.or(back) else { return };
     let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
