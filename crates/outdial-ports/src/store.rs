@@ -365,7 +365,7 @@ pub trait Store: Send + Sync {
     /// as `expired` if its batch has. One that finishes as `canceled` says as its
     /// `disposition_reason` if its number is listed or it was taken back. An attempt that was not
     /// charged does not count among the person's 24 h; one that was not sent not in its number's
-    /// day either.
+    /// day either. One that used more than it had reserved of a budget bumps the version.
     async fn attempt_finish(
         &self,
         attempt: AttemptId,

@@ -73,8 +73,8 @@ cases! {
     dnc: adding which_calls_are_checked races listing deleting chunks;
     edit: update update_refused switches retries_follow cancel give_up cut_short expire
         closing_paused;
-    limits: reserves_and_use unknown_and_not_sent numbers_by_day persons_in_24_hours
-        a_looser_limit pulses_and_pauses resuming brakes_remember pruning
+    limits: reserves_and_use use_beyond_the_reserve unknown_and_not_sent numbers_by_day
+        persons_in_24_hours a_looser_limit pulses_and_pauses resuming brakes_remember pruning
         pruning_looks_behind_what_stays;
     model: sums_are_right;
     attempt: intents versions_are_the_gate marks one_live_call_per_number

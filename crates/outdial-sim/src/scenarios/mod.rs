@@ -1,6 +1,7 @@
 //! Found bugs, each as a scenario with a name: a world and what is done in it. They stay.
 
 mod brakes;
+mod budgets;
 mod clock;
 mod drain;
 mod expiry;

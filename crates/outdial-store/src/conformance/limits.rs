@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use outdial_core::attempt::AttemptState;
-use outdial_core::batch::{BatchState, PauseReason};
+use outdial_core::batch::{BatchSettings, BatchState, PauseReason};
 use outdial_core::brake::{BrakeState, Pulse};
-use outdial_core::budget::{Day, Spend};
+use outdial_core::budget::{Budget, Day, Spend};
 use outdial_core::call::{CallNext, CallState, WaitReason};
 use outdial_core::outcome::{Disposition, Outcome};
 use outdial_core::pacing::SLOT;
@@ -71,6 +71,29 @@ pub(super) async fn reserves_and_use(f: &dyn Factory) {
 }
 
 /// The store books what it is told: all of the reserve, or nothing.
+/// What a call takes beyond its reserve was in no plan.
+pub(super) async fn use_beyond_the_reserve(f: &dyn Factory) {
+    let w = World::new(f).await;
+    let budget = Some(Budget { seconds: Some(6_000), micros: Some(3_000_000), per_day: false });
+    let batch = w.batch_with(BatchSettings { budget, ..BatchSettings::default() }).await;
+    w.add_numbers(batch, &[49_301, 49_302, 49_303]).await;
+    let live = w.dial_all().await;
+    let (version, Spend { seconds, micros }) = (w.version().await, RESERVE);
+    w.settle(&live[0], used(seconds, micros)).await;
+    assert_eq!(w.version().await, version);
+    w.settle(&live[1], used(seconds + 1, micros)).await;
+    assert_eq!(w.version().await, version + 1);
+    w.settle(&live[2], used(seconds, micros + 1)).await;
+    assert_eq!(w.version().await, version + 2);
+
+    let unlimited = w.batch().await;
+    w.add_numbers(unlimited, &[49_304]).await;
+    let live = w.dial_all().await;
+    let version = w.version().await;
+    w.settle(&live[0], used(seconds + 1, micros + 1)).await;
+    assert_eq!(w.version().await, version, "nobody counts it");
+}
+
 pub(super) async fn unknown_and_not_sent(f: &dyn Factory) {
     let w = World::new(f).await;
     let batch = w.batch().await;

@@ -1,6 +1,7 @@
 //! Attempts between their commit and their end, and what the end makes of their call.
 
 use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
+use outdial_core::batch::BatchSettings;
 use outdial_core::budget::Spend;
 use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::AttemptId;
@@ -37,6 +38,7 @@ struct Ending {
     /// The day on whose account it went.
     day: i64,
     cancel_requested: bool,
+    reserve: Spend,
 }
 
 /// What was added for a call while it was on the phone.
@@ -134,10 +136,25 @@ impl SqliteDb {
             let latest = self.now().after(PAUSE_MAX);
             let row = params![ending.trunk, until.as_millis(), latest.as_millis()];
             self.exec(sql!("trunk/pause"), row)?;
+        }
+        if settle.trunk_paused_until.is_some() || self.exceeds_reserve(&ending, settle)? {
             self.dispatch_bump(ending.workspace)?;
         }
         failpoint("store.end_applied");
         Ok(FinishResult::Applied)
+    }
+
+    /// Whether it took more of a budget than was reserved for it: a process that was stalled hangs
+    /// up late, and hears late of the end. Other ends only give back, and spoil no plan.
+    fn exceeds_reserve(&self, ending: &Ending, settle: &Settle) -> Result<bool, StoreError> {
+        let Spend { seconds, micros } = settle.used;
+        if seconds <= ending.reserve.seconds && micros <= ending.reserve.micros {
+            return Ok(false);
+        }
+        let row = [ending.batch];
+        let settings: Option<BatchSettings> =
+            self.one(sql!("attempt/settings_of_batch"), row, |r| r.json(0))?;
+        Ok(settings.is_some_and(|s| s.budget.is_some()))
     }
 
     /// Writes the attempt's own row.
@@ -295,6 +312,11 @@ fn ending(r: &Row<'_>) -> rusqlite::Result<Ending> {
         dnc_checked: r.get(10)?,
         day: r.get::<_, Option<i64>>(11)?.unwrap_or(0),
         cancel_requested: r.get::<_, Option<bool>>(12)?.unwrap_or(false),
+        // Were its live row missing, nothing would be reserved.
+        reserve: match r.get::<_, Option<i64>>(13)? {
+            Some(_) => spend(r, 13)?,
+            None => Spend::NONE,
+        },
     })
 }
 

@@ -1,0 +1,1 @@
+SELECT settings FROM batch WHERE seq = ?1
