@@ -310,10 +310,11 @@ impl<'a> Lines<'a> {
         used.filter_map(|(line, u)| Some((line, u.pace?.still_matter(&u.slots, now)))).collect()
     }
 
-    /// The trunk for a call that so many trunks could not place: the next of the number's that is in
-    /// order, else the one that will be soonest. A call that none has refused waits for the first of
-    /// them even when it is merely busy: failover is only from definite failures (`semantics.md`
-    /// 3.8). One that was refused waits for no busy one, and keeps nobody behind it waiting.
+    /// The trunk for a call that so many trunks could not place: the next of the number's that is
+    /// in order, else the one that will be soonest. A call that none has refused waits for the
+    /// first of them even when it is merely busy: failover is only from definite failures
+    /// (`semantics.md` 3.8). One that was refused waits for no busy one, and keeps nobody behind it
+    /// waiting.
     fn trunk_of(&self, number: usize, tried: u32) -> usize {
         let trunks = &self.numbers[number].trunks;
         let first = usize::try_from(tried).unwrap_or(0) % trunks.len().max(1);

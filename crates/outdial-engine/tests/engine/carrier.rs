@@ -112,7 +112,8 @@ impl TestCarrier {
     /// Calls over this trunk are refused from now on, or no more.
     pub(crate) fn refuse(&self, trunk: TrunkId, on: bool) {
         let mut state = self.state.lock().unwrap();
-        let _changed = if on { state.refusing.insert(trunk) } else { state.refusing.remove(&trunk) };
+        let _changed =
+            if on { state.refusing.insert(trunk) } else { state.refusing.remove(&trunk) };
     }
 
     /// What becomes of the call to this callee when it is taken over.

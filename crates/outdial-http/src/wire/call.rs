@@ -1,6 +1,5 @@
 //! Calls and their histories, as they are shown.
 
-
 use outdial_core::attempt::AttemptState;
 use outdial_core::call::CallState;
 use outdial_core::time::Timestamp;

@@ -166,8 +166,8 @@ pub(crate) struct PatchPhone {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(crate) agent_id: Option<Option<String>>,
-    /// Of a `sip` number: the trunk that its calls go out over. Without `failoverTrunkIds` beside it
-    /// there is no other.
+    /// Of a `sip` number: the trunk that its calls go out over. Without `failoverTrunkIds` beside
+    /// it there is no other.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(crate) trunk_id: Option<Option<String>>,

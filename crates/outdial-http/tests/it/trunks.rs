@@ -85,7 +85,12 @@ async fn a_number_goes_out_over_its_trunks() {
         world.post("/api/call/add-phone", body).send()
     };
     assert!(add(String::new()).await.refusal(400).contains("trunkId"));
-    assert!(add(r#","trunkId":"64e5f12345abcdef87654321""#.to_owned()).await.refusal(404).contains("trunk"));
+    assert!(
+        add(r#","trunkId":"64e5f12345abcdef87654321""#.to_owned())
+            .await
+            .refusal(404)
+            .contains("trunk")
+    );
     let twice = format!(r#","trunkId":"{a}","failoverTrunkIds":["{a}"]"#);
     assert!(add(twice).await.refusal(400).contains("failoverTrunkIds[0]"));
     let made = add(format!(r#","trunkId":"{b}","failoverTrunkIds":["{a}"]"#)).await;

@@ -129,7 +129,8 @@ async fn step(caller: Caller, rate: u64, seconds: u64) -> Rung {
     // One that the callee saw twice, or not at all, did not go well either.
     let failed = (calls - good).max(seen.calls.abs_diff(calls));
     println!(
-        "{rate:>7} {name:>8} {achieved:>8.0} {failed:>7} {:>7} {:>8.1} {:>8.1} {cpu_ms:>8.3} {:>6.0}%",
+        "{rate:>7} {name:>8} {achieved:>8.0} {failed:>7} {:>7} {:>8.1} {:>8.1} \
+         {cpu_ms:>8.3} {:>6.0}%",
         seen.repeats,
         share(&mut set_up, 0.5),
         share(&mut set_up, 0.99),

@@ -143,8 +143,8 @@ impl Default for IngestConfig {
 pub(crate) struct SipConfig {
     /// Where SIP is spoken, UDP and TCP. Opened with the first SIP trunk.
     pub(crate) listen: SocketAddr,
-    /// Where it is spoken over TLS by those who connect to us; none: nowhere. TLS trunks do not need
-    /// it.
+    /// Where it is spoken over TLS by those who connect to us; none: nowhere. TLS trunks do not
+    /// need it.
     pub(crate) tls_listen: Option<SocketAddr>,
     /// Our certificate there, PEM.
     pub(crate) tls_certificate: Option<PathBuf>,

@@ -262,8 +262,7 @@ fn room_for(shared: &Arc<Shared>, from: SocketAddr) -> Option<Seat> {
     let of_source = inbound.values().filter(|ip| **ip == from.ip()).count();
     // Strangers cannot take the place of those that are trusted.
     let most = if trusted { bounds.connections * 2 } else { bounds.connections };
-    let full = inbound.len() >= most
-        || (!trusted && of_source >= bounds.connections_per_source);
+    let full = inbound.len() >= most || (!trusted && of_source >= bounds.connections_per_source);
     if full {
         return None;
     }
