@@ -32,10 +32,8 @@ fn taken(uncharged: u32, change: impl Fn(&mut [TrunkHead])) -> Result<u64, Vec<(
             assert_eq!(intent.max_call_s, trunk.max_call_s.unwrap_or(600).min(600));
             Ok(intent.trunk.seq())
         }
-        _ => Err(d
-            .explain(&h, &groups, &turn(1))
-            .into_iter()
-            .flat_map(|(_, waits)| waits)
+        _ => Err(d.explain(&h, &groups, &turn(1))[&groups[0].key]
+            .iter()
             .map(|wait| (wait.gate, wait.until))
             .collect()),
     }
