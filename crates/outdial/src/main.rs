@@ -12,6 +12,7 @@ mod contacts;
 mod database;
 mod demo;
 mod entropy;
+mod files;
 #[cfg(feature = "failpoints")]
 mod killpoint;
 mod logging;

@@ -31,6 +31,7 @@ use crate::commands::workspace;
 use crate::config::{Config, Role};
 use crate::database;
 use crate::entropy::OsEntropy;
+use crate::files;
 use crate::term::{hint, say};
 use crate::watermark::FileWatermark;
 
@@ -104,6 +105,7 @@ enum Part {
 impl Server {
     /// Starts what the role asks for on an open store.
     pub(crate) async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self> {
+        files::allow_all();
         let listen = &config.server.listen;
         let listener = TcpListener::bind(listen)
             .await

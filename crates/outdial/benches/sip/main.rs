@@ -10,6 +10,8 @@
 
 mod carrier;
 mod engine;
+#[path = "../../src/files.rs"]
+mod files;
 #[path = "../support/machine.rs"]
 mod machine;
 mod port;
@@ -17,6 +19,7 @@ mod sipp;
 #[path = "../support/workspace.rs"]
 mod workspace;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outdial_core::dispatcher::LineLimits;
@@ -25,9 +28,9 @@ use sipp::Callee;
 use tokio::runtime::Runtime;
 
 /// Calls a second, in this order.
-const RATES: &str = "100,300,500,800,1200,1600,2000,2500,3000";
+const RATES: &str = "100,300,500,800,1500,3000,4500,6000,8000,10000";
 /// So long at each rate.
-const SECONDS: &str = "4";
+const SECONDS: &str = "3";
 /// Beyond the time in which calls are placed: repetitions of what was lost take some seconds.
 const AFTER: Duration = Duration::from_secs(6);
 /// A caller that does not come to this share of the rate does not keep it.
@@ -36,10 +39,12 @@ const KEPT: f64 = 0.95;
 const GOAL_RATE: u64 = 500;
 /// The share of SIPp's own rate that is wanted.
 const GOAL_SHARE: f64 = 0.5;
-/// People that the engine calls.
-const PEOPLE: u64 = 4_000;
+/// People that the engine calls: over a trunk of so many calls per second, and over one without
+/// that limit.
+const PEOPLE: [(Option<f64>, u64); 2] = [(Some(500.0), 5_000), (None, 15_000)];
 
 fn main() {
+    files::allow_all();
     let mut args = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let rates = args.next().unwrap_or_else(|| RATES.to_owned());
     let seconds = args.next().unwrap_or_else(|| SECONDS.to_owned());
@@ -66,6 +71,21 @@ async fn take() -> Taken {
 enum Caller {
     Outdial,
     Sipp,
+}
+
+/// What came of calls.
+#[derive(Default)]
+struct Placed {
+    /// Answered, hung up, and over.
+    good: u64,
+    /// From the first call to the end of the last.
+    took: Duration,
+    /// Of the caller.
+    cpu: Duration,
+    /// From the order to the answer, in milliseconds.
+    set_up_ms: Vec<f64>,
+    /// How others ended, as far as the caller says, and how many so.
+    bad: BTreeMap<String, u64>,
 }
 
 /// What came of one rate.
@@ -112,16 +132,11 @@ async fn step(caller: Caller, rate: u64, seconds: u64) -> Rung {
     let (calls, limit) = (rate * seconds, Duration::from_secs(seconds) + AFTER);
     let callee = Callee::start().await;
     let before = callee.cpu();
-    let (name, good, took, cpu, mut set_up) = match caller {
-        Caller::Outdial => {
-            let placed = Port::open(&callee).await.call(rate, calls, limit).await;
-            ("outdial", placed.good, placed.took, placed.cpu, placed.set_up_ms)
-        }
-        Caller::Sipp => {
-            let called = sipp::call(callee.addr, rate, calls, limit).await;
-            ("sipp", called.good, called.took, called.cpu, called.set_up_ms)
-        }
+    let (name, placed) = match caller {
+        Caller::Outdial => ("outdial", Port::open(&callee).await.call(rate, calls, limit).await),
+        Caller::Sipp => ("sipp", sipp::call(callee.addr, rate, calls, limit).await),
     };
+    let Placed { good, took, cpu, mut set_up_ms, bad } = placed;
     let busy = (callee.cpu() - before).as_secs_f64() / took.as_secs_f64();
     let seen = callee.end().await;
     let achieved = good as f64 / took.as_secs_f64();
@@ -132,10 +147,13 @@ async fn step(caller: Caller, rate: u64, seconds: u64) -> Rung {
         "{rate:>7} {name:>8} {achieved:>8.0} {failed:>7} {:>7} {:>8.1} {:>8.1} \
          {cpu_ms:>8.3} {:>6.0}%",
         seen.repeats,
-        share(&mut set_up, 0.5),
-        share(&mut set_up, 0.99),
+        share(&mut set_up_ms, 0.5),
+        share(&mut set_up_ms, 0.99),
         busy * 100.0
     );
+    for (how, calls) in bad {
+        println!("{:>16} {calls} ended otherwise: {how}", "");
+    }
     Rung { rate, achieved, failed, cpu_ms }
 }
 
@@ -179,22 +197,22 @@ fn summary(ours: &[Rung], theirs: &[Rung], taken: &Taken) {
 
 /// The second figure.
 fn through_the_engine() {
-    println!("with store and dispatch in the way: {PEOPLE} people, 1000 channels");
+    println!("with store and dispatch in the way, 1000 channels");
     println!(
-        "{:>14} {:>8} {:>13} {:>7} {:>12}",
-        "limit", "calls/s", "not answered", "repeats", "CPU ms each"
+        "{:>14} {:>7} {:>8} {:>13} {:>7} {:>12}",
+        "limit", "people", "calls/s", "not answered", "repeats", "CPU ms each"
     );
-    for calls_per_second in [Some(500.0), None] {
+    for (calls_per_second, people) in PEOPLE {
         let limits = LineLimits { calls_per_second, channels: Some(1000), ..LineLimits::default() };
         runtime().block_on(async {
             let callee = Callee::start().await;
-            let done = engine::call(&callee, PEOPLE, limits).await;
+            let done = engine::call(&callee, people, limits).await;
             let seen = callee.end().await;
             let limit = calls_per_second.map_or("none".to_owned(), |n| format!("{n} CPS"));
             println!(
-                "{limit:>14} {:>8.0} {:>13} {:>7} {:>12.3}",
+                "{limit:>14} {people:>7} {:>8.0} {:>13} {:>7} {:>12.3}",
                 done.over as f64 / done.took.as_secs_f64(),
-                PEOPLE - done.answered,
+                people - done.answered,
                 seen.repeats,
                 done.cpu.as_secs_f64() * 1e3 / done.over.max(1) as f64
             );

@@ -15,6 +15,7 @@ use outdial_ports::{CallOrder, Carrier, Clock, PlacedCall};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::Placed;
 use crate::carrier::{Brief, trunk_to};
 use crate::machine::{RealClock, cpu_time, now};
 use crate::sipp::Callee;
@@ -31,17 +32,6 @@ const OVER: u64 = 3_000;
 const OVER_RATE: u64 = 300;
 /// How long CPU of calls that stand is counted.
 const STAND: Duration = Duration::from_secs(2);
-
-/// What came of calls.
-pub(crate) struct Placed {
-    /// Answered, hung up, and over.
-    pub(crate) good: u64,
-    /// From the first call to the end of the last.
-    pub(crate) took: Duration,
-    pub(crate) cpu: Duration,
-    /// From the order to the answer, in milliseconds.
-    pub(crate) set_up_ms: Vec<f64>,
-}
 
 /// What a call takes.
 pub(crate) struct Taken {
@@ -94,8 +84,7 @@ impl Port {
             let (order, carrier) = (self.order(), Arc::clone(&self.carrier));
             running.spawn(async move { brief(carrier.place(order)).await });
         }
-        let mut placed =
-            Placed { good: 0, took: limit, cpu: Duration::ZERO, set_up_ms: Vec::new() };
+        let (mut placed, mut left) = (Placed::default(), calls);
         let cut_off = tokio::time::sleep_until((begun + limit).into());
         tokio::pin!(cut_off);
         loop {
@@ -104,9 +93,16 @@ impl Port {
                 ended = running.join_next() => ended,
             };
             let Some(ended) = ended else { break };
-            let (set_up, is_good) = ended.expect("a call");
-            placed.good += u64::from(is_good);
+            let (set_up, end) = ended.expect("a call");
+            left -= 1;
+            match end {
+                CallEnd::TalkOver => placed.good += 1,
+                end => *placed.bad.entry(format!("{end:?}")).or_default() += 1,
+            }
             placed.set_up_ms.extend(set_up.map(|time| time.as_secs_f64() * 1e3));
+        }
+        if left > 0 {
+            placed.bad.insert("not over".to_owned(), left);
         }
         (placed.took, placed.cpu) = (begun.elapsed(), cpu_time("self") - cpu);
         placed
@@ -166,8 +162,8 @@ fn at(n: u64, rate: u64) -> Duration {
     Duration::from_secs_f64(n as f64 / rate as f64)
 }
 
-/// To its end: how long the answer took, and whether all went well.
-async fn brief(mut call: PlacedCall) -> (Option<Duration>, bool) {
+/// To its end: how long the answer took, and what the end was.
+async fn brief(mut call: PlacedCall) -> (Option<Duration>, CallEnd) {
     let (begun, mut set_up) = (now(), None);
     loop {
         match next(&mut call).await {
@@ -176,7 +172,7 @@ async fn brief(mut call: PlacedCall) -> (Option<Duration>, bool) {
                 set_up = Some(begun.elapsed());
                 call.control.is_stored();
             }
-            CallEvent::Ended(end) => return (set_up, set_up.is_some() && end == CallEnd::TalkOver),
+            CallEvent::Ended(end) => return (set_up, end),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! SIPp, as the callee and as the other caller: the scenarios that it brings along.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::Placed;
 use crate::machine::{cpu_time, now};
 
 /// What the sockets of either may hold, octets.
@@ -89,19 +91,9 @@ impl Drop for Callee {
     }
 }
 
-/// What came of the calls of SIPp as a caller.
-pub(crate) struct Called {
-    /// Calls that were answered and ended.
-    pub(crate) good: u64,
-    /// From the first INVITE to the last end, with SIPp's own start.
-    pub(crate) took: Duration,
-    pub(crate) cpu: Duration,
-    /// From the INVITE to the answer, in milliseconds, which is what SIPp measures in.
-    pub(crate) set_up_ms: Vec<f64>,
-}
-
-/// Has SIPp call `callee` so many times at so many a second; cut off after `limit`.
-pub(crate) async fn call(callee: SocketAddr, rate: u64, calls: u64, limit: Duration) -> Called {
+/// Has SIPp call `callee` so many times at so many a second; cut off after `limit`. Its time is with
+/// its own start, and what it says of set-up is in whole milliseconds.
+pub(crate) async fn call(callee: SocketAddr, rate: u64, calls: u64, limit: Duration) -> Placed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (to, rate, calls) = (callee.to_string(), rate.to_string(), calls.to_string());
     let what = ["-sn", "uac", &to, "-r", &rate, "-m", &calls, "-l", LIVE];
@@ -113,7 +105,8 @@ pub(crate) async fn call(callee: SocketAddr, rate: u64, calls: u64, limit: Durat
     let took = begun.elapsed();
     let table = Table::read(&folder.path().join("stats.csv"));
     let good = table.last("SuccessfulCall(C)");
-    Called { good, took, cpu, set_up_ms: set_up_times(folder.path()) }
+    let set_up_ms = set_up_times(folder.path());
+    Placed { good, took, cpu, set_up_ms, bad: BTreeMap::new() }
 }
 
 /// Waits for the end, and makes one after `limit`; the CPU time that it used in all.
