@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 use super::session::RtpSession;
 use super::source::Source;
 
-/// How often the OS is asked for a port until it gives an even one.
+/// How often the OS is asked for a port until an even one is free.
 const TRIES: u32 = 64;
 
 /// Why there is no port.
@@ -34,7 +34,7 @@ pub(crate) struct RtpPorts {
     ip: IpAddr,
     /// The first and the last even one.
     range: Option<(u16, u16)>,
-    /// Where to go on, so that a port rests before it is used again.
+    /// Where to go on, so that a port rests before it is used again; 0: wherever the OS says.
     next: Mutex<u16>,
     clock: Arc<dyn Clock>,
 }
@@ -81,17 +81,19 @@ impl RtpPorts {
         Err(RtpError::Full)
     }
 
+    /// The next one after the last; where somebody has it, wherever the OS finds one. To ask the OS
+    /// for each would cost many times as much once most are taken, and let none rest.
     fn any(&self) -> Result<UdpSocket, RtpError> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..TRIES {
-            let socket = bind(self.ip, 0)?;
-            let port = socket.local_addr()?.port();
-            if port % 2 == 0 {
+            let port = *next;
+            *next = port.checked_add(2).unwrap_or(0);
+            if port > 0
+                && let Ok(socket) = bind(self.ip, port)
+            {
                 return Ok(socket);
             }
-            // Its neighbour is as good as any.
-            if let Ok(socket) = bind(self.ip, port - 1) {
-                return Ok(socket);
-            }
+            *next = bind(self.ip, 0)?.local_addr()?.port() & !1;
         }
         Err(RtpError::Full)
     }

@@ -28,7 +28,7 @@ use sipp::Callee;
 use tokio::runtime::Runtime;
 
 /// Calls a second, in this order.
-const RATES: &str = "100,300,500,800,1500,3000,4500,6000,8000,10000";
+const RATES: &str = "100,300,500,800,1500,3000,4500,6000,8000,10000,12000,15000";
 /// So long at each rate.
 const SECONDS: &str = "3";
 /// Beyond the time in which calls are placed: repetitions of what was lost take some seconds.
