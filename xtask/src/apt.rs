@@ -1,4 +1,4 @@
-//! The programs that tests start, and how they come onto the machine.
+//! The programs that tests and benchmarks start, and how they come onto the machine.
 //!
 //! Only what is missing is installed; a machine that has everything is left alone.
 
@@ -9,25 +9,45 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// A program that some test starts.
+/// A program that some test or benchmark starts.
 struct Program {
     name: &'static str,
-    /// The Debian package that brings it.
-    package: &'static str,
+    /// The Debian packages that bring it, and what else of it tests use.
+    packages: &'static [&'static str],
 }
 
-/// Everything that tests start and that is not built here.
-const PROGRAMS: &[Program] = &[Program { name: "curl", package: "curl" }];
+/// Everything that is started and that is not built here.
+const PROGRAMS: &[Program] = &[
+    Program { name: "curl", packages: &["curl"] },
+    Program { name: "openssl", packages: &["openssl"] },
+    // The peers of the tests of SIP trunks.
+    Program { name: "sipp", packages: &["sip-tester"] },
+    Program { name: "baresip", packages: &["baresip-core"] },
+    Program { name: "kamailio", packages: &["kamailio", "kamailio-tls-modules"] },
+];
+
+/// Where daemons are, which is on the path of root alone.
+const DAEMONS: &str = "/usr/sbin";
 
 /// Installs what is missing; says what to do where it cannot.
 pub(crate) fn ensure_programs() -> Result<()> {
-    let missing: Vec<&Program> = PROGRAMS.iter().filter(|p| !on_path(p.name)).collect();
+    ensure(|_| true)
+}
+
+/// The same for one of them.
+pub(crate) fn ensure_program(name: &str) -> Result<()> {
+    ensure(|program| program.name == name)
+}
+
+fn ensure(is_needed: impl Fn(&Program) -> bool) -> Result<()> {
+    let needed = PROGRAMS.iter().filter(|program| is_needed(program));
+    let missing: Vec<&Program> = needed.filter(|p| !on_path(p.name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing.iter().map(|p| p.package).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|p| p.packages).copied().collect();
     let names: Vec<&str> = missing.iter().map(|p| p.name).collect();
-    let by_hand = format!("tests need {}: install {}", names.join(", "), packages.join(", "));
+    let by_hand = format!("{} must be there: install {}", names.join(", "), packages.join(", "));
     if !on_path("apt-get") {
         bail!("{by_hand} by hand; this machine has no apt-get");
     }
@@ -35,7 +55,7 @@ pub(crate) fn ensure_programs() -> Result<()> {
     if !root && !on_path("sudo") {
         bail!("{by_hand} as root (`apt-get install {}`)", packages.join(" "));
     }
-    println!("installing {} for the tests", packages.join(", "));
+    println!("installing {}", packages.join(", "));
     process::run(apt_get(root).args(["update", "-qq"]))?;
     process::run(
         apt_get(root).args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages),
@@ -58,7 +78,8 @@ fn apt_get(root: bool) -> Command {
 
 fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| is_executable(&folder.join(name)))
+    let mut folders = std::env::split_paths(&path).chain([DAEMONS.into()]);
+    folders.any(|folder| is_executable(&folder.join(name)))
 }
 
 #[cfg(unix)]

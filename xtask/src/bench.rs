@@ -3,14 +3,17 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::process;
+use crate::{apt, process};
 
 /// Known benchmarks and what they measure.
 const BENCHES: &[(&str, &str)] = &[
     ("ingest", "records per second over HTTP, beside the bare database loop"),
     ("dispatch", "attempts per second, and the cost of one as more calls wait"),
     ("forecast", "a year of 100,000 contacts on virtual time, every attempt checked"),
+    ("sip", "calls per second over SIP, beside SIPp as caller"),
 ];
+/// What one needs that is not built here.
+const NEEDS: &[(&str, &str)] = &[("sip", "sipp")];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,6 +35,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if !BENCHES.iter().any(|(known, _)| known == name) {
         let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
         bail!("no benchmark `{name}`; there are: {}", known.join(", "));
+    }
+    for (_, program) in NEEDS.iter().filter(|(bench, _)| bench == name) {
+        apt::ensure_program(program)?;
     }
     let mut cargo = process::cargo();
     cargo.args(["bench", "--package", "outdial", "--bench", name, "--"]).args(&options.rest);

@@ -295,6 +295,7 @@ impl AttemptMachine {
         };
         let (state, sent_at) = match end {
             CallEnd::NotSent { .. } => (AttemptState::NotSent, None),
+            CallEnd::NoRoute { .. } => (AttemptState::Ended, None),
             _ if outcome.disposition == Disposition::Unknown => {
                 (AttemptState::Unknown, Some(placed.sent_at))
             }
@@ -331,10 +332,14 @@ fn record(state: AttemptState, at: Timestamp) -> AttemptCommand {
 
 fn sip_status(end: &CallEnd) -> Option<u16> {
     match end {
-        CallEnd::Refused { status, .. } => Some(*status),
+        CallEnd::Refused { status, .. } | CallEnd::Redirected { status } => Some(*status),
         CallEnd::RingTimeout | CallEnd::Canceled => Some(487),
-        CallEnd::TalkOver | CallEnd::MachineOver | CallEnd::AnsweredThenDropped => Some(200),
+        CallEnd::TalkOver
+        | CallEnd::MachineOver
+        | CallEnd::AnsweredThenDropped
+        | CallEnd::CutOff => Some(200),
         CallEnd::Silence
+        | CallEnd::NoRoute { .. }
         | CallEnd::NotSent { .. }
         | CallEnd::Lost
         | CallEnd::CarrierCode { .. } => None,

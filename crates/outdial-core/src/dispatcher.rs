@@ -147,7 +147,7 @@ impl Dispatcher {
                     let batch = stage.account.batch;
                     let time = self.shares.start(id, weight(batch), time, candidate.group.is_retry);
                     self.shares.of(id).rotation = ready.next_turn;
-                    plan.intents.push(intent(batch, &candidate, &opening, &ready));
+                    plan.intents.push(intent(&candidate, &opening, &ready));
                     line.push(Reverse((time, id)));
                 }
                 Err(Stop::HeldByItself) => {
@@ -216,7 +216,8 @@ impl Dispatcher {
             return Err(Stop::HeldByItself);
         }
         let rotation = self.shares.of(stage.account.batch.id).rotation;
-        let ready = match lines.ready(&stage.account, rotation) {
+        let tried = queue.peek().map_or(0, |(candidate, _)| candidate.facts.uncharged);
+        let ready = match lines.ready(&stage.account, rotation, tried) {
             Ok(ready) => ready,
             Err(wait) => {
                 waits.add(wait);
@@ -280,7 +281,7 @@ enum Stop {
     Dry,
 }
 
-fn intent(batch: &BatchHead, c: &Candidate, opening: &Opening, ready: &Ready) -> Intent {
+fn intent(c: &Candidate, opening: &Opening, ready: &Ready) -> Intent {
     Intent {
         call: c.call,
         batch: c.group.batch,
@@ -293,7 +294,7 @@ fn intent(batch: &BatchHead, c: &Candidate, opening: &Opening, ready: &Ready) ->
         send_at: ready.send_at,
         send_by: ready.send_at.after(SLOT),
         open_until: opening.until,
-        max_call_s: batch.settings.max_call_s,
+        max_call_s: ready.max_call_s,
         day: ready.day,
         reserve: ready.reserve,
         price: ready.price,

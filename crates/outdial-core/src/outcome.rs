@@ -122,6 +122,8 @@ pub enum RetryClass {
         /// What the carrier asked for (`Retry-After`).
         retry_after: Option<Duration>,
     },
+    /// The trunk named another destination: due at once, counted like `Uncharged`.
+    Redirected,
     /// Nothing was sent: due again at once, nothing counted.
     AtOnce,
 }
@@ -173,6 +175,19 @@ pub enum CallEnd {
         /// A stable word.
         reason: &'static str,
     },
+    /// It certainly did not leave, because the trunk cannot be reached: no address, no connection,
+    /// not registered.
+    NoRoute {
+        /// A stable word.
+        reason: &'static str,
+    },
+    /// A 3xx whose contact is the same number at another address. The next attempt goes there.
+    Redirected {
+        /// The SIP status.
+        status: u16,
+    },
+    /// It was answered, our process died, and the next one ended it: a BYE was answered.
+    CutOff,
     /// We lost sight of it (a crash, a broken connection after the send): ambiguous.
     Lost,
     /// A carrier's API says so by a code of its own.
@@ -206,6 +221,15 @@ pub fn outcome_of(end: &CallEnd) -> Outcome {
             charged(D::Canceled, Fault::Local, R::Never, "answered_then_dropped")
         }
         CallEnd::Silence => charged(D::Unknown, Fault::Carrier, R::IfUnknown, "timer_b"),
+        CallEnd::NoRoute { reason } => {
+            uncharged(D::Failed, Fault::Carrier, R::Uncharged { retry_after: None }, reason)
+        }
+        CallEnd::Redirected { .. } => {
+            uncharged(D::Failed, Fault::Carrier, R::Redirected, "redirected")
+        }
+        CallEnd::CutOff => {
+            Outcome { picked: true, ..charged(D::Completed, Fault::Local, R::Never, "cut_off") }
+        }
         CallEnd::Lost => charged(D::Unknown, Fault::Local, R::IfUnknown, "lost"),
         CallEnd::NotSent { reason } => uncharged(D::Failed, Fault::Local, R::AtOnce, reason),
         CallEnd::CarrierCode { carrier, code } => carrier_codes::outcome_of_code(carrier, code),

@@ -30,17 +30,21 @@ pub struct RetryPolicy {
     pub retry_voicemail: bool,
     /// The batch is deleted: nothing is tried again.
     pub deleted: bool,
+    /// Trunks of the calling number: what one of them could not place, the next one may try at
+    /// once (failover, `semantics.md` 3.6 and 3.8).
+    pub trunks: u32,
 }
 
 impl RetryPolicy {
-    /// The policy of a batch with these settings.
-    pub fn of(settings: &BatchSettings, deleted: bool) -> Self {
+    /// The policy of a batch with these settings, for a number with so many trunks.
+    pub fn of(settings: &BatchSettings, deleted: bool, trunks: u32) -> Self {
         Self {
             retry: u32::from(settings.retry),
             delay: Duration::from_secs(u64::from(settings.delay_s)),
             redial_unknown: settings.redial_unknown,
             retry_voicemail: settings.retry_voicemail,
             deleted,
+            trunks,
         }
     }
 }
@@ -75,20 +79,25 @@ pub fn next_step(
         RetryClass::IfVoicemail if policy.retry_voicemail => by_policy(policy.delay),
         RetryClass::IfUnknown if policy.redial_unknown => by_policy(policy.delay.max(UNKNOWN_REST)),
         RetryClass::IfVoicemail | RetryClass::IfUnknown => CallNext::Finished(outcome.disposition),
-        RetryClass::Uncharged { .. } if facts.uncharged + 1 >= UNCHARGED_MAX => {
+        RetryClass::Uncharged { .. } | RetryClass::Redirected
+            if facts.uncharged + 1 >= UNCHARGED_MAX =>
+        {
             CallNext::Finished(Disposition::Failed)
+        }
+        RetryClass::Uncharged { .. } if facts.uncharged + 1 < policy.trunks => {
+            at_once(facts, ended_at)
         }
         RetryClass::Uncharged { retry_after } => CallNext::Pending {
             not_before: ended_at.after(backoff(facts.uncharged, retry_after, random)),
             reason: WaitReason::CarrierUnavailable,
             is_retry: facts.charged > 0,
         },
-        RetryClass::AtOnce => CallNext::Pending {
-            not_before: ended_at,
-            reason: WaitReason::Due,
-            is_retry: facts.charged > 0,
-        },
+        RetryClass::AtOnce | RetryClass::Redirected => at_once(facts, ended_at),
     }
+}
+
+fn at_once(facts: &CallFacts, ended_at: Timestamp) -> CallNext {
+    CallNext::Pending { not_before: ended_at, reason: WaitReason::Due, is_retry: facts.charged > 0 }
 }
 
 /// How long to leave a carrier alone after the `earlier`-th refusal in a row (from 0): what it
@@ -118,6 +127,7 @@ mod tests {
             redial_unknown: false,
             retry_voicemail: false,
             deleted: false,
+            trunks: 1,
         }
     }
 
@@ -166,6 +176,35 @@ mod tests {
             waits += 1;
         }
         assert_eq!(waits, 4);
+    }
+
+    #[test]
+    fn what_one_trunk_refused_the_next_one_may_try_at_once() {
+        let mut facts = CallFacts { round: 1, ..CallFacts::default() };
+        let three = RetryPolicy { trunks: 3, ..policy(0) };
+        for at_once in [true, true, false, false] {
+            let next = next_step(&facts, &three, &status(503), AT, 3);
+            let CallNext::Pending { not_before, .. } = next else { panic!("given up early") };
+            assert_eq!(not_before == AT, at_once, "{}", facts.uncharged);
+            facts.uncharged += 1;
+        }
+        let last = next_step(&facts, &three, &status(503), AT, 3);
+        assert_eq!(last, CallNext::Finished(Disposition::Failed));
+    }
+
+    #[test]
+    fn redirects_are_followed_at_once_and_bounded() {
+        let redirected = outcome_of(&CallEnd::Redirected { status: 302 });
+        let mut facts = CallFacts { round: 1, ..CallFacts::default() };
+        let mut hops = 0;
+        while let CallNext::Pending { not_before, .. } =
+            next_step(&facts, &policy(9), &redirected, AT, 3)
+        {
+            assert_eq!(not_before, AT);
+            facts.uncharged += 1;
+            hops += 1;
+        }
+        assert_eq!(hops, 4);
     }
 
     #[test]

@@ -142,14 +142,15 @@ fn rank(gate: Gate) -> Option<u8> {
         Gate::NoPrice => 8,
         Gate::NoNumbers => 9,
         Gate::CallsPerDay => 10,
-        Gate::TrunkPaused => 11,
-        Gate::Brake => 12,
-        Gate::Canary => 13,
-        Gate::BatchConcurrency => 14,
-        Gate::WorkspaceConcurrency => 15,
-        Gate::Channels => 16,
-        Gate::Pacing => 17,
-        Gate::NodeCapacity => 18,
+        Gate::TrunkDown => 11,
+        Gate::TrunkPaused => 12,
+        Gate::Brake => 13,
+        Gate::Canary => 14,
+        Gate::BatchConcurrency => 15,
+        Gate::WorkspaceConcurrency => 16,
+        Gate::Channels => 17,
+        Gate::Pacing => 18,
+        Gate::NodeCapacity => 19,
     })
 }
 
@@ -202,7 +203,7 @@ mod tests {
             numbers: vec![NumberHead {
                 id: number,
                 number: PhoneNumber::from_digits(1),
-                trunk,
+                trunks: vec![trunk],
                 limits: LineLimits::default(),
                 live: 0,
                 slots: vec![],
@@ -215,6 +216,8 @@ mod tests {
                 live: 0,
                 slots: vec![],
                 paused_until: None,
+                is_down: false,
+                max_call_s: None,
             }],
         }
     }
@@ -337,7 +340,7 @@ mod tests {
         let paused = TrunkHead { id: trunk, paused_until: Some(later), ..h.trunks[0].clone() };
         let paused = TrunkHead { limits: LineLimits::default(), ..paused };
         h.trunks.push(paused);
-        h.numbers.push(NumberHead { id: number, trunk, ..h.numbers[0].clone() });
+        h.numbers.push(NumberHead { id: number, trunks: vec![trunk], ..h.numbers[0].clone() });
         h.batches[0].numbers.push(number);
         assert_eq!(next(&h, &standing(&[])), Some(later));
         h.trunks[0].limits.channels = None;

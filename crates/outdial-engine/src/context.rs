@@ -17,7 +17,9 @@ use crate::Ports;
 use crate::clock_guard::{ClockGuard, Trust};
 use crate::config::EngineConfig;
 use crate::live::LiveCalls;
+use crate::orphans::Orphans;
 use crate::tasks::TaskBoard;
+use crate::trunks::Told;
 
 /// Shared by all loops.
 pub(crate) struct Context {
@@ -38,6 +40,10 @@ pub(crate) struct Context {
     pub(crate) changed: Notify,
     /// What must be looked up or ended although no runner does; see `housekeeping`.
     pub(crate) loose_ends: Mutex<LooseEnds>,
+    /// Calls of processes that are gone.
+    pub(crate) orphans: Orphans,
+    /// What was told of trunks.
+    pub(crate) told: Mutex<Told>,
     trunks: Mutex<BTreeMap<TrunkId, TrunkWatch>>,
     clocks: Mutex<ClockGuard>,
 }
@@ -84,6 +90,8 @@ impl Context {
             signals: Signals::default(),
             changed: Notify::new(),
             loose_ends: Mutex::default(),
+            orphans: Orphans::default(),
+            told: Mutex::default(),
             trunks: Mutex::default(),
             clocks: Mutex::default(),
         }

@@ -21,6 +21,7 @@ use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
 use crate::tasks::{Broken, note};
 use crate::timebase::TimeBase;
+use crate::trunks;
 
 /// Nobody nudging, it is looked again after this: polling is the truth.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -129,6 +130,7 @@ impl Desk {
             return Ok(later);
         }
         self.busy_at = read;
+        trunks::make_known(&self.ctx, head.trunks.iter().map(|trunk| trunk.id)).await?;
         let stale_until = self.read_groups(read).await?;
 
         let turn = self.now(&base);

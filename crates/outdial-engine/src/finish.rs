@@ -76,8 +76,8 @@ pub(crate) async fn finish_once(
     }
 }
 
-/// Ends an attempt of which nobody can know what became of it: its process is gone, or its runner.
-/// On simulated numbers the call died with them, so there is nothing to wait for.
+/// Ends an attempt on a simulated number whose process is gone, or its runner: the call died with
+/// them, so there is nothing to wait for, and nobody can know what became of it.
 pub(crate) async fn resolve(ctx: &Context, open: &OpenAttempt) -> Result<Finished, StoreError> {
     let end = AttemptEnd {
         state: AttemptState::Unknown,
@@ -100,7 +100,7 @@ async fn finish_open(
     end: AttemptEnd,
     pause: Option<Timestamp>,
 ) -> Result<Finished, StoreError> {
-    let policy = RetryPolicy::of(&open.settings, open.batch_deleted);
+    let policy = RetryPolicy::of(&open.settings, open.batch_deleted, open.trunks);
     let random = ctx.entropy.next_u64();
     let next = next_step(&open.facts, &policy, &end.outcome, end.ended_at, random);
     let settle = Settle {

@@ -11,8 +11,8 @@ use outdial_ports::store::StoreError;
 use tokio::task::JoinSet;
 
 use crate::context::{Context, Unconfirmed, locked};
-use crate::finish;
 use crate::tasks::{Activity, guarded, keep_running};
+use crate::{finish, orphans, trunks};
 
 /// Most attempts that one activation resolves.
 const RESOLVE: u32 = 500;
@@ -36,6 +36,13 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             limit: RESOLVE,
             hinted: false,
             run: |ctx| Box::pin(resolve_orphans(ctx)),
+        },
+        Activity {
+            name: "exchange_trunks",
+            period: ms(config.supervise_ms),
+            limit: u32::MAX,
+            hinted: false,
+            run: |ctx| Box::pin(trunks::exchange(ctx)),
         },
         Activity {
             name: "tie_loose_ends",
@@ -87,15 +94,17 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     loops
 }
 
-/// Ends attempts of processes that are gone.
+/// Ends attempts of processes that are gone, or sees to it.
 async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let (mut resolved, mut failed) = (0, None);
-    for open in ctx.store.attempt_list_orphaned(RESOLVE).await? {
+    let most = RESOLVE.saturating_add(ctx.orphans.count());
+    for open in ctx.store.attempt_list_orphaned(most).await? {
+        let attempt = open.attempt;
         // One that cannot be resolved must not hold up those behind it.
-        match finish::resolve(&ctx, &open).await {
-            Ok(_) => resolved += 1,
+        match orphans::resolve(&ctx, open).await {
+            Ok(ended) => resolved += ended,
             Err(error) => {
-                tracing::error!(attempt = %open.attempt, %error, "not resolved");
+                tracing::error!(%attempt, %error, "not resolved");
                 failed.get_or_insert(error);
             }
         }
@@ -124,7 +133,7 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let mut tied = 0;
     for attempt in broken {
         if let Some(open) = ctx.store.attempt_fetch(attempt).await?.filter(|o| !o.state.is_over()) {
-            finish::resolve(&ctx, &open).await?;
+            orphans::resolve(&ctx, open).await?;
         }
         locked(&ctx.loose_ends).broken.remove(&attempt);
         tied += 1;

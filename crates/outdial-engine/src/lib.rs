@@ -15,12 +15,14 @@ mod dispatch;
 mod finish;
 mod housekeeping;
 mod live;
+mod orphans;
 mod planner;
 mod recognise;
 mod runner;
 mod supervisor;
 mod tasks;
 mod timebase;
+mod trunks;
 mod watermark;
 
 use std::future::Future;
@@ -87,6 +89,10 @@ impl Engine {
         tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
         // From here on a jump shows, also one before the first call.
         ctx.compare_clocks();
+        // The carrier knows its trunks before the first call; if not now, then within a second.
+        if let Err(error) = trunks::exchange(Arc::clone(&ctx)).await {
+            tracing::warn!(%error, "the trunks are not known yet");
+        }
         let mut house = housekeeping::start(&ctx);
         let (start, started) = mpsc::unbounded_channel();
         let mut runners = JoinSet::new();
@@ -116,6 +122,7 @@ impl Engine {
         drop(start);
         let drained = drain(&ctx, &mut desk, &mut runners).await;
         house.shutdown().await;
+        ctx.orphans.abandon();
         drained
     }
 }

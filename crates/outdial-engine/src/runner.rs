@@ -3,8 +3,11 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
-use outdial_core::attempt::{AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress};
+use outdial_core::attempt::{
+    AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress, AttemptState,
+};
 use outdial_core::id::WorkspaceId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -17,6 +20,9 @@ use crate::context::Context;
 use crate::finish;
 use crate::live::{Entry, Request};
 use crate::timebase::TimeBase;
+
+/// Between two tries to record an answer.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// An attempt whose intent's commit was acknowledged to this process, and which is to be run.
 pub(crate) struct Start {
@@ -108,6 +114,7 @@ impl Runner {
     fn place(&mut self) {
         let Start { committed, caller, base, .. } = &self.start;
         let intent = &committed.intent.intent;
+        let slot = base.slot(intent);
         let order = CallOrder {
             attempt: committed.attempt,
             token: committed.intent.token,
@@ -115,9 +122,10 @@ impl Runner {
             caller: *caller,
             callee: intent.callee,
             charged_before: intent.facts.charged,
-            send_by: base.monotonic(base.slot(intent).send_by),
+            send_by: base.monotonic(slot.send_by.min(slot.open_until)),
+            open_until: base.monotonic(slot.open_until),
             ring_limit: self.ctx.config.ring_limit(),
-            talk_limit: std::time::Duration::from_secs(u64::from(intent.max_call_s)),
+            talk_limit: Duration::from_secs(u64::from(intent.max_call_s)),
         };
         tracing::debug!(attempt = %committed.attempt, call = %intent.call, "placed");
         self.line = Some(Line(self.ctx.carrier.place(order)));
@@ -131,9 +139,26 @@ impl Runner {
 
     fn record(&mut self, progress: AttemptProgress) {
         let (ctx, attempt) = (Arc::clone(&self.ctx), self.start.committed.attempt);
+        let answered = progress.state == AttemptState::Answered;
+        let control = self.line.as_ref().filter(|_| answered).map(|l| Arc::clone(&l.0.control));
         self.records.spawn(async move {
-            if let Err(error) = ctx.store.attempt_record(attempt, progress).await {
-                tracing::debug!(%attempt, %error, state = progress.state.as_str(), "not recorded");
+            loop {
+                let dialog = control.as_ref().and_then(|control| control.dialog());
+                match ctx.store.attempt_record(attempt, progress, dialog).await {
+                    Ok(_) => {
+                        failpoint("engine.answer_recorded");
+                        return control.iter().for_each(|control| control.is_stored());
+                    }
+                    Err(error) => {
+                        let state = progress.state.as_str();
+                        tracing::debug!(%attempt, %error, state, "not recorded");
+                    }
+                }
+                if control.is_none() {
+                    return;
+                }
+                // Without the dialog the next process could not end the call.
+                ctx.sleep(TRY_AGAIN).await;
             }
         });
     }

@@ -244,7 +244,7 @@ fn head(
         numbers.push(NumberHead {
             id: PhoneId::from_parts(0, 1),
             number: PhoneNumber::from_digits(0),
-            trunk: THE_TRUNK,
+            trunks: vec![THE_TRUNK],
             limits: LineLimits::default(),
             live: 0,
             slots: Vec::new(),
@@ -281,6 +281,8 @@ fn head(
             live: 0,
             slots: Vec::new(),
             paused_until: None,
+            is_down: false,
+            max_call_s: None,
         }],
     }
 }

@@ -1,14 +1,19 @@
 //! The way out to the telephone network.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use outdial_core::attempt::CallEvent;
+use outdial_core::attempt::{AttemptState, CallEvent};
 use outdial_core::id::{AttemptId, TrunkId};
+use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
 
 use crate::Monotonic;
+use crate::store::{TrunkHealth, TrunkRecord};
 
 /// A call to place. All its timers are the carrier's to run.
 #[derive(Clone, Debug)]
@@ -27,6 +32,9 @@ pub struct CallOrder {
     pub charged_before: u32,
     /// Nothing may leave after this.
     pub send_by: Monotonic,
+    /// The calling hours end: no INVITE leaves at this instant or later, also none with the
+    /// credentials that the far end asked for.
+    pub open_until: Monotonic,
     /// How long it may ring before it is canceled.
     pub ring_limit: Duration,
     /// How long it may last from the answer before it is ended.
@@ -41,13 +49,43 @@ pub struct PlacedCall {
     /// What happens.
     pub events: CallStream,
     /// What can be asked of it.
-    pub control: Box<dyn CallControl>,
+    pub control: Arc<dyn CallControl>,
 }
 
-/// What can be asked of a live call. Neither waits; the result is an event.
+/// What can be asked of a live call. Nothing waits; the result is an event.
 pub trait CallControl: Send + Sync {
     /// Take it back before the answer; once answered, end it.
     fn cancel(&self);
+    /// What another process needs to end the call, in the carrier's own words; there from
+    /// `CallEvent::Answered` on. None: the call dies with this process.
+    fn dialog(&self) -> Option<String> {
+        None
+    }
+    /// The answer, with its dialog, is on the disk: the far end may be told that the call stands.
+    /// A carrier may wait a little for it, so that at every moment either the far end asks again
+    /// or the dialog is stored.
+    fn is_stored(&self) {}
+}
+
+/// A call that a process which is gone had placed, or was about to.
+#[derive(Clone, Debug)]
+pub struct OrphanCall {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its unguessable name.
+    pub token: [u8; 16],
+    /// Over which trunk.
+    pub trunk: TrunkId,
+    /// Caller ID.
+    pub caller: PhoneNumber,
+    /// Whom.
+    pub callee: PhoneNumber,
+    /// How far it is known to have come.
+    pub state: AttemptState,
+    /// As of [`CallControl::dialog`], if its answer was recorded.
+    pub dialog: Option<String>,
+    /// When nothing can come any more of a call that was not answered.
+    pub give_up_at: Monotonic,
 }
 
 /// A carrier: places calls, and tells what became of them.
@@ -57,4 +95,39 @@ pub trait CallControl: Send + Sync {
 pub trait Carrier: Send + Sync {
     /// Places a call; returns at once.
     fn place(&self, order: CallOrder) -> PlacedCall;
+    /// Takes over a call of a process that is gone: nothing is placed. One that was answered is
+    /// ended (`CutOff`); one that rings is canceled; of the others it is waited for what still
+    /// comes of them. `Lost`: it cannot be known, `give_up_at` at the latest. As it stands, for
+    /// carriers whose calls die with their process.
+    fn take_over(&self, orphan: OrphanCall) -> PlacedCall {
+        drop(orphan);
+        PlacedCall {
+            events: Box::pin(Once(Some(CallEvent::Ended(CallEnd::Lost)))),
+            control: Arc::new(NoControl),
+        }
+    }
+    /// The trunks as they are; replaces what was said before.
+    fn set_trunks(&self, trunks: Vec<TrunkRecord>) {
+        drop(trunks);
+    }
+    /// What was found of the trunks' health, with the `updated_at` of what was looked at.
+    fn trunk_health(&self) -> Vec<(TrunkId, Timestamp, TrunkHealth)> {
+        Vec::new()
+    }
+}
+
+struct Once(Option<CallEvent>);
+
+impl Stream for Once {
+    type Item = CallEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<CallEvent>> {
+        Poll::Ready(self.0.take())
+    }
+}
+
+struct NoControl;
+
+impl CallControl for NoControl {
+    fn cancel(&self) {}
 }

@@ -4,7 +4,7 @@
 //! `room.step`, in the order in which a call travels; `docs/reliability.md` lists them.
 
 /// Every point there is, in the order of a call's way through the rooms.
-pub const FAILPOINTS: [&str; 16] = [
+pub const FAILPOINTS: [&str; 17] = [
     "http.request_begun",
     "store.chunk_applied",
     "store.committed",
@@ -18,6 +18,7 @@ pub const FAILPOINTS: [&str; 16] = [
     "engine.noted",
     "engine.placing",
     "engine.placed",
+    "engine.answer_recorded",
     "engine.over",
     "store.end_applied",
     "engine.recorded",

@@ -12,15 +12,17 @@ mod batch;
 mod call;
 mod dnc;
 mod request;
+mod trunk;
 
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
 use thiserror::Error;
 
 pub use account::{
@@ -43,6 +45,10 @@ pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, New
 pub use request::{
     ChunkAdd, ChunkError, ChunkLane, ChunkRecord, RequestBegin, RequestLookup, RequestProgress,
     StoredAnswer, StoredChunk,
+};
+pub use trunk::{
+    CallerIdIn, Secret, SipSpec, Transport, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
+    TrunkState,
 };
 
 /// What can go wrong in any operation.
@@ -137,6 +143,35 @@ pub trait Store: Send + Sync {
     /// Deletes it and takes it out of every batch; a batch that is left without numbers and was
     /// active or pending with calls becomes paused, reason `no_numbers`. Bumps the version.
     async fn phone_delete(&self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError>;
+
+    // Trunks.
+
+    /// Makes a SIP trunk.
+    async fn trunk_create(
+        &self,
+        ws: WorkspaceId,
+        spec: TrunkSpec,
+    ) -> Result<TrunkRecord, TrunkError>;
+    /// All of a workspace that are not deleted, oldest first; the simulated one too.
+    async fn trunk_list(&self, ws: WorkspaceId) -> Result<Vec<TrunkRecord>, StoreError>;
+    /// Every trunk that is not deleted, by id: what a carrier must know.
+    async fn trunk_list_all(&self) -> Result<Vec<TrunkRecord>, StoreError>;
+    /// Replaces its settings; bumps the dispatch version. Live calls go on as they were placed.
+    /// What is known of its health begins anew.
+    async fn trunk_update(
+        &self,
+        ws: WorkspaceId,
+        id: TrunkId,
+        spec: TrunkSpec,
+    ) -> Result<TrunkRecord, TrunkError>;
+    /// Deletes it; refused while a calling number goes out over it. Bumps the version.
+    async fn trunk_delete(&self, ws: WorkspaceId, id: TrunkId) -> Result<(), TrunkError>;
+    /// Remembers how trunks are; bumps the version where one begins or ceases to be usable. Of one
+    /// that is gone, or was changed meanwhile (`updated_at`), nothing.
+    async fn trunk_report(
+        &self,
+        found: Vec<(TrunkId, Timestamp, TrunkHealth)>,
+    ) -> Result<(), StoreError>;
 
     // Batches.
 
@@ -313,11 +348,13 @@ pub trait Store: Send + Sync {
     ) -> Result<bool, StoreError>;
     /// Whether it holds any attempt at all.
     async fn attempt_is_any(&self) -> Result<bool, StoreError>;
-    /// Remembers how far a live attempt is; only forward. False: it is further already, or over.
+    /// Remembers how far a live attempt is, and with `Answered` what another process needs to end
+    /// its call; only forward. False: it is further already, or over.
     async fn attempt_record(
         &self,
         attempt: AttemptId,
         progress: AttemptProgress,
+        dialog: Option<String>,
     ) -> Result<bool, StoreError>;
     /// What must be known to decide what comes after an attempt.
     async fn attempt_fetch(&self, attempt: AttemptId) -> Result<Option<OpenAttempt>, StoreError>;

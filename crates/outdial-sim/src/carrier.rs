@@ -103,7 +103,7 @@ impl Carrier for SimCarrier {
             let task = tokio::spawn(line.run());
             locked(&self.lines).insert(attempt, task.abort_handle());
         }
-        PlacedCall { events: Box::pin(Events(events)), control: Box::new(Control(hang_up)) }
+        PlacedCall { events: Box::pin(Events(events)), control: Arc::new(Control(hang_up)) }
     }
 }
 

@@ -127,7 +127,7 @@ impl Client {
         for line in 0..self.rng.range(1..=3) {
             let number = PhoneNumber::from_digits(13_105_550_100 + 10 * n + line);
             let integration = Integration::Simulated;
-            let new = NewPhone { number, integration, agent: Some(agent) };
+            let new = NewPhone { number, integration, trunks: Vec::new(), agent: Some(agent) };
             let phone = must!("phone_create", store.phone_create(id, new).await);
             phones.push(phone.id);
             parts.watch.look(|seen, now| {
@@ -135,8 +135,8 @@ impl Client {
                 seen.checkers.pace.set_line(Line::Number(phone.id), now, limits);
                 seen.model.phones.insert(phone.id, (limits, phone.price));
                 limits.channels = Some(TRUNK_CHANNELS);
-                seen.checkers.pace.set_line(Line::Trunk(phone.trunk), now, limits);
-                let caller = Caller { workspace: id, phone: phone.id, trunk: phone.trunk };
+                seen.checkers.pace.set_line(Line::Trunk(phone.trunks[0]), now, limits);
+                let caller = Caller { workspace: id, phone: phone.id, trunk: phone.trunks[0] };
                 seen.callers.insert(number, caller);
                 Ok(())
             });
@@ -241,6 +241,7 @@ impl Client {
             for phone in self.tenants[tenant].phones.clone() {
                 let patch = PhonePatch {
                     agent: None,
+                    trunks: None,
                     calls_per_second: Some(None),
                     channels: Some(None),
                     calls_per_day: Some(None),

@@ -24,7 +24,8 @@ use outdial_ports::store::{
     DncDeleteError, DncList, DncListQuery, DncRecord, DropReason, FinishResult, IngestContext,
     KeyRecord, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt,
     PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
-    StoreError, StoredAnswer, StoredChunk, WorkspaceCreated, WorkspaceRecord,
+    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
+    WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_ports::{Clock, Store};
 
@@ -253,6 +254,12 @@ store! {
         phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
         phone_update(ws: WorkspaceId, id: PhoneId, patch: PhonePatch) -> PhoneRecord, PhoneError;
         phone_delete(ws: WorkspaceId, id: PhoneId) -> (), PhoneError;
+        trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
+        trunk_list_all() -> Vec<TrunkRecord>, StoreError;
+        trunk_update(ws: WorkspaceId, id: TrunkId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
+        trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
         batch_create(new: NewBatch) -> BatchId, BatchCreateError;
         batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
         batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
@@ -282,7 +289,8 @@ store! {
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
-        attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
+        attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
+            -> bool, StoreError;
         attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;

@@ -14,9 +14,10 @@ use outdial_core::batch::BatchState;
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head, Line};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
@@ -25,7 +26,7 @@ use outdial_ports::store::{
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
     NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
     Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    WorkspaceCreated, WorkspaceRecord,
+    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
 
 use crate::clock::SimClock;
@@ -161,6 +162,12 @@ store! {
         phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
         phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
         phone_delete(ws: WorkspaceId, id: PhoneId) -> (), PhoneError;
+        trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
+        trunk_list_all() -> Vec<TrunkRecord>, StoreError;
+        trunk_update(ws: WorkspaceId, id: TrunkId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
+        trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
         batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
         batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
         batch_ingest_context(ws: WorkspaceId, id: BatchId) -> Option<IngestContext>, StoreError;
@@ -178,7 +185,8 @@ store! {
         dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
         dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
-        attempt_record(attempt: AttemptId, progress: AttemptProgress) -> bool, StoreError;
+        attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
+            -> bool, StoreError;
         attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
         attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;

@@ -244,6 +244,7 @@ mod tests {
             callee: PhoneNumber::from_digits(12_125_550_001),
             charged_before: 0,
             send_by: Monotonic(Duration::from_secs(1)),
+            open_until: Monotonic(Duration::from_secs(1)),
             ring_limit: Duration::from_secs(45),
             talk_limit: Duration::from_secs(600),
         }

@@ -164,7 +164,15 @@ pub(crate) fn is_meant(error: &str) -> bool {
 
 /// Whether an operation of the store writes.
 pub(crate) fn writes(op: &str) -> bool {
-    let reads = ["_list", "_fetch", "_authenticate", "_lookup", "_list_orphaned", "_list_recalled"];
+    let reads = [
+        "_list",
+        "_fetch",
+        "_authenticate",
+        "_lookup",
+        "_list_all",
+        "_list_orphaned",
+        "_list_recalled",
+    ];
     let others = ["ping", "batch_ingest_context"];
     !(reads.iter().any(|end| op.ends_with(end))
         || others.contains(&op)

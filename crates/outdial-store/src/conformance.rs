@@ -25,6 +25,8 @@ mod model;
 mod race;
 mod request;
 mod restart;
+mod trunk;
+mod trunk_calls;
 mod world;
 
 pub use clock::{TestClock, TestEntropy};
@@ -80,6 +82,8 @@ cases! {
         recalled_when_deleted;
     race: claimers_at_once chunks_at_once begin_at_once failures_among_others;
     restart: orphans_and_leases acknowledged_is_there;
+    trunk: create_and_update isolation_and_deleting numbers numbers_refused;
+    trunk_calls: head_in_order reports pauses open_attempts dialogs;
 }
 
 /// Runs every case; panics with the first that fails, after its name was printed.

@@ -34,6 +34,7 @@ mod tests;
 mod text;
 mod threads;
 mod totals;
+mod trunk;
 
 pub use inline::SqliteInline;
 pub use open::{OpenError, OpenMode};

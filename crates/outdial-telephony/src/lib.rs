@@ -4,4 +4,8 @@
 //! end means, and knows no store and no HTTP.
 #![forbid(unsafe_code)]
 
+pub mod callee;
+pub mod route;
+mod rtp;
 pub mod simulated;
+pub mod sip;

@@ -116,7 +116,7 @@ impl Carrier for SimulatedCarrier {
             };
             tokio::spawn(line.run());
         }
-        PlacedCall { events: Box::pin(Events(events)), control: Box::new(Control(hang_up)) }
+        PlacedCall { events: Box::pin(Events(events)), control: Arc::new(Control(hang_up)) }
     }
 }
 
@@ -231,6 +231,7 @@ mod tests {
             callee: PhoneNumber::from_digits(12_125_551_000 + ending),
             charged_before: 0,
             send_by: Monotonic(Duration::from_secs(3600)),
+            open_until: Monotonic(Duration::from_secs(3600)),
             ring_limit: Duration::from_secs(45),
             talk_limit: Duration::from_secs(600),
         }

@@ -3,6 +3,7 @@
 //! This is the only place where the rooms are wired together; there is no logic here.
 #![forbid(unsafe_code)]
 
+mod carriers;
 mod client;
 mod clock;
 mod commands;
@@ -11,6 +12,7 @@ mod contacts;
 mod database;
 mod demo;
 mod entropy;
+mod files;
 #[cfg(feature = "failpoints")]
 mod killpoint;
 mod logging;

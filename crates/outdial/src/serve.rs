@@ -20,17 +20,18 @@ use outdial_engine::{Drained, Engine, Ports};
 use outdial_http::{App, HttpConfig};
 use outdial_ports::{Clock, Entropy, Noted, Store, Watermark};
 use outdial_store::SqliteStore;
-use outdial_telephony::simulated::{SimulatedCarrier, SimulatedConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::carriers;
 use crate::clock::SystemClock;
 use crate::commands::workspace;
 use crate::config::{Config, Role};
 use crate::database;
 use crate::entropy::OsEntropy;
+use crate::files;
 use crate::term::{hint, say};
 use crate::watermark::FileWatermark;
 
@@ -104,6 +105,7 @@ enum Part {
 impl Server {
     /// Starts what the role asks for on an open store.
     pub(crate) async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self> {
+        files::allow_all();
         let listen = &config.server.listen;
         let listener = TcpListener::bind(listen)
             .await
@@ -117,8 +119,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
         if config.server.role.dials() {
-            let carrier =
-                SimulatedCarrier::new(carrier_config(config), clock.clone(), entropy.clone())?;
+            let carrier = carriers::open(config, &*store, &clock, &entropy).await?;
             let ports = Ports {
                 store: store.clone(),
                 carrier: Arc::new(carrier),
@@ -261,11 +262,6 @@ async fn health_only(request: Request, next: Next) -> Response {
         "/healthz" | "/readyz" => next.run(request).await,
         _ => StatusCode::NOT_FOUND.into_response(),
     }
-}
-
-fn carrier_config(config: &Config) -> SimulatedConfig {
-    let simulated = &config.simulated;
-    SimulatedConfig { speed: simulated.speed, placed_log: simulated.log.clone() }
 }
 
 fn http_config(config: &Config) -> HttpConfig {

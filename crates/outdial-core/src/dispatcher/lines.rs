@@ -2,7 +2,7 @@
 //! batch from using them.
 
 use super::gates::{Account, Days, Note, Purse};
-use super::{Gate, Head, Line, LineLimits, Wait, earliest, latest};
+use super::{Gate, Head, Line, LineLimits, TrunkHead, Wait, earliest, latest};
 use crate::budget::{Day, Spend};
 use crate::id::{PhoneId, TrunkId};
 use crate::pacing::Pace;
@@ -32,6 +32,8 @@ pub(super) struct Ready {
     pub(super) day: Day,
     pub(super) reserve: Spend,
     pub(super) price: u64,
+    /// How long the call may last at most, whole seconds.
+    pub(super) max_call_s: u32,
     /// Where the rotation goes on.
     pub(super) next_turn: usize,
     /// Places of number, trunk and day in the tables of this turn.
@@ -39,7 +41,8 @@ pub(super) struct Ready {
 }
 
 struct NumberUse {
-    trunk: Option<usize>,
+    /// In the order of preference.
+    trunks: Vec<usize>,
     usage: Usage,
     /// Attempts of both days, and most of them.
     placed: [u32; 2],
@@ -121,7 +124,11 @@ impl<'a> Lines<'a> {
     pub(super) fn new(head: &'a Head, days: Days, ceilings: &Ceilings, turn: &super::Turn) -> Self {
         let (earliest, latest) = (earliest(turn), latest(turn));
         let numbers = head.numbers.iter().map(|n| NumberUse {
-            trunk: head.trunks.binary_search_by_key(&n.trunk, |t| t.id).ok(),
+            trunks: n
+                .trunks
+                .iter()
+                .filter_map(|id| head.trunks.binary_search_by_key(id, |t| t.id).ok())
+                .collect(),
             usage: Usage::new(&n.limits, n.live, || ceilings.clamp(Line::Number(n.id), &n.slots)),
             placed: match n.limits.calls_per_day {
                 Some(_) => days.both(&n.placed_by_day),
@@ -142,20 +149,30 @@ impl<'a> Lines<'a> {
 
     /// How many calls of a batch could go out in this turn, at most.
     pub(super) fn room(&self, account: &Account<'_>) -> u32 {
+        let room = |id: &PhoneId, tried: u32| {
+            let ready = self.look(*id, account, tried, &mut |_| {})?;
+            let (number, trunk, day) = ready.at;
+            let number = &self.numbers[number];
+            let today = number.per_day - number.placed[day];
+            Some(self.trunks[trunk].room().min(number.usage.room()).min(today))
+        };
         account.batch.numbers.iter().fold(0, |sum: u32, id| {
-            let room = self.look(*id, account, &mut |_| {}).map_or(0, |ready| {
-                let (number, trunk, day) = ready.at;
-                let number = &self.numbers[number];
-                let today = number.per_day - number.placed[day];
-                self.trunks[trunk].room().min(number.usage.room()).min(today)
-            });
-            sum.saturating_add(room)
+            // Over whichever of its trunks has most: who has been refused by one takes another.
+            let trunks = self.usable(*id, account).map_or(0, |(n, _)| self.numbers[n].trunks.len());
+            let most = (0..u32::try_from(trunks).unwrap_or(u32::MAX)).filter_map(|n| room(id, n));
+            sum.saturating_add(most.max().unwrap_or(0))
         })
     }
 
     /// A channel and the earliest slot of the next of the batch's numbers, from `turn` on, that has
-    /// both. Else what the number waits for that is ready soonest.
-    pub(super) fn ready(&self, account: &Account<'_>, turn: usize) -> Result<Ready, Wait> {
+    /// both, for a call that so many trunks could not place. Else what the number waits for that is
+    /// ready soonest.
+    pub(super) fn ready(
+        &self,
+        account: &Account<'_>,
+        turn: usize,
+        tried: u32,
+    ) -> Result<Ready, Wait> {
         let numbers = &account.batch.numbers;
         let mut soonest: Option<Wait> = None;
         for step in 0..numbers.len() {
@@ -166,7 +183,7 @@ impl<'a> Lines<'a> {
                     last = Some(wait);
                 }
             };
-            if let Some(ready) = self.look(numbers[index], account, &mut note) {
+            if let Some(ready) = self.look(numbers[index], account, tried, &mut note) {
                 return Ok(Ready { next_turn: (index + 1) % numbers.len(), ..ready });
             }
             if let Some(wait) = last.filter(|l| soonest.is_none_or(|s| l.until < s.until)) {
@@ -185,7 +202,7 @@ impl<'a> Lines<'a> {
             None => all.push(wait),
         };
         let numbers = &account.batch.numbers;
-        if numbers.iter().any(|id| self.look(*id, account, &mut gather).is_some()) {
+        if numbers.iter().any(|id| self.look(*id, account, 0, &mut gather).is_some()) {
             return true;
         }
         if numbers.is_empty() {
@@ -195,12 +212,22 @@ impl<'a> Lines<'a> {
         false
     }
 
-    /// What keeps one of the batch's numbers from taking a call of it; every gate is told of.
-    pub(super) fn look(&self, id: PhoneId, account: &Account<'_>, note: Note<'_>) -> Option<Ready> {
-        let Some((number_at, trunk_at, price)) = self.usable(id, account) else {
+    /// What keeps one of the batch's numbers from taking a call of it that so many trunks could not
+    /// place; every gate is told of.
+    pub(super) fn look(
+        &self,
+        id: PhoneId,
+        account: &Account<'_>,
+        tried: u32,
+        note: Note<'_>,
+    ) -> Option<Ready> {
+        let usable = self.usable(id, account);
+        let Some((number_at, price)) = usable else {
             note(self.unusable(id));
             return None;
         };
+        let trunk_at = self.trunk_of(number_at, tried);
+        let head = &self.head.trunks[trunk_at];
         let (number, trunk) = (&self.numbers[number_at], &self.trunks[trunk_at]);
         let mut open = true;
         let mut closed = |gate, until| {
@@ -210,7 +237,10 @@ impl<'a> Lines<'a> {
         if trunk.free == 0 || number.usage.free == 0 {
             closed(Gate::Channels, Timestamp::MAX);
         }
-        if let Some(until) = self.head.trunks[trunk_at].paused_until
+        if head.is_down {
+            closed(Gate::TrunkDown, Timestamp::MAX);
+        }
+        if let Some(until) = head.paused_until
             && until > self.earliest
             && is_paused(until, self.head.clock)
         {
@@ -225,7 +255,8 @@ impl<'a> Lines<'a> {
         if number.placed[day] >= number.per_day {
             closed(Gate::CallsPerDay, self.days.end(day));
         }
-        let reserve = Spend::of(u64::from(account.batch.settings.max_call_s), price);
+        let max_call_s = max_call_s(account, head);
+        let reserve = Spend::of(u64::from(max_call_s), price);
         match account.purse(reserve, day, &self.days) {
             Purse::Fits => {}
             Purse::Until(until) => closed(Gate::Budget, until),
@@ -233,11 +264,12 @@ impl<'a> Lines<'a> {
         }
         open.then(|| Ready {
             number: id,
-            trunk: self.head.trunks[trunk_at].id,
+            trunk: head.id,
             send_at,
             day: self.days.day(day),
             reserve,
             price,
+            max_call_s,
             next_turn: 0,
             at: (number_at, trunk_at, day),
         })
@@ -257,9 +289,13 @@ impl<'a> Lines<'a> {
     pub(super) fn all_beyond_budget(&self, account: &Account<'_>) -> bool {
         let day = self.days.index(self.earliest);
         let mut usable = account.batch.numbers.iter().filter_map(|id| self.usable(*id, account));
-        let empty = |(_, _, price): (usize, usize, u64)| {
-            let reserve = Spend::of(u64::from(account.batch.settings.max_call_s), price);
-            account.purse(reserve, day, &self.days) == Purse::Empty
+        let empty = |(number, price): (usize, u64)| {
+            let mut trunks = self.numbers[number].trunks.iter();
+            trunks.all(|at| {
+                let most = max_call_s(account, &self.head.trunks[*at]);
+                let reserve = Spend::of(u64::from(most), price);
+                account.purse(reserve, day, &self.days) == Purse::Empty
+            })
         };
         usable.next().is_some_and(empty) && usable.all(empty)
     }
@@ -274,24 +310,51 @@ impl<'a> Lines<'a> {
         used.filter_map(|(line, u)| Some((line, u.pace?.still_matter(&u.slots, now)))).collect()
     }
 
-    /// Places of the number and its trunk, and its price; none: no call can go out over it.
-    fn usable(&self, id: PhoneId, account: &Account<'_>) -> Option<(usize, usize, u64)> {
+    /// The trunk for a call that so many trunks could not place: the next of the number's that is
+    /// in order, else the one that will be soonest. A call that none has refused waits for the
+    /// first of them even when it is merely busy: failover is only from definite failures
+    /// (`semantics.md` 3.8). One that was refused waits for no busy one, and keeps nobody behind it
+    /// waiting.
+    fn trunk_of(&self, number: usize, tried: u32) -> usize {
+        let trunks = &self.numbers[number].trunks;
+        let first = usize::try_from(tried).unwrap_or(0) % trunks.len().max(1);
+        let opens = |at: &usize| {
+            let trunk = &self.head.trunks[*at];
+            let at_last = match trunk.is_down {
+                true => Timestamp::MAX,
+                false => trunk.paused_until.unwrap_or(self.earliest).max(self.earliest),
+            };
+            (at_last, tried > 0 && self.trunks[*at].free == 0)
+        };
+        let from_first = trunks.iter().cycle().skip(first).take(trunks.len());
+        // The first of equals.
+        *from_first.min_by_key(|at| opens(at)).expect("a usable number has a trunk")
+    }
+
+    /// Places of the number, and its price; none: no call can go out over it.
+    fn usable(&self, id: PhoneId, account: &Account<'_>) -> Option<(usize, u64)> {
         let number = self.head.numbers.binary_search_by_key(&id, |n| n.id).ok()?;
         let price = match self.head.numbers[number].price {
             Some(price) => price,
             None if account.counts_money() => return None,
             None => 0,
         };
-        Some((number, self.numbers[number].trunk?, price))
+        (!self.numbers[number].trunks.is_empty()).then_some((number, price))
     }
 
     fn unusable(&self, id: PhoneId) -> Wait {
         let number = self.head.numbers.binary_search_by_key(&id, |n| n.id).ok();
-        match number.and_then(|at| self.numbers[at].trunk) {
-            Some(_) => Wait { gate: Gate::NoPrice, until: Timestamp::MAX },
-            None => NO_NUMBERS,
+        match number.is_some_and(|at| !self.numbers[at].trunks.is_empty()) {
+            true => Wait { gate: Gate::NoPrice, until: Timestamp::MAX },
+            false => NO_NUMBERS,
         }
     }
+}
+
+/// How long a call over the trunk may last.
+fn max_call_s(account: &Account<'_>, trunk: &TrunkHead) -> u32 {
+    let by_batch = account.batch.settings.max_call_s;
+    trunk.max_call_s.map_or(by_batch, |by_trunk| by_trunk.min(by_batch))
 }
 
 const NO_NUMBERS: Wait = Wait { gate: Gate::NoNumbers, until: Timestamp::MAX };

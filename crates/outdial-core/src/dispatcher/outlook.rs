@@ -81,7 +81,7 @@ impl Ahead<'_> {
         let lines = Lines::new(self.head, days, &self.ceilings, &turn);
         let of_number = |id| {
             let mut opens = at;
-            lines.look(id, &account, &mut |wait| {
+            lines.look(id, &account, 0, &mut |wait| {
                 if with_channels || wait.gate != Gate::Channels {
                     opens = opens.max(wait.until);
                 }

@@ -88,8 +88,9 @@ pub struct NumberHead {
     pub id: PhoneId,
     /// The number itself: the caller ID.
     pub number: PhoneNumber,
-    /// The trunk its calls go out over.
-    pub trunk: TrunkId,
+    /// The trunks its calls go out over, at least one. A call whose round saw n uncharged tries
+    /// goes over the n-th (modulo their number), or the next one behind it that is usable.
+    pub trunks: Vec<TrunkId>,
     /// Its own limits.
     pub limits: LineLimits,
     /// Its live calls.
@@ -115,6 +116,10 @@ pub struct TrunkHead {
     pub slots: Vec<Timestamp>,
     /// No call goes out before this instant (503).
     pub paused_until: Option<Timestamp>,
+    /// It was found out of order: no call goes out over it.
+    pub is_down: bool,
+    /// A call over it may last so long at most; none: as the batch says.
+    pub max_call_s: Option<u32>,
 }
 
 /// The calls of one batch that share lane, class and being a retry or not: the unit by which the
@@ -260,6 +265,8 @@ pub enum Gate {
     Channels,
     /// The trunk is paused (503).
     TrunkPaused,
+    /// The trunk is out of order.
+    TrunkDown,
     /// Concurrency of the batch.
     BatchConcurrency,
     /// Concurrency of the workspace.
@@ -301,6 +308,7 @@ impl Gate {
             Self::Pacing => "calls_per_second",
             Self::Channels => "channels",
             Self::TrunkPaused => "trunk_paused",
+            Self::TrunkDown => "trunk_down",
             Self::BatchConcurrency => "batch_concurrency",
             Self::WorkspaceConcurrency => "workspace_concurrency",
             Self::NodeCapacity => "node_capacity",

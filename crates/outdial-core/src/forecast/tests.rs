@@ -59,7 +59,7 @@ fn head(trunk: LineLimits, batches: Vec<(u64, BatchSettings)>) -> Head {
         numbers: vec![NumberHead {
             id: phone,
             number: PhoneNumber::from_digits(12_025_550_100),
-            trunk: trunk_id,
+            trunks: vec![trunk_id],
             limits: LineLimits::default(),
             live: 0,
             slots: vec![],
@@ -72,6 +72,8 @@ fn head(trunk: LineLimits, batches: Vec<(u64, BatchSettings)>) -> Head {
             live: 0,
             slots: vec![],
             paused_until: None,
+            is_down: false,
+            max_call_s: None,
         }],
     }
 }

@@ -369,8 +369,12 @@ impl<'a> World<'a> {
     /// they end one after the other within the mean length of an attempt.
     fn seat_live(&mut self) {
         let now = self.head.clock;
-        let mut numbers: Vec<(PhoneId, TrunkId, u32)> =
-            self.head.numbers.iter().map(|n| (n.id, n.trunk, n.live)).collect();
+        let mut numbers: Vec<(PhoneId, TrunkId, u32)> = self
+            .head
+            .numbers
+            .iter()
+            .filter_map(|n| Some((n.id, *n.trunks.first()?, n.live)))
+            .collect();
         let mut seats = Vec::new();
         let fallback = Arc::new(Class::new([self.head.zone.clone()]));
         for batch in &self.head.batches {
@@ -452,7 +456,7 @@ impl Batch {
             pending: 0,
             live: 0,
             paused: None,
-            policy: RetryPolicy::of(&head.settings, false),
+            policy: RetryPolicy::of(&head.settings, false, 1),
             expires_at: head.settings.expires_at,
             lane: head.lane,
             window: Window { part, parts: [(now, head.pulse)].into(), sum: head.pulse },

@@ -321,7 +321,7 @@ mod tests {
             retry_voicemail: true,
             ..BatchSettings::default()
         };
-        let policy = RetryPolicy::of(&settings, false);
+        let policy = RetryPolicy::of(&settings, false, 1);
         for api in APIS {
             let codes = numbers(api).iter().map(|(code, _)| code.to_string());
             for code in codes.chain(words(api).iter().map(|(word, _)| (*word).to_owned())) {

@@ -103,7 +103,7 @@ fn head() -> Head {
     let number = NumberHead {
         id: number,
         number: PhoneNumber::from_digits(12_125_550_000),
-        trunk,
+        trunks: vec![trunk],
         limits: LineLimits::default(),
         live: 0,
         slots: vec![],
@@ -123,7 +123,15 @@ fn head() -> Head {
         brakes: BrakeSettings::default(),
         batches: vec![batch],
         numbers: vec![number],
-        trunks: vec![TrunkHead { id: trunk, limits, live: 0, slots: vec![], paused_until: None }],
+        trunks: vec![TrunkHead {
+            id: trunk,
+            limits,
+            live: 0,
+            slots: vec![],
+            paused_until: None,
+            is_down: false,
+            max_call_s: None,
+        }],
     }
 }
 

@@ -8,10 +8,15 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use outdial_core::attempt::CallEvent;
-use outdial_core::id::AttemptId;
+use outdial_core::id::{AttemptId, TrunkId};
+use outdial_core::outcome::CallEnd;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::simulated::{Script, SimulatedCall, SimulatedInput};
-use outdial_ports::{CallControl, CallOrder, Carrier, Clock, Entropy, Monotonic, PlacedCall};
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{TrunkHealth, TrunkRecord};
+use outdial_ports::{
+    CallControl, CallOrder, Carrier, Clock, Entropy, Monotonic, OrphanCall, PlacedCall,
+};
 use tokio::sync::{Notify, mpsc};
 
 use crate::world::TestClock;
@@ -56,6 +61,17 @@ struct State {
     most_at_once: usize,
     cancels: Vec<AttemptId>,
     complaints: Vec<String>,
+    /// Refuses everything over these trunks with 503.
+    refusing: BTreeSet<TrunkId>,
+    /// What becomes of calls that are taken over, by their callees' last digits.
+    fates: BTreeMap<u64, CallEnd>,
+    taken_over: Vec<OrphanCall>,
+    /// Answers that were told to be stored.
+    stored: Vec<AttemptId>,
+    trunks: Vec<Vec<TrunkRecord>>,
+    /// Calls over trunks that nobody told of.
+    strangers: usize,
+    health: Vec<(TrunkId, Timestamp, TrunkHealth)>,
 }
 
 impl TestCarrier {
@@ -93,6 +109,48 @@ impl TestCarrier {
         self.state.lock().unwrap().cancels.clone()
     }
 
+    /// Calls over this trunk are refused from now on, or no more.
+    pub(crate) fn refuse(&self, trunk: TrunkId, on: bool) {
+        let mut state = self.state.lock().unwrap();
+        let _changed =
+            if on { state.refusing.insert(trunk) } else { state.refusing.remove(&trunk) };
+    }
+
+    /// What becomes of the call to this callee when it is taken over.
+    pub(crate) fn fate(&self, callee: u64, end: CallEnd) {
+        self.state.lock().unwrap().fates.insert(callee, end);
+    }
+
+    /// Calls that were to be taken over, in order.
+    pub(crate) fn taken_over(&self) -> Vec<OrphanCall> {
+        self.state.lock().unwrap().taken_over.clone()
+    }
+
+    /// Attempts whose answer was told to be stored.
+    pub(crate) fn stored(&self) -> Vec<AttemptId> {
+        self.state.lock().unwrap().stored.clone()
+    }
+
+    /// What was told of trunks, each time.
+    pub(crate) fn trunks(&self) -> Vec<Vec<TrunkRecord>> {
+        self.state.lock().unwrap().trunks.clone()
+    }
+
+    /// Every call went over a trunk that was told of before it.
+    pub(crate) fn knew_every_trunk(&self) -> bool {
+        self.state.lock().unwrap().strangers == 0
+    }
+
+    /// What it finds of trunks' health.
+    pub(crate) fn finds(&self, health: Vec<(TrunkId, Timestamp, TrunkHealth)>) {
+        self.state.lock().unwrap().health = health;
+    }
+
+    /// Everybody on the phone hangs up, as when the machine dies.
+    pub(crate) fn forget_live(&self) {
+        self.state.lock().unwrap().on_the_phone.clear();
+    }
+
     /// Panics if the engine did what it must not.
     pub(crate) fn check(&self) {
         let state = self.state.lock().unwrap();
@@ -111,6 +169,8 @@ impl TestCarrier {
         if !state.on_the_phone.insert(order.callee) {
             state.complaints.push(format!("I1: two live calls to {}", order.callee));
         }
+        let known = state.trunks.last().is_some_and(|all| all.iter().any(|t| t.id == order.trunk));
+        state.strangers += usize::from(!known);
         state.most_at_once = state.most_at_once.max(state.on_the_phone.len());
         state.placed.push(Placed { at: now, order: order.clone() });
         state.tricks.get(&(order.callee.digits() % 10_000)).copied()
@@ -131,6 +191,13 @@ impl Carrier for TestCarrier {
             self.state.lock().unwrap().on_the_phone.remove(&order.callee);
             panic!("the carrier panics because a test wants it to");
         }
+        if self.state.lock().unwrap().refusing.contains(&order.trunk) {
+            let end = CallEnd::Refused { status: 503, q850: None, retry_after: None };
+            self.state.lock().unwrap().on_the_phone.remove(&order.callee);
+            let _ = tell.send(CallEvent::Ended(end));
+            let events = Events { events, breaks: false };
+            return PlacedCall { events: Box::pin(events), control: Arc::new(control) };
+        }
         let script = Script::of(order.callee, order.charged_before, self.entropy.next_u64());
         let call = SimulatedCall::new(script, order.ring_limit, order.talk_limit);
         let line = Line {
@@ -144,7 +211,36 @@ impl Carrier for TestCarrier {
         };
         tokio::spawn(line.run(trick));
         let breaks = trick == Some(Trick::BreaksItsRunner);
-        PlacedCall { events: Box::pin(Events { events, breaks }), control: Box::new(control) }
+        PlacedCall { events: Box::pin(Events { events, breaks }), control: Arc::new(control) }
+    }
+
+    fn take_over(&self, orphan: OrphanCall) -> PlacedCall {
+        let (tell, events) = mpsc::unbounded_channel();
+        let mut state = self.state.lock().unwrap();
+        let fate = state.fates.get(&(orphan.callee.digits() % 10_000)).copied();
+        state.taken_over.push(orphan.clone());
+        let (clock, hang_up) = (Arc::clone(&self.clock), Arc::new(Notify::new()));
+        tokio::spawn(async move {
+            let end = match fate {
+                Some(end) => end,
+                None => {
+                    clock.sleep_until(orphan.give_up_at).await;
+                    CallEnd::Lost
+                }
+            };
+            let _ = tell.send(CallEvent::Ended(end));
+        });
+        let control = Control { hang_up, attempt: orphan.attempt, state: Arc::clone(&self.state) };
+        let events = Events { events, breaks: false };
+        PlacedCall { events: Box::pin(events), control: Arc::new(control) }
+    }
+
+    fn set_trunks(&self, trunks: Vec<TrunkRecord>) {
+        self.state.lock().unwrap().trunks.push(trunks);
+    }
+
+    fn trunk_health(&self) -> Vec<(TrunkId, Timestamp, TrunkHealth)> {
+        self.state.lock().unwrap().health.clone()
     }
 }
 
@@ -224,6 +320,14 @@ impl CallControl for Control {
     fn cancel(&self) {
         self.state.lock().unwrap().cancels.push(self.attempt);
         self.hang_up.notify_one();
+    }
+
+    fn dialog(&self) -> Option<String> {
+        Some(format!("the dialog of {}", self.attempt))
+    }
+
+    fn is_stored(&self) {
+        self.state.lock().unwrap().stored.push(self.attempt);
     }
 }
 

@@ -15,4 +15,5 @@ mod edits;
 mod limits;
 mod marks;
 mod stopping;
+mod trunks;
 mod wishes;

@@ -7,15 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::{BatchSettings, BatchState};
-use outdial_core::id::{AgentId, BatchId, PhoneId, WorkspaceId};
+use outdial_core::dispatcher::LineLimits;
+use outdial_core::id::{AgentId, BatchId, PhoneId, TrunkId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
 use outdial_engine::{Drained, Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard};
 use outdial_ports::store::{
-    AgentSpec, BatchRecord, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord,
-    Integration, NewBatch, NewKey, NewPhone, NewWorkspace, RequestBegin, RequestLookup,
+    AgentSpec, BatchRecord, CallQuery, CallSort, CallView, CallerIdIn, ChunkAdd, ChunkLane,
+    ChunkRecord, Integration, NewBatch, NewKey, NewPhone, NewWorkspace, RequestBegin,
+    RequestLookup, SipSpec, Transport, TrunkSpec,
 };
 use outdial_ports::{Clock, Entropy, Monotonic, Store};
 use outdial_store::SqliteInline;
@@ -108,6 +110,26 @@ pub(crate) fn settings() -> WorkspaceSettings {
     WorkspaceSettings { calling_rules: CallingRules::Off, ..WorkspaceSettings::default() }
 }
 
+/// A trunk without limits.
+pub(crate) fn sip_trunk(name: &str) -> TrunkSpec {
+    let sip = SipSpec {
+        host: "sip.example.com".into(),
+        port: None,
+        transport: Transport::Udp,
+        username: None,
+        password: None,
+        from_domain: None,
+        proxy: None,
+        register: false,
+        keep_alive: None,
+        caller_id: CallerIdIn::From,
+        plus: true,
+        verify_tls: true,
+    };
+    let limits = LineLimits::default();
+    TrunkSpec { name: name.into(), sip, limits, ring_timeout: None, max_call_s: None }
+}
+
 impl World {
     /// Monday, 2 March 2026, 15:00 UTC.
     pub(crate) const START: i64 = 1_772_463_600_000;
@@ -136,6 +158,7 @@ impl World {
         let phone = NewPhone {
             number: PhoneNumber::from_digits(12_125_550_000),
             integration: Integration::Simulated,
+            trunks: Vec::new(),
             agent: Some(agent),
         };
         let phone = inline.phone_create(workspace, phone).await.unwrap().id;
@@ -152,6 +175,23 @@ impl World {
             phone,
             agent,
         }
+    }
+
+    /// Makes SIP trunks without limits, and the calling number one that goes out over them.
+    pub(crate) async fn over_sip(&mut self, count: usize) -> Vec<TrunkId> {
+        let mut trunks = Vec::new();
+        for n in 0..count {
+            let spec = sip_trunk(&format!("carrier {n}"));
+            trunks.push(self.inline.trunk_create(self.workspace, spec).await.unwrap().id);
+        }
+        let phone = NewPhone {
+            number: PhoneNumber::from_digits(12_125_550_001),
+            integration: Integration::Sip,
+            trunks: trunks.clone(),
+            agent: Some(self.agent),
+        };
+        self.phone = self.inline.phone_create(self.workspace, phone).await.unwrap().id;
+        trunks
     }
 
     /// An active batch with calls to these numbers (their last four digits).
@@ -238,6 +278,11 @@ impl World {
             let _ = stopped.await;
         };
         Running { stop, task: tokio::spawn(engine.run(shutdown)), board }
+    }
+
+    /// What its wall clock says.
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Lets virtual time pass.

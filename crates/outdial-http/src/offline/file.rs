@@ -130,7 +130,7 @@ pub(super) fn numbers(faults: &mut Faults, raw: &[Box<RawValue>]) -> Vec<NumberH
         let mut head = NumberHead {
             id: PhoneId::from_parts(0, numbers.len() as u64 + 1),
             number,
-            trunk: THE_TRUNK,
+            trunks: vec![THE_TRUNK],
             limits: LineLimits::default(),
             live: 0,
             slots: Vec::new(),

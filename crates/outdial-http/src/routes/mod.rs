@@ -13,6 +13,7 @@ mod keys;
 mod phones;
 mod settings;
 mod system;
+mod trunks;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -53,6 +54,8 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(account::me))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::fetch, agents::update, agents::delete))
+        .routes(routes!(trunks::list, trunks::create))
+        .routes(routes!(trunks::fetch, trunks::update, trunks::delete))
         .routes(routes!(settings::fetch, settings::update))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))

@@ -20,7 +20,7 @@ use crate::wire::envelope::{Envelope, PhoneDeleted};
 use crate::wire::phone::{AddPhone, PatchPhone, Phone, Phones};
 
 /// Integrations that the documented API knows and this build cannot do.
-const NOT_YET: [&str; 4] = ["plivo", "twilio", "telnyx", "sip"];
+const NOT_YET: [&str; 3] = ["plivo", "twilio", "telnyx"];
 
 /// Adds a calling number.
 #[utoipa::path(post, path = "/api/call/add-phone", operation_id = "addPhone",
@@ -38,6 +38,7 @@ pub(super) async fn add(
     let number = number.and_then(parsed)?;
     let integration = integration(required("integration", wish.integration.as_deref())?)?;
     let agent = wish.agent_id.as_deref().map(|a| id("agentId", a)).transpose()?;
+    let trunks = wish.trunks(integration)?;
     let limits = wish.limits()?;
     caller.check_user(named)?;
     let making =
@@ -45,7 +46,7 @@ pub(super) async fn add(
     let store = app.store.clone();
     making
         .once(&app, async move {
-            let new = NewPhone { number, integration, agent };
+            let new = NewPhone { number, integration, trunks, agent };
             let mut phone = store.phone_create(workspace, new).await.map_err(refused)?;
             if let Some(limits) = limits {
                 let limited = store.phone_update(workspace, phone.id, limits).await;
@@ -69,9 +70,9 @@ fn integration(word: &str) -> ApiResult<Integration> {
     Integration::parse(word).ok_or_else(|| {
         if NOT_YET.contains(&word) {
             let text = format!("integration: {word} is not available in this version");
-            ApiError::bad(format!("{text}: use simulated"))
+            ApiError::bad(format!("{text}: use sip or simulated"))
         } else {
-            ApiError::bad(format!("integration: {word:?} is not known: use simulated"))
+            ApiError::bad(format!("integration: {word:?} is not known: use sip or simulated"))
         }
     })
 }
@@ -142,6 +143,7 @@ fn refused(e: PhoneError) -> ApiError {
             ApiError::bad("phoneNumber: the workspace has this number already")
         }
         PhoneError::NoSuchAgent => ApiError::not_found("agent"),
+        PhoneError::NoSuchTrunk => ApiError::not_found("trunk"),
         PhoneError::Store(e) => e.into(),
     }
 }

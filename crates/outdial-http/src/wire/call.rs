@@ -1,7 +1,5 @@
 //! Calls and their histories, as they are shown.
 
-use std::time::Duration;
-
 use outdial_core::attempt::AttemptState;
 use outdial_core::call::CallState;
 use outdial_core::time::Timestamp;
@@ -59,6 +57,24 @@ pub(crate) struct PhoneLog {
     /// Its own id.
     #[serde(rename = "requestUUID")]
     pub(crate) request_uuid: String,
+    /// How long its parts took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timings: Option<Timings>,
+}
+
+/// How long the parts of a call took, as far as it came.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Timings {
+    /// Post-dial delay: from the INVITE to the first sign of the callee's side, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) post_dial_ms: Option<u64>,
+    /// From there to the answer, or to the end of a call that was not answered, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ring_ms: Option<u64>,
+    /// From the answer to the end, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) talk_ms: Option<u64>,
 }
 
 /// One attempt, unsent and uncharged ones too.
@@ -131,6 +147,7 @@ pub(crate) struct WhyNotYet {
     ///   `place_unknown`: closed for good.
     /// - `budget`, `no_price`, `no_numbers`, `calls_per_day`: what is left of the batch's budget,
     ///   and of its calling numbers.
+    /// - `trunk_down`: none of the calling number's trunks is in order.
     /// - `trunk_paused`: the carrier asked for a pause.
     /// - `brake`, `canary`: earlier calls of the batch must end first, and not badly.
     /// - `batch_concurrency`, `workspace_concurrency`, `channels`, `calls_per_second`: limits.
@@ -300,15 +317,28 @@ fn phone_log(a: &AttemptView) -> Option<PhoneLog> {
         transcript: None,
         created_at: a.sent_at.unwrap_or(a.send_at),
         request_uuid: uuid(a.token),
+        timings: timings(a),
     })
 }
 
 fn talk_seconds(a: &AttemptView) -> u64 {
-    let talk = match (a.answered_at, a.ended_at) {
-        (Some(from), Some(to)) => to.since(from),
-        _ => Duration::ZERO,
+    between(a.answered_at, a.ended_at).unwrap_or(0).div_ceil(1000)
+}
+
+fn timings(a: &AttemptView) -> Option<Timings> {
+    let rings = a.ringing_at.or(a.answered_at);
+    let timings = Timings {
+        post_dial_ms: between(a.sent_at, rings),
+        ring_ms: between(a.ringing_at, a.answered_at.or(a.ended_at)),
+        talk_ms: between(a.answered_at, a.ended_at),
     };
-    u64::try_from(talk.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    let Timings { post_dial_ms, ring_ms, talk_ms } = &timings;
+    [post_dial_ms, ring_ms, talk_ms].iter().any(|ms| ms.is_some()).then_some(timings)
+}
+
+/// Milliseconds.
+fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<u64> {
+    u64::try_from(to?.since(from?).as_millis()).ok()
 }
 
 fn attempt(a: &AttemptView) -> Attempt {

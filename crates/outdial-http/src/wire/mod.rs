@@ -16,6 +16,7 @@ pub(crate) mod page;
 pub(crate) mod phone;
 pub(crate) mod record;
 pub(crate) mod settings;
+pub(crate) mod trunk;
 
 use std::fmt;
 use std::marker::PhantomData;

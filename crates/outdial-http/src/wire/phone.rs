@@ -1,8 +1,8 @@
 //! Calling numbers.
 
-use outdial_core::id::UserId;
+use outdial_core::id::{TrunkId, UserId};
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{PhonePatch, PhoneRecord};
+use outdial_ports::store::{Integration, PhonePatch, PhoneRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,6 +19,8 @@ pub(crate) const CPS_MAX: f64 = 10_000.0;
 pub(crate) const CHANNELS_MAX: u32 = 100_000;
 /// Most attempts a day that a number may be told.
 pub(crate) const CALLS_PER_DAY_MAX: u32 = 1_000_000;
+/// Most trunks behind the first one of a number: a call is given up after five refusals.
+const FAILOVER_MAX: usize = 4;
 /// Dearest minute, in millionths.
 const PRICE_MAX: u64 = 1_000_000_000_000;
 
@@ -32,10 +34,16 @@ pub(crate) struct AddPhone {
     /// In international form; a leading `+` is optional. String or integer.
     #[schema(value_type = String)]
     pub(crate) phone_number: Option<Value>,
-    /// `simulated`: no telephone is touched. (`plivo`, `twilio`, `telnyx`, `sip`: not in this
-    /// version.)
+    /// `sip`: over SIP trunks. `simulated`: no telephone is touched. (`plivo`, `twilio`, `telnyx`:
+    /// not in this version.)
     #[schema(value_type = String)]
     pub(crate) integration: Option<String>,
+    /// With `sip`: the trunk that its calls go out over.
+    pub(crate) trunk_id: Option<String>,
+    /// With `sip`: the trunks that take a call which the one before could not place, in their
+    /// order, at most 4.
+    #[serde(default)]
+    pub(crate) failover_trunk_ids: Vec<String>,
     /// Who talks on its calls.
     pub(crate) agent_id: Option<String>,
     /// Attempts a calendar day of the workspace's zone, 1–1,000,000. Default: unlimited.
@@ -47,6 +55,24 @@ pub(crate) struct AddPhone {
 }
 
 impl AddPhone {
+    /// Its trunks, in the order of preference.
+    pub(crate) fn trunks(&self, integration: Integration) -> ApiResult<Vec<TrunkId>> {
+        let mut faults = Faults::default();
+        let trunks = match integration {
+            Integration::Sip => {
+                trunk_ids(&mut faults, self.trunk_id.as_deref(), &self.failover_trunk_ids)
+            }
+            Integration::Simulated => {
+                if self.trunk_id.is_some() || !self.failover_trunk_ids.is_empty() {
+                    faults.add("trunkId", "a simulated number has no trunk: leave it out");
+                }
+                Vec::new()
+            }
+        };
+        faults.finish()?;
+        Ok(trunks)
+    }
+
     /// The limits, in the words of the store; none: it names none.
     pub(crate) fn limits(&self) -> ApiResult<Option<PhonePatch>> {
         let mut faults = Faults::default();
@@ -72,6 +98,12 @@ pub(crate) struct Phone {
     pub(crate) phone_number: String,
     /// How its calls go out.
     pub(crate) integration: &'static str,
+    /// Of a `sip` number: the trunk that its calls go out over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trunk_id: Option<String>,
+    /// Of a `sip` number: the trunks that take a call which the one before could not place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failover_trunk_ids: Vec<String>,
     /// When it was added.
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Timestamp,
@@ -96,11 +128,19 @@ pub(crate) struct Phone {
 impl Phone {
     /// As it is shown to `user`.
     pub(crate) fn of(record: &PhoneRecord, user: UserId) -> Self {
+        let mut trunks = match record.integration {
+            Integration::Sip => record.trunks.as_slice(),
+            Integration::Simulated => &[],
+        }
+        .iter()
+        .map(TrunkId::to_string);
         Self {
             id: record.id.to_string(),
             user_id: user.to_string(),
             phone_number: record.number.to_string(),
             integration: record.integration.as_str(),
+            trunk_id: trunks.next(),
+            failover_trunk_ids: trunks.collect(),
             created_at: record.created_at,
             agent_id: record.agent.map(|a| a.to_string()),
             calls_per_second: record.limits.calls_per_second,
@@ -126,6 +166,16 @@ pub(crate) struct PatchPhone {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(crate) agent_id: Option<Option<String>>,
+    /// Of a `sip` number: the trunk that its calls go out over. Without `failoverTrunkIds` beside
+    /// it there is no other.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) trunk_id: Option<Option<String>>,
+    /// Of a `sip` number, beside `trunkId`: the trunks that take a call which the one before could
+    /// not place, in their order, at most 4.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(crate) failover_trunk_ids: Option<Option<Vec<String>>>,
     /// Calls per second, fractions included.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<f64>)]
@@ -156,14 +206,44 @@ impl PatchPhone {
         {
             faults.add("callsPerSecond", format!("write more than 0, at most {CPS_MAX}"));
         }
+        let failover = self.failover_trunk_ids.flatten().unwrap_or_default();
+        let trunks = match faults.some("trunkId", self.trunk_id) {
+            Some(first) => Some(trunk_ids(&mut faults, Some(&first), &failover)),
+            None if failover.is_empty() => None,
+            None => {
+                faults.add("failoverTrunkIds", "write trunkId beside it");
+                None
+            }
+        };
         let channels = self.channels.map(|n| faults.whole("channels", n, 1, CHANNELS_MAX));
         let calls_per_day =
             self.calls_per_day.map(|n| faults.whole("callsPerDay", n, 1, CALLS_PER_DAY_MAX));
         let price = self.price_per_minute.map(|p| price(&mut faults, p.as_deref()));
         faults.finish()?;
         let calls_per_second = self.calls_per_second;
-        Ok(PhonePatch { agent, calls_per_second, channels, calls_per_day, price })
+        Ok(PhonePatch { agent, trunks, calls_per_second, channels, calls_per_day, price })
     }
+}
+
+/// A trunk, and those behind it.
+fn trunk_ids(faults: &mut Faults, first: Option<&str>, others: &[String]) -> Vec<TrunkId> {
+    let mut ids = Vec::new();
+    let mut add = |field: String, text: &str, faults: &mut Faults| match text.parse::<TrunkId>() {
+        Ok(id) if ids.contains(&id) => faults.add(field, "names a trunk twice"),
+        Ok(id) => ids.push(id),
+        Err(e) => faults.add(field, e),
+    };
+    match first {
+        Some(text) => add("trunkId".to_owned(), text, faults),
+        None => faults.add("trunkId", "is missing: a sip number goes out over a trunk"),
+    }
+    if others.len() > FAILOVER_MAX {
+        faults.add("failoverTrunkIds", format!("has more than {FAILOVER_MAX}"));
+    }
+    for (i, text) in others.iter().take(FAILOVER_MAX).enumerate() {
+        add(format!("failoverTrunkIds[{i}]"), text, faults);
+    }
+    ids
 }
 
 fn price(faults: &mut Faults, raw: Option<&RawValue>) -> Option<u64> {

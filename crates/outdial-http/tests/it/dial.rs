@@ -22,7 +22,7 @@ impl World {
         let attempt = commit.committed.first().expect("it goes through").attempt;
         for state in [AttemptState::Sent, AttemptState::Ringing] {
             let progress = AttemptProgress { state, at: self.clock.now() };
-            assert!(self.store.attempt_record(attempt, progress).await.unwrap());
+            assert!(self.store.attempt_record(attempt, progress, None).await.unwrap());
         }
         attempt
     }
@@ -46,7 +46,7 @@ impl World {
             lane: c.group.lane,
             class: c.group.class,
             caller: number.id,
-            trunk: number.trunk,
+            trunk: number.trunks[0],
             send_at: now,
             send_by: now.after(Duration::from_millis(100)),
             open_until: Timestamp::MAX,

@@ -232,11 +232,13 @@ async fn add_and_delete_phone() {
     assert_snapshot!("add_phone", made.shown());
     let twice = add(body("12125551234", "simulated")).send().await;
     assert!(twice.refusal(400).contains("phoneNumber"));
-    for provider in ["plivo", "twilio", "telnyx", "sip"] {
+    for provider in ["plivo", "twilio", "telnyx"] {
         let text = add(body("12125551235", provider)).send().await.refusal(400);
         assert!(text.contains(provider) && text.contains("not available"), "{text}");
     }
     assert!(add(body("12125551235", "x")).send().await.refusal(400).contains("integration"));
+    let text = add(body("12125551235", "sip")).send().await.refusal(400);
+    assert!(text.contains("trunkId"), "{text}");
     assert!(add(body("123", "simulated")).send().await.refusal(400).contains("phoneNumber"));
     add("{}".to_owned()).send().await.refusal(400);
     let path = format!("/api/call/delete-phone/{}", made.made_id());

@@ -9,9 +9,10 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
@@ -20,7 +21,7 @@ use outdial_ports::store::{
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
     NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
     Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    WorkspaceCreated, WorkspaceRecord,
+    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
 use tokio::sync::Notify;
 
@@ -185,6 +186,42 @@ impl Store for Faulty {
 
     async fn phone_delete(&self, ws: WorkspaceId, id: PhoneId) -> Result<(), PhoneError> {
         self.inner.phone_delete(ws, id).await
+    }
+
+    async fn trunk_create(
+        &self,
+        ws: WorkspaceId,
+        spec: TrunkSpec,
+    ) -> Result<TrunkRecord, TrunkError> {
+        self.inner.trunk_create(ws, spec).await
+    }
+
+    async fn trunk_list(&self, ws: WorkspaceId) -> Result<Vec<TrunkRecord>, StoreError> {
+        self.inner.trunk_list(ws).await
+    }
+
+    async fn trunk_list_all(&self) -> Result<Vec<TrunkRecord>, StoreError> {
+        self.inner.trunk_list_all().await
+    }
+
+    async fn trunk_update(
+        &self,
+        ws: WorkspaceId,
+        id: TrunkId,
+        spec: TrunkSpec,
+    ) -> Result<TrunkRecord, TrunkError> {
+        self.inner.trunk_update(ws, id, spec).await
+    }
+
+    async fn trunk_delete(&self, ws: WorkspaceId, id: TrunkId) -> Result<(), TrunkError> {
+        self.inner.trunk_delete(ws, id).await
+    }
+
+    async fn trunk_report(
+        &self,
+        found: Vec<(TrunkId, Timestamp, TrunkHealth)>,
+    ) -> Result<(), StoreError> {
+        self.inner.trunk_report(found).await
     }
 
     async fn batch_create(&self, new: NewBatch) -> Result<BatchId, BatchCreateError> {
@@ -352,8 +389,9 @@ impl Store for Faulty {
         &self,
         attempt: AttemptId,
         progress: AttemptProgress,
+        dialog: Option<String>,
     ) -> Result<bool, StoreError> {
-        self.inner.attempt_record(attempt, progress).await
+        self.inner.attempt_record(attempt, progress, dialog).await
     }
 
     async fn attempt_is_known(

@@ -16,4 +16,5 @@ mod openapi;
 mod ours;
 mod repeats;
 mod support;
+mod trunks;
 mod why;

@@ -37,8 +37,8 @@ fn it_describes_itself_the_same_every_time() {
 fn every_reason_to_wait_is_explained() {
     use Gate::{
         BatchConcurrency, Brake, Budget, CallsPerDay, Canary, Channels, Expired, Hours,
-        NoCommonHours, NoNumbers, NoPrice, Pacing, PlaceUnknown, Rules, TrunkPaused, Turn,
-        WorkspaceConcurrency,
+        NoCommonHours, NoNumbers, NoPrice, Pacing, PlaceUnknown, Rules, TrunkDown, TrunkPaused,
+        Turn, WorkspaceConcurrency,
     };
     let gates = [
         BatchConcurrency,
@@ -55,6 +55,7 @@ fn every_reason_to_wait_is_explained() {
         Pacing,
         PlaceUnknown,
         Rules,
+        TrunkDown,
         TrunkPaused,
         Turn,
         WorkspaceConcurrency,

@@ -166,6 +166,8 @@ pub enum AgentError {
 pub enum Integration {
     /// No telephone is touched.
     Simulated,
+    /// Over SIP trunks.
+    Sip,
 }
 
 impl Integration {
@@ -173,12 +175,13 @@ impl Integration {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Simulated => "simulated",
+            Self::Sip => "sip",
         }
     }
 
     /// The reverse of [`Integration::as_str`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Simulated].into_iter().find(|i| i.as_str() == word)
+        [Self::Simulated, Self::Sip].into_iter().find(|i| i.as_str() == word)
     }
 }
 
@@ -189,6 +192,8 @@ pub struct NewPhone {
     pub number: PhoneNumber,
     /// How its calls go out.
     pub integration: Integration,
+    /// Over which trunks, in the order of preference; `Sip` only, at least one there.
+    pub trunks: Vec<TrunkId>,
     /// Who talks on its calls.
     pub agent: Option<AgentId>,
 }
@@ -196,6 +201,8 @@ pub struct NewPhone {
 /// What to change; `None` leaves as it is.
 #[derive(Clone, Debug, Default)]
 pub struct PhonePatch {
+    /// Other trunks, at least one; of a `Sip` number only.
+    pub trunks: Option<Vec<TrunkId>>,
     /// Bind another agent, or none.
     pub agent: Option<Option<AgentId>>,
     /// Other calls per second (none: unlimited).
@@ -219,8 +226,8 @@ pub struct PhoneRecord {
     pub number: PhoneNumber,
     /// How its calls go out.
     pub integration: Integration,
-    /// Over which trunk.
-    pub trunk: TrunkId,
+    /// Over which trunks, in the order of preference.
+    pub trunks: Vec<TrunkId>,
     /// Who talks on its calls.
     pub agent: Option<AgentId>,
     /// Its own limits.
@@ -243,6 +250,9 @@ pub enum PhoneError {
     /// The agent to bind does not exist in this workspace.
     #[error("no such agent")]
     NoSuchAgent,
+    /// A trunk does not exist in this workspace, or is not of the number's integration.
+    #[error("no such trunk")]
+    NoSuchTrunk,
     /// As ever.
     #[error(transparent)]
     Store(#[from] StoreError),

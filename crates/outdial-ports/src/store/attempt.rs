@@ -1,5 +1,7 @@
 //! Intents and attempts.
 
+use std::time::Duration;
+
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::{BatchSettings, PauseReason};
 use outdial_core::brake::{BrakeState, Pulse};
@@ -11,7 +13,7 @@ use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use thiserror::Error;
 
-use super::StoreError;
+use super::{Integration, StoreError};
 use crate::watermark::Mark;
 
 /// An intent to commit, with the name that its attempt gets.
@@ -123,6 +125,18 @@ pub struct OpenAttempt {
     pub callee: PhoneNumber,
     /// Its trunk.
     pub trunk: TrunkId,
+    /// The trunk's kind.
+    pub integration: Integration,
+    /// How long it may ring there; none: as the server is configured.
+    pub ring_timeout: Option<Duration>,
+    /// How many trunks its calling number has.
+    pub trunks: u32,
+    /// Caller ID.
+    pub caller: PhoneNumber,
+    /// The end of its slot.
+    pub send_by: Timestamp,
+    /// What ends its call, as recorded with its answer (`CallControl::dialog`).
+    pub dialog: Option<String>,
     /// As of before this attempt.
     pub facts: CallFacts,
     /// How far it is.

@@ -46,6 +46,7 @@ impl Client {
         parts.watch.note("client", &what);
         let patch = PhonePatch {
             agent: None,
+            trunks: None,
             calls_per_second: Some(cps),
             channels: Some(channels),
             calls_per_day: Some(a_day),

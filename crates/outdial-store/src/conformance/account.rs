@@ -100,9 +100,9 @@ pub(super) async fn phones(f: &dyn Factory) {
     let other = workspace(&*w.store, "other", 2).await.workspace;
     w.advance_s(1);
     let second = phone(&*w.store, w.ws, 4_930_222, None).await;
-    assert_eq!(second.trunk, w.trunk, "one simulated trunk per workspace");
+    assert_eq!(second.trunks, [w.trunk], "one simulated trunk per workspace");
     let theirs = phone(&*w.store, other, 4_930_222, None).await;
-    assert_ne!(theirs.trunk, w.trunk);
+    assert_ne!(theirs.trunks, second.trunks);
     let listed = w.store.phone_list(w.ws).await.unwrap();
     assert_eq!(listed.iter().map(|p| p.id).collect::<Vec<_>>(), [w.phone, second.id]);
     assert_eq!(listed[1], second);
@@ -110,6 +110,7 @@ pub(super) async fn phones(f: &dyn Factory) {
     let new = |number, agent| NewPhone {
         number: PhoneNumber::from_digits(number),
         integration: Integration::Simulated,
+        trunks: Vec::new(),
         agent,
     };
     let twice = w.store.phone_create(w.ws, new(4_930_222, None)).await;
@@ -125,6 +126,7 @@ pub(super) async fn phones(f: &dyn Factory) {
         channels: Some(Some(3)),
         calls_per_day: Some(Some(40)),
         price: Some(Some(12_000)),
+        ..PhonePatch::default()
     };
     let changed = w.store.phone_update(w.ws, second.id, patch.clone()).await.unwrap();
     assert_eq!((changed.agent, changed.limits.channels), (Some(w.agent), Some(3)));

@@ -8,7 +8,9 @@ use outdial_core::call::{CallFacts, CallNext, CallState, WaitReason};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
 use outdial_ports::Mark;
-use outdial_ports::store::{BatchStart, CommitError, DropReason, FinishResult, NewPlan, Settle};
+use outdial_ports::store::{
+    BatchStart, CommitError, DropReason, FinishResult, Integration, NewPlan, Settle,
+};
 
 use super::Factory;
 use super::world::{World, completed, no_answer, workspace};
@@ -41,6 +43,12 @@ pub(super) async fn intents(f: &dyn Factory) {
     assert_eq!((open.attempt, open.call, open.batch), (log.id, ids[0], batch));
     assert_eq!((open.batch_deleted, &open.settings), (false, &BatchSettings::default()));
     assert_eq!((open.callee.digits(), open.trunk), (49_303, w.trunk));
+    assert_eq!(
+        (open.integration, open.ring_timeout, open.trunks),
+        (Integration::Simulated, None, 1)
+    );
+    assert_eq!((open.caller.digits(), open.dialog), (4_930_111, None));
+    assert_eq!(open.send_by, intents[0].intent.send_by);
     assert_eq!(open.facts, CallFacts { round: 1, ..CallFacts::default() }, "as of before it");
     assert_eq!(open.state, AttemptState::Intent);
 
@@ -154,7 +162,7 @@ pub(super) async fn progress_only_goes_forward(f: &dyn Factory) {
     let record = async |state| {
         w.advance_s(1);
         let progress = AttemptProgress { state, at: w.now() };
-        w.store.attempt_record(attempt, progress).await.unwrap()
+        w.store.attempt_record(attempt, progress, None).await.unwrap()
     };
     assert!(record(AttemptState::Sent).await);
     let sent_at = Some(w.now());
@@ -175,7 +183,7 @@ pub(super) async fn progress_only_goes_forward(f: &dyn Factory) {
     );
     let nobody = AttemptId::from_parts(1, 1);
     let progress = AttemptProgress { state: AttemptState::Sent, at: w.now() };
-    assert!(!w.store.attempt_record(nobody, progress).await.unwrap());
+    assert!(!w.store.attempt_record(nobody, progress, None).await.unwrap());
     assert_eq!(w.store.attempt_fetch(nobody).await.unwrap(), None);
 }
 

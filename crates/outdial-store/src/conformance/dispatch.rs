@@ -37,14 +37,15 @@ pub(super) async fn head(f: &dyn Factory) {
     let batch = &head.batches[0];
     assert_eq!((batch.id, &*batch.settings, batch.lane), (active, &settings, Some(4)));
     assert_eq!((batch.numbers.as_slice(), batch.live), (&[second, w.phone][..], 2));
-    let lines: Vec<_> = head.numbers.iter().map(|n| (n.id, n.trunk, n.live)).collect();
-    assert_eq!(lines, [(w.phone, w.trunk, 2), (second, w.trunk, 0)]);
+    let lines: Vec<_> = head.numbers.iter().map(|n| (n.id, &*n.trunks, n.live)).collect();
+    assert_eq!(lines, [(w.phone, &[w.trunk][..], 2), (second, &[w.trunk], 0)]);
     assert_eq!(head.numbers[1].limits.calls_per_second, Some(2.5));
     assert_eq!(head.numbers[0].number, PhoneNumber::from_digits(4_930_111));
     assert_eq!(head.trunks.len(), 1);
     let trunk = &head.trunks[0];
     assert_eq!((trunk.id, trunk.live, trunk.paused_until), (w.trunk, 2, None));
     assert_eq!((trunk.limits.calls_per_second, trunk.limits.channels), (None, Some(500)));
+    assert_eq!((trunk.is_down, trunk.max_call_s), (false, None));
 }
 
 pub(super) async fn groups_and_candidates(f: &dyn Factory) {

@@ -105,7 +105,7 @@ pub(super) async fn filters_and_search(f: &dyn Factory) {
     let live = w.dial_all().await;
     let progress = |state| AttemptProgress { state, at: w.now() };
     let record = async |i: usize, state| {
-        assert!(w.store.attempt_record(live[i].attempt, progress(state)).await.unwrap());
+        assert!(w.store.attempt_record(live[i].attempt, progress(state), None).await.unwrap());
     };
     record(1, AttemptState::Ringing).await;
     record(2, AttemptState::Answered).await;

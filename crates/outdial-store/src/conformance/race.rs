@@ -125,6 +125,7 @@ pub(super) async fn failures_among_others(f: &dyn Factory) {
             let phone = NewPhone {
                 number: PhoneNumber::from_digits(4_930_999),
                 integration: Integration::Simulated,
+                trunks: Vec::new(),
                 agent: None,
             };
             match w.store.phone_create(w.ws, phone).await {

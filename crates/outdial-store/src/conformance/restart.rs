@@ -15,7 +15,7 @@ pub(super) async fn orphans_and_leases(f: &dyn Factory) {
     let live = w.dial_all().await;
     w.complete(&live[2]).await;
     let ringing = AttemptProgress { state: AttemptState::Ringing, at: w.now() };
-    w.store.attempt_record(live[1].attempt, ringing).await.unwrap();
+    w.store.attempt_record(live[1].attempt, ringing, None).await.unwrap();
     let request = RequestBegin {
         workspace: w.ws,
         scope: "POST /".to_owned(),

@@ -60,7 +60,7 @@ impl World {
             ws: made.workspace,
             agent,
             phone: phone.id,
-            trunk: phone.trunk,
+            trunk: phone.trunks[0],
             next: AtomicU64::new(1),
         }
     }
@@ -207,6 +207,15 @@ impl World {
         let (phone, batch) = (intent.intent.callee, intent.intent.batch);
         let kind = Some("complaint".to_owned());
         self.store.dnc_add(self.ws, NewDnc { phone, batch, token: intent.token, kind }).await
+    }
+
+    /// The dispatch versions of these workspaces.
+    pub(super) async fn versions(&self, of: [WorkspaceId; 2]) -> [u64; 2] {
+        let mut versions = [0; 2];
+        for (version, ws) in versions.iter_mut().zip(of) {
+            *version = self.store.dispatch_head(ws, None).await.unwrap().version;
+        }
+        versions
     }
 
     pub(super) async fn version(&self) -> u64 {
@@ -370,6 +379,7 @@ pub(super) async fn phone(
     let new = NewPhone {
         number: PhoneNumber::from_digits(number),
         integration: Integration::Simulated,
+        trunks: Vec::new(),
         agent,
     };
     store.phone_create(ws, new).await.unwrap()

@@ -9,7 +9,7 @@ use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::failpoint;
-use outdial_ports::store::{FinishResult, OpenAttempt, Settle, StoreError};
+use outdial_ports::store::{FinishResult, Integration, OpenAttempt, Settle, StoreError};
 use rusqlite::{Row, params};
 
 use super::call::{attempt_state, attempt_state_number};
@@ -70,6 +70,7 @@ impl SqliteDb {
         &mut self,
         attempt: AttemptId,
         progress: AttemptProgress,
+        dialog: Option<&str>,
     ) -> Result<bool, StoreError> {
         if progress.state.is_over() || progress.state == AttemptState::Intent {
             return Err(StoreError::Internal(format!("{:?} is no progress", progress.state)));
@@ -77,7 +78,11 @@ impl SqliteDb {
         let state = attempt_state_number(progress.state);
         let at = progress.at.as_millis();
         let row = params![attempt.seq64(), attempt.secs(), state, at];
-        Ok(self.exec(sql!("attempt/record"), row)? == 1)
+        let recorded = self.exec(sql!("attempt/record"), row)? == 1;
+        if let Some(dialog) = dialog.filter(|_| recorded) {
+            self.exec(sql!("attempt/keep_dialog"), params![attempt.seq64(), dialog])?;
+        }
+        Ok(recorded)
     }
 
     pub(super) fn attempt_fetch(
@@ -116,6 +121,7 @@ impl SqliteDb {
             return Ok(FinishResult::AlreadyOver);
         }
         self.attempt_end(attempt, end)?;
+        self.exec(sql!("attempt/forget_dialog"), [attempt.seq64()])?;
         let number = params![ending.workspace, ending.phone, attempt.seq64()];
         self.exec(sql!("attempt/release_number"), number)?;
         self.call_after(&ending, end, next, settle)?;
@@ -343,6 +349,12 @@ fn open_attempt(r: &Row<'_>) -> rusqlite::Result<OpenAttempt> {
         settings: r.json(7)?,
         callee: r.phone(8)?,
         trunk: r.id(9)?,
+        integration: r.word(23, Integration::parse)?,
+        ring_timeout: r.duration_opt(24)?,
+        trunks: r.int(25)?,
+        caller: r.phone(26)?,
+        send_by: r.time(27)?,
+        dialog: r.get(28)?,
         facts: CallFacts {
             round: r.int(11)?,
             charged: r.int(12)?,

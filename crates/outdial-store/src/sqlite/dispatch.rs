@@ -20,7 +20,7 @@ use rusqlite::{Row, params};
 use super::db::SqliteDb;
 use super::error::corrupt;
 use super::limits::{add_pulse, first_day_told, minute_of, pulse, spend};
-use super::phone::{limits, number_limits, price};
+use super::phone::{number_limits, price};
 use super::rows::{Id, RowExt};
 use super::sql;
 
@@ -231,12 +231,16 @@ impl SqliteDb {
         })?;
         // In the order of rotation.
         rows.sort_by_key(|(place, _)| *place);
-        for ((batch, _), (mut number, mut trunk)) in rows {
+        for ((batch, _), mut number) in rows {
             let batch = lines.batches.get_mut(&batch).ok_or_else(|| corrupt("batch"))?;
             batch.numbers.push(number.id);
             number.slots = slots_of((NUMBER, number.id.seq64()));
-            trunk.slots = slots_of((TRUNK, trunk.id.seq64()));
             lines.numbers.insert(number.id.seq64(), number);
+        }
+        for (number, mut trunk) in self.dispatch_trunks(workspace)? {
+            let Some(number) = lines.numbers.get_mut(&number) else { continue };
+            number.trunks.push(trunk.id);
+            trunk.slots = slots_of((TRUNK, trunk.id.seq64()));
             lines.trunks.insert(trunk.id.seq64(), trunk);
         }
         Ok(lines)
@@ -352,26 +356,18 @@ fn batch_head(r: &Row<'_>) -> rusqlite::Result<BatchHead> {
     })
 }
 
-/// A number and its trunk, from the columns behind (batch, place).
-fn number_head(r: &Row<'_>) -> rusqlite::Result<(NumberHead, TrunkHead)> {
-    let trunk = TrunkHead {
-        id: r.id(9)?,
-        limits: limits(r, 11)?,
-        live: 0,
-        slots: Vec::new(),
-        paused_until: r.time_opt(13)?,
-    };
-    let number = NumberHead {
+/// A number without its trunks, from the columns behind (batch, place).
+fn number_head(r: &Row<'_>) -> rusqlite::Result<NumberHead> {
+    Ok(NumberHead {
         id: r.id(2)?,
         number: r.phone(4)?,
-        trunk: trunk.id,
+        trunks: Vec::new(),
         limits: number_limits(r, 5)?,
         live: 0,
         slots: Vec::new(),
         price: price(r, 8)?,
         placed_by_day: Vec::new(),
-    };
-    Ok((number, trunk))
+    })
 }
 
 fn narrow(value: i64) -> Result<u32, StoreError> {

@@ -1,7 +1,7 @@
-//! Calling numbers and the trunk of the simulated ones.
+//! Calling numbers.
 
 use outdial_core::dispatcher::LineLimits;
-use outdial_core::id::{AgentId, PhoneId, TrunkId, WorkspaceId};
+use outdial_core::id::{AgentId, PhoneId, WorkspaceId};
 use outdial_ports::store::{
     Integration, NewPhone, PhoneError, PhonePatch, PhoneRecord, StoreError,
 };
@@ -20,25 +20,28 @@ impl SqliteDb {
     ) -> Result<PhoneRecord, PhoneError> {
         let now = self.now();
         self.agent_must_exist(ws, new.agent)?;
-        let trunk = match new.integration {
-            Integration::Simulated => self.trunk_simulated(ws)?,
+        let trunks = match new.integration {
+            Integration::Simulated if new.trunks.is_empty() => vec![self.trunk_simulated(ws)?],
+            _ => new.trunks.clone(),
         };
+        self.trunks_must_fit(ws, new.integration, &trunks)?;
         let row = params![
             now.as_millis(),
             ws.seq64(),
             digits(new.number),
             new.integration.as_str(),
-            trunk.seq64(),
             new.agent.map(|a| a.seq64()),
         ];
         let seq: i64 =
             self.one(sql!("phone/insert"), row, |r| r.get(0))?.ok_or(PhoneError::Duplicate)?;
+        let id = PhoneId::of(seq, now.as_millis());
+        self.phone_set_trunks(id, &trunks)?;
         Ok(PhoneRecord {
-            id: PhoneId::of(seq, now.as_millis()),
+            id,
             workspace: ws,
             number: new.number,
             integration: new.integration,
-            trunk,
+            trunks,
             agent: new.agent,
             limits: LineLimits::default(),
             price: None,
@@ -47,12 +50,14 @@ impl SqliteDb {
     }
 
     pub(super) fn phone_list(&mut self, ws: WorkspaceId) -> Result<Vec<PhoneRecord>, StoreError> {
-        self.all(sql!("phone/list"), [ws.seq64()], phone_record)
+        let phones = self.all(sql!("phone/list"), [ws.seq64()], phone_record)?;
+        phones.into_iter().map(|p| self.with_trunks(p)).collect()
     }
 
     /// One that is not deleted, of whatever workspace.
     pub(super) fn phone_fetch(&self, id: PhoneId) -> Result<Option<PhoneRecord>, StoreError> {
-        self.one(sql!("phone/fetch"), params![id.seq64(), id.secs()], phone_record)
+        let phone = self.one(sql!("phone/fetch"), params![id.seq64(), id.secs()], phone_record)?;
+        phone.map(|p| self.with_trunks(p)).transpose()
     }
 
     pub(super) fn phone_update(
@@ -65,6 +70,11 @@ impl SqliteDb {
         if let Some(agent) = patch.agent {
             self.agent_must_exist(ws, agent)?;
             phone.agent = agent;
+        }
+        if let Some(trunks) = &patch.trunks {
+            self.trunks_must_fit(ws, phone.integration, trunks)?;
+            self.phone_set_trunks(id, trunks)?;
+            phone.trunks.clone_from(trunks);
         }
         if let Some(calls_per_second) = patch.calls_per_second {
             phone.limits.calls_per_second = calls_per_second;
@@ -99,6 +109,7 @@ impl SqliteDb {
         self.phone_own(ws, id)?;
         let now = self.now().as_millis();
         self.exec(sql!("phone/delete"), params![id.seq64(), now])?;
+        self.phone_set_trunks(id, &[])?;
         let batches: Vec<i64> = self.all(sql!("batch/of_number"), [id.seq64()], |r| r.get(0))?;
         self.exec(sql!("batch/drop_number"), [id.seq64()])?;
         for batch in batches {
@@ -125,17 +136,13 @@ impl SqliteDb {
         }
     }
 
-    fn trunk_simulated(&self, ws: WorkspaceId) -> Result<TrunkId, StoreError> {
-        let found = self.one(sql!("trunk/simulated"), [ws.seq64()], |r| r.id(0))?;
-        if let Some(trunk) = found {
-            return Ok(trunk);
-        }
-        let now = self.now().as_millis();
-        let seq = self.insert(sql!("trunk/insert_simulated"), params![now, ws.seq64()])?;
-        Ok(TrunkId::of(seq, now))
+    fn with_trunks(&self, mut phone: PhoneRecord) -> Result<PhoneRecord, StoreError> {
+        phone.trunks = self.phone_trunks(phone.id)?;
+        Ok(phone)
     }
 }
 
+/// A number without its trunks.
 fn phone_record(r: &Row<'_>) -> rusqlite::Result<PhoneRecord> {
     Ok(PhoneRecord {
         id: r.id(0)?,
@@ -143,10 +150,10 @@ fn phone_record(r: &Row<'_>) -> rusqlite::Result<PhoneRecord> {
         workspace: r.id(2)?,
         number: r.phone(4)?,
         integration: r.word(5, Integration::parse)?,
-        trunk: r.id(6)?,
-        agent: r.id_opt(8)?,
-        limits: number_limits(r, 10)?,
-        price: price(r, 13)?,
+        trunks: Vec::new(),
+        agent: r.id_opt(6)?,
+        limits: number_limits(r, 8)?,
+        price: price(r, 11)?,
     })
 }
 

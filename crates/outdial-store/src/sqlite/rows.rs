@@ -1,5 +1,7 @@
 //! Between columns and the types of the core.
 
+use std::time::Duration;
+
 use outdial_core::id::{
     AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, UserId,
     WorkspaceId,
@@ -47,6 +49,8 @@ pub(super) trait RowExt {
     fn time(&self, i: usize) -> rusqlite::Result<Timestamp>;
     /// An instant, or none.
     fn time_opt(&self, i: usize) -> rusqlite::Result<Option<Timestamp>>;
+    /// A length of time in milliseconds, or none.
+    fn duration_opt(&self, i: usize) -> rusqlite::Result<Option<Duration>>;
     /// A phone number.
     fn phone(&self, i: usize) -> rusqlite::Result<PhoneNumber>;
     /// A word of the core, by its `parse`.
@@ -75,6 +79,11 @@ impl RowExt for Row<'_> {
 
     fn time_opt(&self, i: usize) -> rusqlite::Result<Option<Timestamp>> {
         Ok(self.get::<_, Option<i64>>(i)?.map(Timestamp::from_millis))
+    }
+
+    fn duration_opt(&self, i: usize) -> rusqlite::Result<Option<Duration>> {
+        let millis: Option<i64> = self.get(i)?;
+        Ok(millis.map(|ms| Duration::from_millis(ms.unsigned_abs())))
     }
 
     fn phone(&self, i: usize) -> rusqlite::Result<PhoneNumber> {
@@ -108,6 +117,11 @@ impl RowExt for Row<'_> {
 fn unexpected(i: usize, kind: Type, what: &str) -> rusqlite::Error {
     let why = format!("unexpected value `{what}`");
     rusqlite::Error::FromSqlConversionFailure(i, kind, why.into())
+}
+
+/// A length of time as its column.
+pub(super) fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A phone number as its column.

@@ -1,6 +1,7 @@
 //! The schema: a database of every earlier version goes on with its data, and every statement that
 //! runs often finds its rows by an index.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +9,16 @@ use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::batch::BatchSettings;
 use outdial_core::budget::{Day, Spend};
 use outdial_core::call::{CallNext, WaitReason};
-use outdial_core::dispatcher::{Ask, Intent};
-use outdial_core::id::{AgentId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
+use outdial_core::dispatcher::{Ask, Intent, LineLimits};
+use outdial_core::id::{AgentId, AttemptId, BatchId, PhoneId, RequestId, TrunkId, WorkspaceId};
 use outdial_core::outcome::{Disposition, Fault, Outcome, RetryClass};
 use outdial_core::pacing::SLOT;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    ChunkAdd, ChunkLane, ChunkRecord, DropReason, FinishResult, NewDnc, NewIntent, NewPlan, Settle,
+    CallerIdIn, ChunkAdd, ChunkLane, ChunkRecord, DncListQuery, DropReason, FinishResult,
+    Integration, NewDnc, NewIntent, NewPhone, NewPlan, Secret, Settle, SipSpec, Transport,
+    TrunkHealth, TrunkSpec,
 };
 use outdial_ports::{Clock as _, Store};
 
@@ -29,7 +32,7 @@ const SECS: u32 = 1_747_315_800;
 
 /// A workspace at work: a call that was made, one on the phone, one that waits; a batch without
 /// numbers; a request that is not answered.
-fn fill_v1(path: &std::path::Path) {
+fn fill_v1(path: &Path) {
     make_at(path, 1);
     let conn = connect(path, Role::Writer).unwrap();
     let settings = r#"{"timezone":"Europe/Berlin","calling_rules":"off","concurrency":9}"#;
@@ -69,15 +72,95 @@ fn fill_v1(path: &std::path::Path) {
     .unwrap();
 }
 
+/// As `fill_v1`, updated; and what only version 2 has: limits by day, prices, reserves, a listed
+/// number. Besides, a calling number that is deleted, and a trunk that is left alone for a while.
+fn fill_v2(path: &Path) {
+    fill_v1(path);
+    make_at(path, 2);
+    let conn = connect(path, Role::Writer).unwrap();
+    conn.execute_batch(&format!(
+        "UPDATE phone SET calls_per_day = 40, price = 12000 WHERE seq = 1;
+         UPDATE trunk SET paused_until = {MADE} + 9000;
+         UPDATE live SET reserve_s = 600, reserve_micros = 300000, price = 30000, day = 20223;
+         INSERT INTO phone VALUES
+           (2, {MADE}, 1, 4930222, 'simulated', 1, NULL, NULL, NULL, {MADE}, NULL, NULL),
+           (3, {MADE}, 1, 4930222, 'simulated', 1, NULL, NULL, NULL, NULL, NULL, NULL);
+         INSERT INTO batch_number VALUES (1, 1, 3);
+         INSERT INTO workspace VALUES (2, {MADE}, 'other', '{{}}', 1);
+         INSERT INTO workspace_user VALUES (2, {MADE}, 2);
+         INSERT INTO dispatch VALUES (2, 5);
+         INSERT INTO dnc VALUES (1, {MADE}, 1, 49309, 1, zeroblob(16), NULL, NULL, NULL);"
+    ))
+    .unwrap();
+}
+
 fn id<T>(of: fn(u32, u64) -> T, seq: u64) -> T {
     of(SECS, seq)
 }
 
 #[test]
 fn a_database_of_version_1_goes_on() {
+    updated(fill_v1, async |store, clock, _| goes_on_from_v1(store, clock).await);
+}
+
+#[test]
+fn a_database_of_version_2_goes_on() {
+    updated(fill_v2, async |store, _, _| goes_on_from_v2(store).await);
+}
+
+/// A password goes with its trunk, and what ends a call with the call.
+#[test]
+fn nothing_is_kept_that_nobody_needs() {
+    updated(fill_v1, async |store, clock, path| {
+        let conn = connect(path, Role::Writer).unwrap();
+        let count = |table: &str| {
+            let text = format!("SELECT count(*) FROM {table}");
+            conn.query_row(&text, [], |r| r.get::<_, i64>(0)).unwrap()
+        };
+        let ws = id(WorkspaceId::from_parts, 1);
+        let trunk = store.trunk_create(ws, spec()).await.unwrap();
+        store.trunk_update(ws, trunk.id, spec()).await.unwrap();
+        assert_eq!(count("trunk_sip"), 1);
+        store.trunk_delete(ws, trunk.id).await.unwrap();
+        assert_eq!(count("trunk_sip"), 0);
+        assert_eq!(count("trunk"), 2, "an attempt may name it");
+
+        conn.execute("INSERT INTO attempt_dialog VALUES (2, 'd')", []).unwrap();
+        let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
+        assert_eq!(open.dialog.as_deref(), Some("d"));
+        end_lost(store, open.attempt, clock).await;
+        assert_eq!(count("attempt_dialog"), 0);
+    });
+}
+
+fn spec() -> TrunkSpec {
+    TrunkSpec {
+        name: "t".into(),
+        sip: SipSpec {
+            host: "192.0.2.1".into(),
+            port: None,
+            transport: Transport::Tcp,
+            username: Some("u".into()),
+            password: Some(Secret("p".into())),
+            from_domain: None,
+            proxy: None,
+            register: false,
+            keep_alive: None,
+            caller_id: CallerIdIn::From,
+            plus: false,
+            verify_tls: true,
+        },
+        limits: LineLimits::default(),
+        ring_timeout: None,
+        max_call_s: None,
+    }
+}
+
+/// A database that was filled by an earlier version, opened by this one.
+fn updated(fill: fn(&Path), work: impl AsyncFnOnce(&SqliteStore, &TestClock, &Path)) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("outdial.db");
-    fill_v1(&path);
+    fill(&path);
     let clock = Arc::new(TestClock::default());
     let open = || {
         let clock: Arc<TestClock> = Arc::clone(&clock);
@@ -85,11 +168,14 @@ fn a_database_of_version_1_goes_on() {
     };
     drop(open().unwrap());
     let store = open().expect("twice: there is nothing left to change");
-    let work = goes_on(&store, &clock);
+    let work = work(&store, &clock, &path);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+    let conn = connect(&path, Role::Writer).unwrap();
+    let broken = conn.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap();
+    assert!(!broken, "a row names another that is not there");
 }
 
-async fn goes_on(store: &SqliteStore, clock: &TestClock) {
+async fn goes_on_from_v1(store: &SqliteStore, clock: &TestClock) {
     let (ws, batch) = (id(WorkspaceId::from_parts, 1), id(BatchId::from_parts, 1));
     let settings = store.settings_fetch(ws).await.unwrap();
     assert!(settings.do_not_call && settings.concurrency == Some(9));
@@ -107,26 +193,7 @@ async fn goes_on(store: &SqliteStore, clock: &TestClock) {
     // Who was on the phone when the old version went away.
     let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
     assert_eq!((open.callee.digits(), open.reserve, open.price), (49_302, Spend::NONE, 0));
-    let outcome = Outcome {
-        disposition: Disposition::Unknown,
-        fault: Fault::Local,
-        retry: RetryClass::Never,
-        reason: "process_died",
-        charged: true,
-        picked: false,
-    };
-    let end = AttemptEnd {
-        state: AttemptState::Unknown,
-        outcome,
-        sip_status: None,
-        sent_at: None,
-        ringing_at: None,
-        answered_at: None,
-        ended_at: clock.now(),
-    };
-    let next = CallNext::Finished(Disposition::Unknown);
-    let done = store.attempt_finish(open.attempt, end, next, Settle::default()).await.unwrap();
-    assert_eq!(done, FinishResult::Applied);
+    end_lost(store, open.attempt, clock).await;
 
     // Both were called an hour ago, and that counts.
     let records = [49_301, 49_302].map(|n| ChunkRecord {
@@ -156,6 +223,78 @@ async fn goes_on(store: &SqliteStore, clock: &TestClock) {
     assert_eq!(store.batch_close_due(10).await.unwrap(), [id(BatchId::from_parts, 2)]);
     assert_eq!(store.batch_expire_due(10).await.unwrap(), 0);
     assert_eq!(store.limits_prune(10).await.unwrap(), 0);
+}
+
+async fn goes_on_from_v2(store: &SqliteStore) {
+    let (ws, trunk) = (id(WorkspaceId::from_parts, 1), id(TrunkId::from_parts, 1));
+    let phones = store.phone_list(ws).await.unwrap();
+    let kept: Vec<_> = phones.iter().map(|p| (p.id.seq(), &*p.trunks, p.price)).collect();
+    assert_eq!(kept, [(1, &[trunk][..], Some(12_000)), (3, &[trunk], None)]);
+    assert_eq!(phones[0].agent, Some(id(AgentId::from_parts, 1)));
+    assert_eq!(
+        (phones[0].limits.calls_per_second, phones[0].limits.channels),
+        (Some(2.5), Some(7))
+    );
+    assert_eq!(phones[0].limits.calls_per_day, Some(40));
+
+    let until = Timestamp::from_millis(MADE + 9000);
+    let trunks = store.trunk_list(ws).await.unwrap();
+    assert_eq!(trunks.len(), 1);
+    assert_eq!((trunks[0].id, trunks[0].integration), (trunk, Integration::Simulated));
+    assert_eq!((trunks[0].limits.channels, trunks[0].paused_until), (Some(500), Some(until)));
+    assert_eq!((&trunks[0].spec, trunks[0].created_at), (&None, trunks[0].updated_at));
+    assert_eq!(trunks[0].health, TrunkHealth::default());
+    let trunks = store.trunk_list_all().await.unwrap();
+    assert!(trunks.iter().all(|trunk| trunk.integration == Integration::Simulated));
+    let head = store.dispatch_head(ws, None).await.unwrap();
+    assert_eq!((head.version, head.live, head.numbers.len()), (41, 1, 2));
+    assert!(head.numbers.iter().all(|n| n.trunks == [trunk]));
+    let line = &head.trunks[0];
+    assert_eq!((line.live, line.is_down, line.paused_until), (1, false, Some(until)));
+
+    let open = store.attempt_list_orphaned(10).await.unwrap().remove(0);
+    assert_eq!((open.trunk, open.integration, open.trunks), (trunk, Integration::Simulated, 1));
+    assert_eq!((open.caller.digits(), open.send_by), (4_930_111, Timestamp::from_millis(MADE)));
+    assert_eq!((open.ring_timeout, open.dialog), (None, None));
+    assert_eq!((open.reserve.seconds, open.price), (600, 30_000));
+    let listed =
+        store.dnc_list(ws, DncListQuery { page: 1, limit: 9, search: None }).await.unwrap();
+    assert_eq!(listed.entries.len(), 1);
+
+    let other = id(WorkspaceId::from_parts, 2);
+    // A workspace that had no trunk gets its simulated one, the other keeps its own.
+    for (ws, number, has_trunk) in [(ws, 4_930_333, true), (other, 4_930_111, false)] {
+        let number = PhoneNumber::from_digits(number);
+        let integration = Integration::Simulated;
+        let new = NewPhone { number, integration, trunks: Vec::new(), agent: None };
+        let made = store.phone_create(ws, new).await.unwrap();
+        assert_eq!(made.trunks.len(), 1);
+        assert_eq!(made.trunks[0] == trunk, has_trunk);
+    }
+}
+
+/// Ends an attempt of which nobody knows more.
+async fn end_lost(store: &SqliteStore, attempt: AttemptId, clock: &TestClock) {
+    let outcome = Outcome {
+        disposition: Disposition::Unknown,
+        fault: Fault::Local,
+        retry: RetryClass::Never,
+        reason: "process_died",
+        charged: true,
+        picked: false,
+    };
+    let end = AttemptEnd {
+        state: AttemptState::Unknown,
+        outcome,
+        sip_status: None,
+        sent_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: clock.now(),
+    };
+    let next = CallNext::Finished(Disposition::Unknown);
+    let done = store.attempt_finish(attempt, end, next, Settle::default()).await.unwrap();
+    assert_eq!(done, FinishResult::Applied);
 }
 
 /// Whoever waits is called, but nobody twice a day.
@@ -231,7 +370,9 @@ fn what_runs_often_is_found_by_an_index() {
         "limits/pulse_prune" "limits/number_prune" "batch/expiring" "batch/some_pending"
         "batch/pause" "batch/lock" "call/finish_pending" "call/existing" "call/take_deferred"
         "call/give_up_retries" "call/shift_retries" "limits/end_rests" "batch/set_brake"
-        "batch/clear_brake"
+        "batch/clear_brake" "dispatch/trunks" "attempt/keep_dialog" "attempt/forget_dialog"
+        "trunk/fetch" "trunk/list" "trunk/named" "trunk/has_number" "trunk/set_health"
+        "phone/trunks" "phone/drop_trunks"
     } {
         let scans = scans(text);
         assert!(scans.iter().all(|l| l == "SCAN q"), "{name}: {scans:?}");
@@ -241,6 +382,7 @@ fn what_runs_often_is_found_by_an_index() {
         ("attempt/recalled", sql!("attempt/recalled"), "SCAN l"),
         ("attempt/orphaned", sql!("attempt/orphaned"), "SCAN a USING INDEX attempt_open"),
         ("batch/closable", sql!("batch/closable"), "SCAN b USING INDEX batch_closable"),
+        ("trunk/list_all", sql!("trunk/list_all"), "SCAN t"),
     ] {
         assert_eq!(scans(text), [read], "{name}");
     }

@@ -7,9 +7,10 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
 use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
@@ -18,7 +19,7 @@ use outdial_ports::store::{
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
     NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
     Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    WorkspaceCreated, WorkspaceRecord,
+    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
 
 use super::call::is_read_off;
@@ -117,6 +118,16 @@ operations! {
         -> PhoneRecord, PhoneError;
     Write phone_delete(ws: WorkspaceId => ws, id: PhoneId => id) -> (), PhoneError;
 
+    Write trunk_create(ws: WorkspaceId => ws, spec: TrunkSpec => &spec)
+        -> TrunkRecord, TrunkError;
+    Read trunk_list(ws: WorkspaceId => ws) -> Vec<TrunkRecord>, StoreError;
+    EngineRead trunk_list_all() -> Vec<TrunkRecord>, StoreError;
+    Write trunk_update(ws: WorkspaceId => ws, id: TrunkId => id, spec: TrunkSpec => &spec)
+        -> TrunkRecord, TrunkError;
+    Write trunk_delete(ws: WorkspaceId => ws, id: TrunkId => id) -> (), TrunkError;
+    Write trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)> => &found)
+        -> (), StoreError;
+
     Write batch_create(new: NewBatch => &new) -> BatchId, BatchCreateError;
     Read batch_fetch(id: BatchId => id) -> Option<BatchRecord>, StoreError;
     Read batch_list(ws: WorkspaceId => ws, query: BatchListQuery => &query)
@@ -167,11 +178,14 @@ operations! {
     Write attempt_commit_intents(
         ws: WorkspaceId => ws, version: u64 => version, plan: NewPlan => &plan
     ) -> CommitOutcome, CommitError;
+    Write attempt_record(
+        attempt: AttemptId => attempt,
+        progress: AttemptProgress => progress,
+        dialog: Option<String> => dialog.as_deref()
+    ) -> bool, StoreError;
     EngineRead attempt_is_known(attempt: AttemptId => attempt, token: [u8; 16] => token)
         -> bool, StoreError;
     Read attempt_is_any() -> bool, StoreError;
-    Write attempt_record(attempt: AttemptId => attempt, progress: AttemptProgress => progress)
-        -> bool, StoreError;
     EngineRead attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
     Write attempt_finish(
         attempt: AttemptId => attempt,

@@ -217,7 +217,8 @@ async fn furnish(store: &dyn Store) -> (WorkspaceId, BatchId) {
     let new = NewWorkspace { name: "w".into(), key, settings };
     let workspace = store.workspace_create(new).await.unwrap().workspace;
     let number = PhoneNumber::from_digits(4_930_111);
-    let phone = NewPhone { number, integration: Integration::Simulated, agent: None };
+    let integration = Integration::Simulated;
+    let phone = NewPhone { number, integration, trunks: Vec::new(), agent: None };
     let numbers = vec![store.phone_create(workspace, phone).await.unwrap().id];
     let settings = BatchSettings::default();
     let new = NewBatch { workspace, name: "b".into(), settings, numbers };

@@ -150,7 +150,7 @@ pub(crate) fn workspace(calls_per_day: u32, settings: BatchSettings, now: Timest
     let number = |(n, id): (u64, &PhoneId)| NumberHead {
         id: *id,
         number: PhoneNumber::from_digits(12_025_550_100 + n),
-        trunk,
+        trunks: vec![trunk],
         limits: LineLimits { calls_per_day: Some(calls_per_day), ..LineLimits::default() },
         live: 0,
         slots: Vec::new(),
@@ -188,6 +188,8 @@ pub(crate) fn workspace(calls_per_day: u32, settings: BatchSettings, now: Timest
             live: 0,
             slots: Vec::new(),
             paused_until: None,
+            is_down: false,
+            max_call_s: None,
         }],
     }
 }

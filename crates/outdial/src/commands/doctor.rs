@@ -6,15 +6,19 @@ use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use outdial_core::id::WorkspaceId;
+use outdial_ports::store::{Integration, TrunkRecord};
 use outdial_ports::{Clock, Store};
 use outdial_store::SqliteStore;
+use outdial_telephony::sip::SipCarrier;
 use serde_json::{Value, json};
 
+use crate::carriers;
 use crate::clock::SystemClock;
 use crate::config::{Config, DatabaseUrl};
 use crate::database;
@@ -35,6 +39,10 @@ pub(crate) struct DoctorArgs {
     /// again.
     #[arg(long)]
     accept_restore: bool,
+    /// Look at this SIP trunk as well: where its host is, whether it answers, whether it takes the
+    /// credentials. Nobody is called.
+    #[arg(long, value_name = "NAME")]
+    trunk: Option<String>,
     /// Print JSON, one line for each finding.
     #[arg(long)]
     json: bool,
@@ -65,6 +73,9 @@ async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Repor
     report.tell("integrity", integrity(&store).await);
     let numbers = numbers(&*store).await?;
     report.tell("trunks", Ok(numbers));
+    if let Some(name) = &args.trunk {
+        look_at_trunk(name, config, &*store, report).await?;
+    }
 
     let found = restore(args, config, &*store).await?;
     report.tell("restore", found);
@@ -181,13 +192,55 @@ fn refusal(strange: &BTreeMap<WorkspaceId, Entry>, file: &Path) -> String {
 }
 
 async fn numbers(store: &dyn Store) -> Result<String> {
-    let (mut numbers, mut workspaces) = (0, 0);
+    let (mut sip, mut simulated, mut workspaces) = (0, 0, 0);
     for ws in store.workspace_list().await? {
         let phones = store.phone_list(ws.id).await?;
         workspaces += usize::from(!phones.is_empty());
-        numbers += phones.len();
+        let over_sip = phones.iter().filter(|p| p.integration == Integration::Sip).count();
+        sip += over_sip;
+        simulated += phones.len() - over_sip;
     }
-    Ok(format!("{numbers} calling number(s) in {workspaces} workspace(s), all simulated"))
+    let trunks = store.trunk_list_all().await?;
+    let trunks = trunks.iter().filter(|t| t.integration == Integration::Sip).count();
+    Ok(format!(
+        "{trunks} SIP trunk(s); calling numbers in {workspaces} workspace(s): {sip} over SIP, \
+         {simulated} simulated"
+    ))
+}
+
+/// Asks the trunk of that name, in every workspace that has one.
+async fn look_at_trunk(
+    name: &str,
+    config: &Config,
+    store: &dyn Store,
+    report: &mut Report,
+) -> Result<()> {
+    let trunks = store.trunk_list_all().await?;
+    let is_meant = |t: &&TrunkRecord| t.spec.as_ref().is_some_and(|spec| spec.name == name);
+    let meant: Vec<&TrunkRecord> = trunks.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        let mut names: Vec<&str> =
+            trunks.iter().filter_map(|t| Some(t.spec.as_ref()?.name.as_str())).collect();
+        names.sort_unstable();
+        let text = match names[..] {
+            [] => "there is no SIP trunk".to_owned(),
+            _ => format!("there is no SIP trunk {name:?}; there are {}", names.join(", ")),
+        };
+        report.tell("trunk", Err(text));
+        return Ok(());
+    }
+    let secret = store.secret_fetch().await?;
+    // The server, if one runs, has the port that calls go out from.
+    let mut sip = carriers::sip(&config.sip);
+    sip.listen.set_port(0);
+    sip.tls = None;
+    let carrier = SipCarrier::new(sip, &secret, Arc::new(SystemClock::new()), Arc::new(OsEntropy))?;
+    for trunk in meant {
+        for found in carrier.examine(trunk).await {
+            report.tell(found.what, found.result);
+        }
+    }
+    Ok(())
 }
 
 /// The wall clock runs as the monotonic one does.

@@ -41,6 +41,13 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("engine", "close_ms", Kind::Number),
     ("engine", "resolve_ms", Kind::Number),
     ("engine", "prune_ms", Kind::Number),
+    ("sip", "listen", Kind::Text),
+    ("sip", "tls_listen", Kind::Text),
+    ("sip", "tls_certificate", Kind::Text),
+    ("sip", "tls_key", Kind::Text),
+    ("sip", "ca_file", Kind::Text),
+    ("sip", "public_address", Kind::Text),
+    ("sip", "rtp_ports", Kind::Text),
     ("simulated", "speed", Kind::Number),
     ("simulated", "log", Kind::Text),
     ("log", "format", Kind::Text),
@@ -84,7 +91,9 @@ pub(crate) fn load(
         put(&mut table, section, key, value);
         check(&table).with_context(|| flag)?;
     }
-    check(&table)
+    let config = check(&table)?;
+    config.validate_whole()?;
+    Ok(config)
 }
 
 fn read_file(path: &Path) -> Result<Table> {
@@ -137,6 +146,21 @@ impl Config {
                  request of that size could ever be taken",
                 self.ingest.memory_max_bytes,
                 self.ingest.body_max_bytes
+            );
+        }
+        Ok(())
+    }
+
+    /// What can be said only when everything was laid over: settings that go together may come
+    /// from several places.
+    fn validate_whole(&self) -> Result<()> {
+        let sip = &self.sip;
+        if [&sip.tls_certificate, &sip.tls_key]
+            .iter()
+            .any(|f| f.is_some() != sip.tls_listen.is_some())
+        {
+            bail!(
+                "sip.tls_listen, sip.tls_certificate and sip.tls_key go together: write all or none"
             );
         }
         Ok(())
@@ -255,12 +279,26 @@ mod tests {
                 (_, "format", _) => "json",
                 (_, "url", _) => "sqlite:x.db",
                 (_, "memory_max_bytes", _) => "999999999999",
+                ("sip", "listen", _) => "127.0.0.1:5070",
+                ("sip", "public_address", _) => "203.0.113.5",
+                ("sip", "rtp_ports", _) => "20000-20099",
+                // Alone they are refused.
+                ("sip", "tls_listen" | "tls_certificate" | "tls_key", _) => continue,
                 (_, _, Kind::Number) => "7",
                 _ => "x",
             };
             let config = from("", &[(&environment_name(section, key), value)], &[]).unwrap();
             assert_ne!(config, Config::default(), "{section}.{key}");
         }
+    }
+
+    #[test]
+    fn settings_that_go_together_may_come_from_several_places() {
+        let file = "[sip]\ntls_key = \"k\"\n";
+        let env =
+            [("OUTDIAL_SIP_TLS_CERTIFICATE", "c"), ("OUTDIAL_SIP_TLS_LISTEN", "127.0.0.1:5061")];
+        assert!(from(file, &env, &[]).unwrap().sip.tls_listen.is_some());
+        assert!(message(from(file, &env[..1], &[])).contains("go together"));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 mod database;
 mod load;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use outdial_engine::EngineConfig;
 use serde::Deserialize;
@@ -30,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestConfig,
     /// Placing calls.
     pub(crate) engine: EngineConfig,
+    /// SIP trunks.
+    pub(crate) sip: SipConfig,
     /// The carrier that touches no telephone.
     pub(crate) simulated: SimulatedConfig,
     /// What is logged, and how.
@@ -129,6 +133,75 @@ impl Default for IngestConfig {
             body_max_bytes: 512 << 20,
             memory_max_bytes: 1 << 30,
             chunks_in_flight: 8,
+        }
+    }
+}
+
+/// SIP trunks: what this machine is to them.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SipConfig {
+    /// Where SIP is spoken, UDP and TCP. Opened with the first SIP trunk.
+    pub(crate) listen: SocketAddr,
+    /// Where it is spoken over TLS by those who connect to us; none: nowhere. TLS trunks do not
+    /// need it.
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Our certificate there, PEM.
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates of authorities, PEM, beside those of the machine, for TLS trunks.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Our address as the carrier sees it, where a NAT stands between.
+    pub(crate) public_address: Option<IpAddr>,
+    /// The UDP ports of audio.
+    pub(crate) rtp_ports: PortRange,
+    /// The timers' unit (T1, RFC 3261 section 17.1.1.1); none: as it should be. For the demo, whose
+    /// time runs faster.
+    #[serde(skip)]
+    pub(crate) t1: Option<Duration>,
+}
+
+impl Default for SipConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 5060)),
+            tls_listen: None,
+            tls_certificate: None,
+            tls_key: None,
+            ca_file: None,
+            public_address: None,
+            rtp_ports: PortRange { first: 10_000, last: 19_999 },
+            t1: None,
+        }
+    }
+}
+
+/// `FIRST-LAST`; `0`: the operating system chooses each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct PortRange {
+    /// The first.
+    pub(crate) first: u16,
+    /// The last.
+    pub(crate) last: u16,
+}
+
+impl TryFrom<String> for PortRange {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no range of ports: write for instance 10000-19999");
+        if text == "0" {
+            return Ok(Self { first: 0, last: 0 });
+        }
+        let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+        let port = |text: &str| text.trim().parse::<u16>().map_err(|_| wrong());
+        let range = Self { first: port(first)?, last: port(last)? };
+        // A call takes an even port (RFC 3550 section 11).
+        match range.first >= 1024 && range.last > range.first {
+            true => Ok(range),
+            false => Err(wrong()),
         }
     }
 }

@@ -24,6 +24,7 @@ mod poison;
 mod reference;
 mod restore;
 mod simulate;
+mod sip;
 mod storm;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;

@@ -3,6 +3,7 @@
 //! worlds and random ones.
 
 mod basics;
+mod failover;
 mod fairness;
 mod gates;
 mod limits;
@@ -46,7 +47,7 @@ fn number(n: u64, limits: LineLimits) -> NumberHead {
     NumberHead {
         id: PhoneId::from_parts(1, n),
         number: PhoneNumber::from_digits(n),
-        trunk: TrunkId::from_parts(1, 1),
+        trunks: vec![TrunkId::from_parts(1, 1)],
         limits,
         live: 0,
         slots: Vec::new(),
@@ -69,7 +70,15 @@ fn head(batches: Vec<BatchHead>, numbers: Vec<NumberHead>, trunk: LineLimits) ->
         brakes: crate::brake::BrakeSettings::default(),
         batches,
         numbers,
-        trunks: vec![TrunkHead { id, limits: trunk, live: 0, slots: vec![], paused_until: None }],
+        trunks: vec![TrunkHead {
+            id,
+            limits: trunk,
+            live: 0,
+            slots: vec![],
+            paused_until: None,
+            is_down: false,
+            max_call_s: None,
+        }],
     }
 }
 

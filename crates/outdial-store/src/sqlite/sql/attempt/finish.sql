@@ -1,4 +1,4 @@
-UPDATE attempt SET state = ?2, sent_at = coalesce(?3, sent_at),
+UPDATE attempt SET state = ?2, sent_at = CASE WHEN ?3 IS NULL AND ?11 = 0 THEN NULL ELSE coalesce(?3, sent_at) END,
   ringing_at = coalesce(?4, ringing_at), answered_at = coalesce(?5, answered_at), ended_at = ?6,
   disposition = ?7, fault = ?8, reason = ?9, sip_status = ?10, charged = ?11
 WHERE seq = ?1

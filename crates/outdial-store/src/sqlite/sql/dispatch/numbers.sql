@@ -6,8 +6,7 @@ WITH asked (seq) AS (
   WHERE seq = ?2 AND created_at / 1000 = ?3 AND workspace = ?1 AND state <> 'active'
 )
 SELECT n.batch, n.pos, p.seq, p.created_at, p.number, p.calls_per_second, p.channels,
-  p.calls_per_day, p.price, t.seq, t.created_at, t.calls_per_second, t.channels, t.paused_until
+  p.calls_per_day, p.price
 FROM asked q
 CROSS JOIN batch_number n ON n.batch = q.seq
 JOIN phone p ON p.seq = n.phone
-JOIN trunk t ON t.seq = p.trunk

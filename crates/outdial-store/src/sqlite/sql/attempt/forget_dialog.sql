@@ -1,0 +1,1 @@
+DELETE FROM attempt_dialog WHERE attempt = ?1

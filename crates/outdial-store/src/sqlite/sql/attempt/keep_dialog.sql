@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO attempt_dialog (attempt, dialog) VALUES (?1, ?2)

@@ -1,0 +1,7 @@
+-- Of all the workspace's numbers that are not deleted, in their order of preference.
+SELECT n.phone, n.pos, t.seq, t.created_at, t.calls_per_second, t.channels, t.paused_until,
+  t.health = 'down', t.max_call_s
+FROM phone p INDEXED BY phone_number
+CROSS JOIN phone_trunk n ON n.phone = p.seq
+CROSS JOIN trunk t ON t.seq = n.trunk
+WHERE p.workspace = ?1 AND p.deleted_at IS NULL

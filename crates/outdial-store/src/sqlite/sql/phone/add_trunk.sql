@@ -1,0 +1,1 @@
+INSERT INTO phone_trunk (phone, pos, trunk) VALUES (?1, ?2, ?3)
