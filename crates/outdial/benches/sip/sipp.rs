@@ -91,8 +91,8 @@ impl Drop for Callee {
     }
 }
 
-/// Has SIPp call `callee` so many times at so many a second; cut off after `limit`. Its time is with
-/// its own start, and what it says of set-up is in whole milliseconds.
+/// Has SIPp call `callee` so many times at so many a second; cut off after `limit`. Its time is
+/// with its own start, and what it says of set-up is in whole milliseconds.
 pub(crate) async fn call(callee: SocketAddr, rate: u64, calls: u64, limit: Duration) -> Placed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (to, rate, calls) = (callee.to_string(), rate.to_string(), calls.to_string());
