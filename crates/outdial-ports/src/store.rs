@@ -11,6 +11,7 @@ mod attempt;
 mod batch;
 mod call;
 mod dnc;
+mod node;
 mod request;
 mod trunk;
 
@@ -24,6 +25,8 @@ use outdial_core::id::{
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use thiserror::Error;
+
+use crate::watermark::Mark;
 
 pub use account::{
     AgentError, AgentRecord, AgentSpec, Integration, KeyRecord, NewKey, NewPhone, NewWorkspace,
@@ -42,6 +45,9 @@ pub use call::{
     AttemptView, CallCanceled, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall,
 };
 pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
+pub use node::{
+    NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding,
+};
 pub use request::{
     ChunkAdd, ChunkError, ChunkLane, ChunkRecord, RequestBegin, RequestLookup, RequestProgress,
     StoredAnswer, StoredChunk,
@@ -77,6 +83,19 @@ pub trait Store: Send + Sync {
     /// 32 random bytes made with the database: the key of its keyed hashes.
     async fn secret_fetch(&self) -> Result<[u8; 32], StoreError>;
 
+    // Nodes.
+
+    /// Joins as this node: from then on what this process commits is its own. Earlier processes of
+    /// the same node on the same host have left.
+    async fn node_join(&self, spec: NodeSpec) -> Result<(), NodeJoinError>;
+    /// Is heard of. A node that was gone to the others is back; what they took over stays theirs.
+    async fn node_beat(&self, beat: NodeBeat) -> Result<NodeStanding, StoreError>;
+    /// Leaves: what this process has not ended is taken over at once.
+    async fn node_leave(&self) -> Result<(), StoreError>;
+    /// Nodes that are alive, and those gone that were heard of within a day; by name. Forgets the
+    /// others.
+    async fn node_list(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
     // Workspaces, keys, settings.
 
     /// Makes a workspace with its user and first key.
@@ -85,14 +104,16 @@ pub trait Store: Send + Sync {
     async fn workspace_list(&self) -> Result<Vec<WorkspaceRecord>, StoreError>;
     /// The workspace's settings.
     async fn settings_fetch(&self, ws: WorkspaceId) -> Result<WorkspaceSettings, StoreError>;
-    /// Replaces the settings; bumps the dispatch version. Where they say otherwise how often a
+    /// Replaces the settings, if they are still what they were (`was`; none: whatever they are);
+    /// false: they are not. Bumps the dispatch version. Where they say otherwise how often a
     /// person may be called, or whether the calling rules apply, calls that wait with
     /// `WaitReason::AttemptsPerDay` are due at once: their commit looks at it again.
     async fn settings_update(
         &self,
         ws: WorkspaceId,
+        was: Option<WorkspaceSettings>,
         settings: WorkspaceSettings,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
     /// Adds a key.
     async fn key_create(&self, ws: WorkspaceId, key: NewKey) -> Result<KeyRecord, StoreError>;
     /// All keys, revoked ones too, oldest first.
@@ -114,12 +135,13 @@ pub trait Store: Send + Sync {
         ws: WorkspaceId,
         id: AgentId,
     ) -> Result<Option<AgentRecord>, StoreError>;
-    /// Replaces it; the version grows by one, and calls that were checked against an earlier
-    /// version keep that one.
+    /// Replaces it, if it still has this version (none: whichever); the version grows by one, and
+    /// calls that were checked against an earlier version keep that one.
     async fn agent_update(
         &self,
         ws: WorkspaceId,
         id: AgentId,
+        version: Option<u32>,
         a: AgentSpec,
     ) -> Result<AgentRecord, AgentError>;
     /// Deletes it; refused while a calling number is bound to it.
@@ -156,12 +178,14 @@ pub trait Store: Send + Sync {
     async fn trunk_list(&self, ws: WorkspaceId) -> Result<Vec<TrunkRecord>, StoreError>;
     /// Every trunk that is not deleted, by id: what a carrier must know.
     async fn trunk_list_all(&self) -> Result<Vec<TrunkRecord>, StoreError>;
-    /// Replaces its settings; bumps the dispatch version. Live calls go on as they were placed.
-    /// What is known of its health begins anew.
+    /// Replaces its settings, if it was changed last at `updated_at` (none: whenever); bumps the
+    /// dispatch version. Live calls go on as they were placed. What is known of its health begins
+    /// anew.
     async fn trunk_update(
         &self,
         ws: WorkspaceId,
         id: TrunkId,
+        updated_at: Option<Timestamp>,
         spec: TrunkSpec,
     ) -> Result<TrunkRecord, TrunkError>;
     /// Deletes it; refused while a calling number goes out over it. Bumps the version.
@@ -346,10 +370,13 @@ pub trait Store: Send + Sync {
         attempt: AttemptId,
         token: [u8; 16],
     ) -> Result<bool, StoreError>;
+    /// The latest attempt of a workspace that another process committed: whoever notes it
+    /// recognises the database by what others dialed too.
+    async fn attempt_latest_of_others(&self, ws: WorkspaceId) -> Result<Option<Mark>, StoreError>;
     /// Whether it holds any attempt at all.
     async fn attempt_is_any(&self) -> Result<bool, StoreError>;
     /// Remembers how far a live attempt is, and with `Answered` what another process needs to end
-    /// its call; only forward. False: it is further already, or over.
+    /// its call; only forward. False: it is further already, or over, or taken over.
     async fn attempt_record(
         &self,
         attempt: AttemptId,
@@ -373,7 +400,9 @@ pub trait Store: Send + Sync {
         next: CallNext,
         settle: Settle,
     ) -> Result<FinishResult, StoreError>;
-    /// Attempts that are not over and belong to a process that is gone; at most `limit`.
+    /// Attempts that are not over and belong to a process that is gone, or were taken over by this
+    /// one before; at most `limit`. This process takes them over: while it is alive no other is
+    /// given them, and their owner's records change nothing, should it come back.
     async fn attempt_list_orphaned(&self, limit: u32) -> Result<Vec<OpenAttempt>, StoreError>;
     /// Live attempts of this process that are no longer wanted: their batch is deleted, they were
     /// taken back (`call_cancel`), or their number is checked and listed (`dnc_add`).

@@ -156,6 +156,9 @@ pub enum AgentError {
     /// A calling number is bound to it.
     #[error("a calling number is bound to this agent")]
     InUse,
+    /// It is not as the caller has seen it: look again.
+    #[error("somebody else has changed the agent")]
+    Changed,
     /// As ever.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -162,4 +162,6 @@ pub enum FinishResult {
     Applied,
     /// It was over before; nothing changed (a late or duplicate result).
     AlreadyOver,
+    /// Another process has taken it over, because this one was gone to it; nothing changed.
+    TakenOver,
 }

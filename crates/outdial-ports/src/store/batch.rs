@@ -75,6 +75,8 @@ pub struct BatchPatch {
     pub name: Option<String>,
     /// Other settings, all of them.
     pub settings: Option<BatchSettings>,
+    /// Nothing is changed unless the settings are still these.
+    pub was: Option<BatchSettings>,
     /// Other calling numbers, in the order of rotation; not empty, no repetition.
     pub numbers: Option<Vec<PhoneId>>,
 }
@@ -91,6 +93,9 @@ pub enum BatchUpdateError {
     /// The numbers lead to different agents.
     #[error("the calling numbers lead to different agents")]
     AgentsDiffer,
+    /// Its settings are not what they were (`BatchPatch::was`): look again.
+    #[error("somebody else has changed the batch")]
+    Changed,
     /// As ever.
     #[error(transparent)]
     Store(#[from] StoreError),

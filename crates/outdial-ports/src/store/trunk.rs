@@ -196,6 +196,9 @@ pub enum TrunkError {
     /// Calling numbers go out over it.
     #[error("a calling number goes out over this trunk")]
     InUse,
+    /// It is not as the caller has seen it: look again.
+    #[error("somebody else has changed the trunk")]
+    Changed,
     /// As ever.
     #[error(transparent)]
     Store(#[from] StoreError),
