@@ -32,9 +32,6 @@ pub struct App {
     pub(crate) budget: Budget,
     /// Answers to keyless requests on their way to their clients.
     pub(crate) deliveries: Arc<Deliveries>,
-    /// Held from reading what a PATCH changes to writing it, so that of two at once neither undoes
-    /// the other. Enough while one process serves a database; several need a version to compare.
-    pub(crate) edits: tokio::sync::Mutex<()>,
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
 }
@@ -52,7 +49,6 @@ impl App {
     ) -> Arc<Self> {
         let budget = Budget::new(config.ingest_budget_bytes);
         let deliveries = Arc::new(Deliveries::new(store.clone()));
-        let edits = tokio::sync::Mutex::default();
         let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
         Arc::new(Self {
             store,
@@ -64,7 +60,6 @@ impl App {
             secret,
             budget,
             deliveries,
-            edits,
             forecasts,
         })
     }

@@ -9,6 +9,7 @@ mod body;
 mod budget;
 mod config;
 mod delivery;
+mod edits;
 mod error;
 mod idempotency;
 mod ingest;

@@ -11,6 +11,7 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
+use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{IdempotencyKey, Making};
 use crate::wire::agent::{Agent, Agents, CreateAgent, PatchAgent};
@@ -77,12 +78,17 @@ pub(super) async fn update(
     Segment(agent): Segment,
     body: JsonBody<PatchAgent>,
 ) -> ApiResult<Envelope<Agent>> {
-    let agent = id("id", &agent)?;
-    let _alone = app.edits.lock().await;
-    let old = app.store.agent_fetch(caller.workspace(), agent).await?;
-    let old = old.ok_or_else(|| ApiError::not_found("agent"))?;
-    let spec = body.value.apply(old.spec)?;
-    let agent = app.store.agent_update(caller.workspace(), agent, spec).await.map_err(refused)?;
+    let (workspace, agent) = (caller.workspace(), id("id", &agent)?);
+    let mut tries = Tries::default();
+    let agent = loop {
+        let old = app.store.agent_fetch(workspace, agent).await?;
+        let old = old.ok_or_else(|| ApiError::not_found("agent"))?;
+        let spec = body.value.clone().apply(old.spec)?;
+        match app.store.agent_update(workspace, agent, Some(old.version), spec).await {
+            Err(AgentError::Changed) => tries.again("agent")?,
+            other => break other.map_err(refused)?,
+        }
+    };
     Ok(Envelope::ok("Agent updated successfully", agent.into()))
 }
 
@@ -108,6 +114,7 @@ fn refused(e: AgentError) -> ApiError {
             StatusCode::CONFLICT,
             "a calling number is bound to this agent: bind it to another first",
         ),
+        AgentError::Changed => ApiError::new(StatusCode::CONFLICT, e.to_string()),
         AgentError::Store(e) => e.into(),
     }
 }

@@ -19,6 +19,7 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
 use crate::body::JsonBody;
+use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::outlook;
 use crate::wire::batch_details::BatchDetails;
@@ -62,24 +63,42 @@ pub(super) async fn update(
     if let Some(user) = &body.value.user_id {
         caller.check_user(user)?;
     }
-    let alone = app.edits.lock().await;
-    let old = own(&app, workspace, batch).await?;
-    let patch = body.value.parse(&old.settings, app.clock.now())?;
+    let mut tries = Tries::default();
+    let new = loop {
+        match update_once(&app, workspace, batch, body.value.clone()).await? {
+            Some(new) => break new,
+            None => tries.again("batch")?,
+        }
+    };
+    app.wake.notify_one();
+    Ok(Envelope::ok("Batch updated successfully", shown(&app, &new).await?))
+}
+
+/// None: somebody else has changed its settings since they were read.
+async fn update_once(
+    app: &App,
+    workspace: WorkspaceId,
+    batch: BatchId,
+    wish: PatchBatch,
+) -> ApiResult<Option<BatchRecord>> {
+    let old = own(app, workspace, batch).await?;
+    let mut patch = wish.parse(&old.settings, app.clock.now())?;
     if patch.settings.is_some() || patch.numbers.is_some() {
         let settings = patch.settings.as_ref().unwrap_or(&old.settings);
         let numbers = patch.numbers.as_ref().unwrap_or(&old.numbers);
         let is_costly = |s: &BatchSettings| (s.budget, s.max_call_s);
         if is_costly(settings) != is_costly(&old.settings) || *numbers != old.numbers {
-            affordable(&app, workspace, settings, numbers).await?;
+            affordable(app, workspace, settings, numbers).await?;
         }
         if settings.calling_hours != old.settings.calling_hours {
-            callable(&app, &old, &settings.calling_hours).await?;
+            callable(app, &old, &settings.calling_hours).await?;
         }
+        patch.was = Some(old.settings);
     }
-    let new = app.store.batch_update(workspace, batch, patch).await.map_err(refused)?;
-    drop(alone);
-    app.wake.notify_one();
-    Ok(Envelope::ok("Batch updated successfully", shown(&app, &new).await?))
+    match app.store.batch_update(workspace, batch, patch).await {
+        Err(BatchUpdateError::Changed) => Ok(None),
+        other => other.map(Some).map_err(refused),
+    }
 }
 
 /// Checks a budget of money against what the calling numbers cost. Numbers that are not there are
@@ -183,6 +202,7 @@ fn refused(e: BatchUpdateError) -> ApiError {
         BatchUpdateError::AgentsDiffer => {
             ApiError::bad(format!("{outer}: bind them to one agent, or make several batches"))
         }
+        BatchUpdateError::Changed => ApiError::new(StatusCode::CONFLICT, outer),
         BatchUpdateError::Store(e) => e.into(),
     }
 }

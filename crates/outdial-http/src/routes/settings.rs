@@ -9,6 +9,7 @@ use outdial_ports::store::Principal;
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
+use crate::edits::Tries;
 use crate::error::ApiResult;
 use crate::wire::envelope::Envelope;
 use crate::wire::settings::{PatchSettings, Settings};
@@ -34,22 +35,27 @@ pub(super) async fn update(
     State(app): State<Arc<App>>,
     body: JsonBody<PatchSettings>,
 ) -> ApiResult<Envelope<Settings>> {
-    let new = edit(&app, &caller.principal, |old| body.value.apply(old)).await?;
+    let new = edit(&app, &caller.principal, |old| body.value.clone().apply(old)).await?;
     Ok(Envelope::ok("Settings updated successfully", new.into()))
 }
 
-/// Changes the caller's settings, one change after the other. What protects the called is logged
+/// Changes the caller's settings, whoever else changes them at the same time. What protects the called is logged
 /// with the key that switched it.
 pub(super) async fn edit(
     app: &App,
     caller: &Principal,
-    change: impl FnOnce(WorkspaceSettings) -> ApiResult<WorkspaceSettings>,
+    change: impl Fn(WorkspaceSettings) -> ApiResult<WorkspaceSettings>,
 ) -> ApiResult<WorkspaceSettings> {
     let (workspace, key) = (caller.workspace, caller.key);
-    let _alone = app.edits.lock().await;
-    let old = app.store.settings_fetch(workspace).await?;
-    let new = change(old.clone())?;
-    app.store.settings_update(workspace, new.clone()).await?;
+    let mut tries = Tries::default();
+    let (old, new) = loop {
+        let old = app.store.settings_fetch(workspace).await?;
+        let new = change(old.clone())?;
+        if app.store.settings_update(workspace, Some(old.clone()), new.clone()).await? {
+            break (old, new);
+        }
+        tries.again("settings")?;
+    };
     if old.calling_rules != new.calling_rules {
         let rules = new.calling_rules;
         tracing::warn!(%workspace, %key, ?rules, "calling rules were switched");

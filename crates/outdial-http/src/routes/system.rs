@@ -1,4 +1,4 @@
-//! For those who run it; no credentials.
+//! For those who run it; no credentials, but for who the nodes are.
 
 use std::sync::Arc;
 
@@ -7,8 +7,23 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::auth::{Administers, Caller};
 use crate::error::ApiResult;
-use crate::wire::envelope::Done;
+use crate::wire::envelope::{Done, Envelope};
+use crate::wire::node::Nodes;
+
+/// The processes that share the database, whichever of them is asked: who is alive, what each does,
+/// and how it is doing.
+#[utoipa::path(get, path = "/api/system/nodes", operation_id = "listNodes",
+    tag = "system",
+    responses((status = 200, body = Envelope<Nodes>)))]
+pub(super) async fn nodes(
+    _caller: Caller<Administers>,
+    State(app): State<Arc<App>>,
+) -> ApiResult<Envelope<Nodes>> {
+    let nodes = app.store.node_list().await?.into_iter().map(Into::into).collect();
+    Ok(Envelope::ok("Nodes fetched successfully", Nodes { nodes }))
+}
 
 /// The process is alive.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz",

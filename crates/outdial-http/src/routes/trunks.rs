@@ -12,6 +12,7 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
+use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{IdempotencyKey, Making};
 use crate::wire::envelope::{Done, Envelope};
@@ -79,10 +80,15 @@ pub(super) async fn update(
     body: JsonBody<TrunkWish>,
 ) -> ApiResult<Envelope<Trunk>> {
     let (workspace, trunk) = (caller.workspace(), id("id", &trunk)?);
-    let _alone = app.edits.lock().await;
-    let old = found(&app, workspace, trunk).await?.spec.ok_or_else(simulated)?;
-    let spec = body.value.apply(old)?;
-    let updated = app.store.trunk_update(workspace, trunk, spec).await.map_err(refused)?;
+    let mut tries = Tries::default();
+    let updated = loop {
+        let old = found(&app, workspace, trunk).await?;
+        let spec = body.value.clone().apply(old.spec.ok_or_else(simulated)?)?;
+        match app.store.trunk_update(workspace, trunk, Some(old.updated_at), spec).await {
+            Err(TrunkError::Changed) => tries.again("trunk")?,
+            other => break other.map_err(refused)?,
+        }
+    };
     app.wake.notify_one();
     Ok(Envelope::ok("Trunk updated successfully", updated.into()))
 }
@@ -125,6 +131,7 @@ fn refused(e: TrunkError) -> ApiError {
             StatusCode::CONFLICT,
             "a calling number goes out over this trunk: give it another first",
         ),
+        TrunkError::Changed => ApiError::new(StatusCode::CONFLICT, e.to_string()),
         TrunkError::Store(e) => e.into(),
     }
 }

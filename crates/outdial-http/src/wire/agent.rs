@@ -105,7 +105,7 @@ impl CreateAgent {
 }
 
 /// What to change of an agent; absent leaves as it is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PatchAgent {
     /// Display name.

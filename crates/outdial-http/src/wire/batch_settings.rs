@@ -25,7 +25,7 @@ const CONCURRENCY_MAX: u32 = 100_000;
 const CANARY_MAX: u32 = 1_000_000;
 
 /// A day's window.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallingHour {
     /// `HH:MM`.
@@ -55,7 +55,7 @@ struct Wish {
 /// A body with the fields of [`Wish`] after its own.
 macro_rules! body {
     ($(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
-        #[derive(Debug, Deserialize, ToSchema)]
+        #[derive(Clone, Debug, Deserialize, ToSchema)]
         #[serde(rename_all = "camelCase")]
         $(#[$meta])*
         pub(crate) struct $name {
@@ -217,7 +217,7 @@ impl PatchBatch {
         let settings = self.wish().apply(&mut faults, old.clone(), now);
         faults.finish()?;
         let settings = (settings != *old).then_some(settings);
-        Ok(BatchPatch { name, settings, numbers })
+        Ok(BatchPatch { name, settings, was: None, numbers })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::ApiResult;
 const BUDGET_MAX: u64 = 1_000_000_000;
 
 /// What a batch may use; at least one of `minutes` and `money`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BudgetWish {
     /// Minutes of talk.

@@ -12,6 +12,7 @@ pub(crate) mod envelope;
 pub(crate) mod faults;
 pub(crate) mod forecast;
 pub(crate) mod key;
+pub(crate) mod node;
 pub(crate) mod page;
 pub(crate) mod phone;
 pub(crate) mod record;

@@ -95,7 +95,7 @@ impl From<WorkspaceSettings> for Settings {
 }
 
 /// What to change; absent leaves as it is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PatchSettings {
     /// `on` or `off`.
@@ -133,7 +133,7 @@ pub(crate) struct PatchSettings {
 }
 
 /// What to change of the brakes; absent leaves as it is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PatchBrakes {
     /// 60–3600.

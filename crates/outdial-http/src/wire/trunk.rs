@@ -35,7 +35,7 @@ const HOST_MAX: usize = 253;
 
 /// A trunk to make, or what to change of one: absent leaves as it is, `null` goes back to the
 /// default.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TrunkWish {
     /// Display name, unique in the workspace.
