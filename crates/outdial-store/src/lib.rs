@@ -11,6 +11,9 @@
 pub mod bench_support;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod common;
+mod runs;
 pub mod sqlite;
+mod text;
 
 pub use sqlite::{OpenError, OpenMode, SqliteInline, SqliteStore};

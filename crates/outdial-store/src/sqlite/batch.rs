@@ -7,7 +7,7 @@ use outdial_core::id::{BatchId, PhoneId, WorkspaceId};
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
     AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchRecord, BatchStart,
-    BatchStartError, IngestContext, NewBatch, PhoneRecord, StoreError,
+    BatchStartError, IngestContext, NewBatch, StoreError,
 };
 use rusqlite::{Row, params};
 
@@ -17,6 +17,8 @@ use super::error::corrupt;
 use super::rows::{Id, RowExt};
 use super::sql;
 use super::totals::totals;
+use crate::common::is_brake;
+pub(super) use crate::common::{agents_differ, offset};
 
 impl SqliteDb {
     pub(super) fn batch_create(&mut self, new: &NewBatch) -> Result<BatchId, BatchCreateError> {
@@ -221,24 +223,6 @@ impl SqliteDb {
         self.exec(sql!("batch/set_state"), params![batch, now, state.as_str(), reason])?;
         Ok(())
     }
-}
-
-/// How many rows stand before a page that counts from 1.
-pub(super) fn offset(page: u32, limit: u32) -> i64 {
-    i64::from(page.saturating_sub(1)) * i64::from(limit)
-}
-
-/// The pause is that of a brake, from which a start begins anew.
-fn is_brake(reason: Option<PauseReason>) -> bool {
-    match reason {
-        None | Some(PauseReason::NoNumbers | PauseReason::CallsHeld | PauseReason::Budget) => false,
-        Some(PauseReason::Failures | PauseReason::ShortCalls | PauseReason::Voicemail) => true,
-    }
-}
-
-/// A number without an agent leads nowhere, and differs from none.
-pub(super) fn agents_differ(phones: &[PhoneRecord]) -> bool {
-    phones.iter().filter_map(|p| p.agent).collect::<BTreeSet<_>>().len() > 1
 }
 
 /// A batch without its numbers, and the lane that none of its calls has.

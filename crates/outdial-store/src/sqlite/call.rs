@@ -18,6 +18,8 @@ use super::error::corrupt;
 use super::rows::{Id, RowExt};
 use super::sql;
 use super::text::Matcher;
+use crate::common::attempt_state_of;
+pub(super) use crate::common::{attempt_state_number, is_read_off};
 
 impl SqliteDb {
     pub(super) fn call_list(
@@ -156,13 +158,6 @@ fn sort_key(sort: &CallSort) -> (i64, &str) {
     }
 }
 
-/// The page is read off its place, however large the batch: nothing to filter, and an order that
-/// is kept anyway.
-pub(super) fn is_read_off(query: &CallQuery) -> bool {
-    Matcher::of(query).is_none()
-        && matches!(query.sort, CallSort::CreatedAt | CallSort::PhoneNumber)
-}
-
 fn call_view(r: &Row<'_>) -> rusqlite::Result<CallView> {
     let state = call_state(r, 7)?;
     let waiting = if state == CallState::Pending {
@@ -239,16 +234,7 @@ pub(super) fn call_state(r: &Row<'_>, i: usize) -> rusqlite::Result<CallState> {
 /// `attempt.state`: the place in [`AttemptState::ALL`].
 pub(super) fn attempt_state(r: &Row<'_>, i: usize) -> rusqlite::Result<AttemptState> {
     let number: i64 = r.get(i)?;
-    usize::try_from(number)
-        .ok()
-        .and_then(|n| AttemptState::ALL.get(n).copied())
-        .ok_or_else(|| unexpected(i, number))
-}
-
-/// The reverse of [`attempt_state`].
-pub(super) fn attempt_state_number(state: AttemptState) -> i64 {
-    let place = AttemptState::ALL.iter().position(|s| *s == state);
-    place.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1)
+    attempt_state_of(number).ok_or_else(|| unexpected(i, number))
 }
 
 fn unexpected(i: usize, state: i64) -> Error {

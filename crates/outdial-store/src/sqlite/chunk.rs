@@ -21,6 +21,7 @@ use super::error::corrupt;
 use super::rows::{Id, RowExt, digits};
 use super::sql;
 use super::totals::Delta;
+use crate::common::blocked;
 
 /// What the records of a chunk have in common.
 struct Chunk {
@@ -294,11 +295,6 @@ impl SqliteDb {
         }
         Ok(())
     }
-}
-
-/// Why a record is finished at once instead of waiting to be called.
-fn blocked(record: &ChunkRecord, listed: bool) -> Option<(Disposition, &'static str)> {
-    if listed { Some((Disposition::Skipped, DO_NOT_CALL)) } else { record.blocked }
 }
 
 impl Done {

@@ -20,8 +20,7 @@ use super::rows::{Id, RowExt, digits};
 use super::sql;
 use super::totals::Delta;
 
-/// Why a call to a listed number was skipped.
-pub(super) const DO_NOT_CALL: &str = "do_not_call";
+pub(super) use crate::common::DO_NOT_CALL;
 
 /// What has to be looked up in a workspace's list.
 #[derive(Clone, Copy, Debug)]

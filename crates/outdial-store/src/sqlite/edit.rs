@@ -21,10 +21,7 @@ use super::rows::Id;
 use super::sql;
 use super::totals::Delta;
 
-/// Why a call was canceled, where no attempt says so.
-pub(super) const CANCEL_REQUESTED: &str = "cancel_requested";
-/// Why a call expired.
-pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(super) use crate::common::{CANCEL_REQUESTED, EXPIRES_AT};
 
 impl SqliteDb {
     pub(super) fn batch_update(
@@ -34,6 +31,9 @@ impl SqliteDb {
         patch: &BatchPatch,
     ) -> Result<BatchRecord, BatchUpdateError> {
         let batch = self.batch_own(ws, id)?.ok_or(BatchUpdateError::NotFound)?;
+        if patch.was.as_ref().is_some_and(|was| *was != batch.settings) {
+            return Err(BatchUpdateError::Changed);
+        }
         let seq = id.seq64();
         if let Some(numbers) = &patch.numbers {
             let phones = self.phones_of(ws, numbers)?;

@@ -4,10 +4,9 @@
 //! Correctness does not rest on it: a chunk's row is unique, and never applied twice.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use outdial_core::batch::{BatchState, PauseReason};
-use outdial_core::id::{CallId, RequestId};
+use outdial_core::id::RequestId;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
     RequestBegin, RequestLookup, RequestProgress, StoreError, StoredAnswer, StoredChunk,
@@ -18,20 +17,10 @@ use super::db::SqliteDb;
 use super::error::corrupt;
 use super::rows::{Id, RowExt};
 use super::sql;
-
-/// Longest silence of an owner at work: every chunk extends its lease to this.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
-/// How long a request with a key counts, at least.
-const KEPT_WITH_KEY: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long the same bytes without a key are a repeat.
-const KEPT_WITHOUT_KEY: Duration = Duration::from_secs(24 * 3600);
-/// How much longer than it counts a request is kept: a clock that is a day ahead for minutes
-/// forgets nothing that counts when it is set back.
-const SPARE: Duration = Duration::from_secs(24 * 3600);
-/// Most seconds after which to ask again while somebody is at work.
-const RETRY_AFTER_MAX_S: u64 = 5;
-/// Chunks that one pruning forgets at most, but for a request that has more.
-const PRUNED_CHUNKS: i64 = 2_000;
+use crate::common::{
+    KEPT_WITH_KEY, KEPT_WITHOUT_KEY, LEASE, PRUNED_CHUNKS, RETRY_AFTER_MAX_S, SPARE,
+};
+use crate::runs::{pack, unpack};
 
 struct RequestRow {
     id: RequestId,
@@ -233,58 +222,4 @@ fn stored_chunk(r: &Row<'_>) -> rusqlite::Result<(u32, StoredChunk)> {
         calls: unpack(r.get_ref(6)?.as_blob()?),
     };
     Ok((r.int(0)?, chunk))
-}
-
-/// Bytes of a run: seconds (4), first sequence number (8), count (4), big-endian.
-const RUN: usize = 16;
-
-/// Call ids as runs of consecutive ones: what a chunk of new records is, in 16 bytes.
-fn pack(calls: &[CallId]) -> Vec<u8> {
-    let mut runs: Vec<(CallId, u32)> = Vec::new();
-    for &call in calls {
-        match runs.last_mut() {
-            Some((first, count))
-                if call.seconds() == first.seconds()
-                    && call.seq() == first.seq() + u64::from(*count) =>
-            {
-                *count += 1;
-            }
-            _ => runs.push((call, 1)),
-        }
-    }
-    let mut bytes = Vec::with_capacity(runs.len() * RUN);
-    for (first, count) in runs {
-        bytes.extend(first.seconds().to_be_bytes());
-        bytes.extend(first.seq().to_be_bytes());
-        bytes.extend(count.to_be_bytes());
-    }
-    bytes
-}
-
-fn unpack(bytes: &[u8]) -> Vec<CallId> {
-    let number = |part: &[u8]| part.iter().fold(0_u64, |n, b| (n << 8) | u64::from(*b));
-    bytes
-        .chunks_exact(RUN)
-        .flat_map(|run| {
-            let seconds = u32::try_from(number(&run[..4])).unwrap_or(0);
-            let (first, count) = (number(&run[4..12]), number(&run[12..]));
-            (first..first + count).map(move |seq| CallId::from_parts(seconds, seq))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_packed_as_runs() {
-        let id = CallId::from_parts;
-        let fresh: Vec<_> = (1..=1000).map(|seq| id(7, seq)).collect();
-        assert_eq!(pack(&fresh).len(), RUN);
-        let mixed = [id(7, 5), id(7, 6), id(8, 7), id(8, 3), id(8, 4), id(8, 4), id(7, 1 << 40)];
-        for calls in [&fresh[..], &mixed, &[]] {
-            assert_eq!(unpack(&pack(calls)), calls);
-        }
-    }
 }

@@ -9,16 +9,7 @@ use rusqlite::{Row, params};
 use super::db::SqliteDb;
 use super::limits::{pulse_columns, whole};
 use super::{rows::RowExt, sql};
-
-/// What an operation adds to a batch's totals. `total` follows from the others (I3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Delta {
-    pub(super) pending: i64,
-    pub(super) live: i64,
-    pub(super) finished: i64,
-    pub(super) picked: i64,
-    pub(super) completed: i64,
-}
+pub(super) use crate::common::Delta;
 
 impl SqliteDb {
     /// Adds it.

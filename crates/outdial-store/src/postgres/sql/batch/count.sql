@@ -1,0 +1,3 @@
+SELECT count(*)
+FROM batch
+WHERE workspace = $1 AND state NOT IN ('deleted', 'importing')

@@ -1,0 +1,4 @@
+SELECT seq
+FROM call
+WHERE state = 0 AND batch = $1
+LIMIT $2

@@ -1,0 +1,1 @@
+SELECT seq FROM call WHERE batch = $1 ORDER BY phone ASC LIMIT $2 OFFSET $3

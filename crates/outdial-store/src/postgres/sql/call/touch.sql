@@ -1,0 +1,1 @@
+UPDATE call SET updated_at = $2 WHERE seq = ANY ($1)

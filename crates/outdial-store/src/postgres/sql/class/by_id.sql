@@ -1,0 +1,1 @@
+SELECT id, text FROM class WHERE id = ANY ($1)

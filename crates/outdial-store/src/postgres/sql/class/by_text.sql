@@ -1,0 +1,1 @@
+SELECT text, id FROM class WHERE text = ANY ($1)

@@ -1,0 +1,3 @@
+INSERT INTO class (text)
+SELECT DISTINCT c.text FROM unnest($1) AS c (text) ORDER BY c.text
+ON CONFLICT DO NOTHING

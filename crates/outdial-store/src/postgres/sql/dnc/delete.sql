@@ -1,0 +1,1 @@
+DELETE FROM dnc WHERE seq = $1

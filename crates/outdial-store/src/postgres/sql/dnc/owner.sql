@@ -1,0 +1,1 @@
+SELECT workspace FROM dnc WHERE seq = $1 AND created_at / 1000 = $2

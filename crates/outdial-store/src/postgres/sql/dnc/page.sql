@@ -1,0 +1,1 @@
+SELECT seq FROM dnc WHERE workspace = $1 ORDER BY seq DESC LIMIT $2 OFFSET $3
