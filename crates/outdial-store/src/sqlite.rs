@@ -22,6 +22,7 @@ mod inline;
 mod intents;
 mod limits;
 mod log;
+mod node;
 mod open;
 mod phone;
 mod request;

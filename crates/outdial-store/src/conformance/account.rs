@@ -58,12 +58,12 @@ pub(super) async fn settings(f: &dyn Factory) {
     assert_eq!(first.concurrency, Some(7));
     let before = w.version().await;
     let changed = WorkspaceSettings { timezone: "Asia/Tokyo".to_owned(), ..first };
-    w.store.settings_update(w.ws, changed.clone()).await.unwrap();
+    w.store.settings_update(w.ws, None, changed.clone()).await.unwrap();
     assert_eq!(w.store.settings_fetch(w.ws).await.unwrap(), changed);
     assert_eq!(w.version().await, before + 1);
     let nobody = WorkspaceId::from_parts(1, 1);
     assert!(w.store.settings_fetch(nobody).await.is_err());
-    assert!(w.store.settings_update(nobody, changed).await.is_err());
+    assert!(w.store.settings_update(nobody, None, changed).await.is_err());
 }
 
 pub(super) async fn agents(f: &dyn Factory) {
@@ -81,11 +81,11 @@ pub(super) async fn agents(f: &dyn Factory) {
     w.advance_s(1);
     let mut spec = agent_spec("Bobby");
     spec.variables.clear();
-    let changed = w.store.agent_update(w.ws, made.id, spec.clone()).await.unwrap();
+    let changed = w.store.agent_update(w.ws, made.id, None, spec.clone()).await.unwrap();
     assert_eq!((changed.version, &changed.spec), (2, &spec));
     assert_eq!((changed.created_at, changed.updated_at), (made.created_at, w.now()));
     assert_eq!(w.store.agent_fetch(w.ws, made.id).await.unwrap(), Some(changed));
-    let theirs = w.store.agent_update(other, made.id, spec).await;
+    let theirs = w.store.agent_update(other, made.id, None, spec).await;
     assert_eq!(theirs, Err(AgentError::NotFound));
 
     assert_eq!(w.store.agent_delete(w.ws, w.agent).await, Err(AgentError::InUse));

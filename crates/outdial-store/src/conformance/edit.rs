@@ -34,6 +34,7 @@ pub(super) async fn update(f: &dyn Factory) {
     let patch = BatchPatch {
         name: Some("June".to_owned()),
         settings: Some(settings.clone()),
+        was: Some(old.settings),
         numbers: Some(vec![second, w.phone]),
     };
     let changed = w.store.batch_update(w.ws, batch, patch).await.unwrap();

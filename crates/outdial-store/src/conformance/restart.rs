@@ -35,16 +35,22 @@ pub(super) async fn orphans_and_leases(f: &dyn Factory) {
     let taken = w.store.request_lookup(&request).await.unwrap();
     assert!(matches!(taken, RequestLookup::Begun(_)), "a dead owner's lease is lapsed: {taken:?}");
 
-    // The old process is not as dead as it seems: whoever ends the attempt first, ends it.
+    // The old process is not as dead as it seems. What was taken over is not its own any more.
     let end = w.end(AttemptState::Ended, completed());
     let next = CallNext::Finished(Disposition::Completed);
-    let first = old.attempt_finish(ids[0], end.clone(), next, Settle::default()).await.unwrap();
-    assert_eq!(first, FinishResult::Applied);
+    let late = old.attempt_finish(ids[0], end.clone(), next, Settle::default()).await.unwrap();
+    assert_eq!(late, FinishResult::TakenOver);
+    let answered = AttemptProgress { state: AttemptState::Answered, at: w.now() };
+    assert!(!old.attempt_record(ids[1], answered, Some("d".to_owned())).await.unwrap());
+    let open = w.store.attempt_fetch(ids[1]).await.unwrap().unwrap();
+    assert_eq!((open.state, open.dialog), (AttemptState::Ringing, None));
     let unknown = w.end(AttemptState::Unknown, completed());
     let done = CallNext::Finished(Disposition::Unknown);
-    let second =
+    let first =
         w.store.attempt_finish(ids[0], unknown.clone(), done, Settle::default()).await.unwrap();
-    assert_eq!(second, FinishResult::AlreadyOver);
+    assert_eq!(first, FinishResult::Applied);
+    let later = old.attempt_finish(ids[0], end, next, Settle::default()).await.unwrap();
+    assert_eq!(later, FinishResult::AlreadyOver);
     w.store.attempt_finish(ids[1], unknown, done, Settle::default()).await.unwrap();
     assert!(w.store.attempt_list_orphaned(10).await.unwrap().is_empty());
     assert_eq!(w.totals(batch).await.finished, 3);

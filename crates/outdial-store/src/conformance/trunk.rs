@@ -116,7 +116,7 @@ pub(super) async fn create_and_update(f: &dyn Factory) {
     for (id, spec) in [(small.id, full("changed")), (large.id, plain("large"))] {
         w.advance_s(1);
         let before = w.version().await;
-        let changed = w.store.trunk_update(w.ws, id, spec.clone()).await.unwrap();
+        let changed = w.store.trunk_update(w.ws, id, None, spec.clone()).await.unwrap();
         assert_eq!((changed.id, &changed.spec), (id, &Some(spec.clone())));
         assert_eq!((changed.limits, changed.updated_at), (spec.limits, w.now()));
         assert_eq!(changed.created_at, small.created_at);
@@ -128,7 +128,7 @@ pub(super) async fn create_and_update(f: &dyn Factory) {
     let twice = w.store.trunk_create(w.ws, full("changed")).await;
     assert_eq!(twice, Err(TrunkError::Duplicate));
     let before = w.version().await;
-    let taken = w.store.trunk_update(w.ws, large.id, plain("changed")).await;
+    let taken = w.store.trunk_update(w.ws, large.id, None, plain("changed")).await;
     assert_eq!(taken, Err(TrunkError::Duplicate));
     assert_eq!(w.version().await, before, "a refusal changes nothing");
     assert_eq!(trunk(&w, large.id).await.spec, Some(plain("large")));
@@ -152,7 +152,7 @@ pub(super) async fn isolation_and_deleting(f: &dyn Factory) {
     let forged = TrunkId::from_parts(a.seconds() + 1, a.seq());
     // Nor is the simulated one anybody's to change.
     for (ws, id) in [(other, a), (w.ws, theirs), (w.ws, forged), (w.ws, w.trunk)] {
-        let changed = w.store.trunk_update(ws, id, plain("c")).await;
+        let changed = w.store.trunk_update(ws, id, None, plain("c")).await;
         assert_eq!(changed, Err(TrunkError::NotFound));
         assert_eq!(w.store.trunk_delete(ws, id).await, Err(TrunkError::NotFound));
     }
@@ -165,7 +165,7 @@ pub(super) async fn isolation_and_deleting(f: &dyn Factory) {
     assert_eq!(ids(&w, w.ws).await, [w.trunk, b]);
     assert!(w.store.trunk_list_all().await.unwrap().iter().all(|t| t.id != a));
     assert_eq!(w.store.trunk_delete(w.ws, a).await, Err(TrunkError::NotFound));
-    let gone = w.store.trunk_update(w.ws, a, plain("a")).await;
+    let gone = w.store.trunk_update(w.ws, a, None, plain("a")).await;
     assert_eq!(gone, Err(TrunkError::NotFound));
     // Its name is free, the other workspace's trunk of that name is as it was.
     assert_ne!(made(&w, "a").await.id, a);

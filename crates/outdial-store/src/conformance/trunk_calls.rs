@@ -95,7 +95,7 @@ pub(super) async fn reports(f: &dyn Factory) {
     assert_eq!(report(&b, down.clone()).await, (v + 3, vec![false, true]));
 
     // A change begins anew, and what was found before it is nobody's, though no time has passed.
-    let changed = w.store.trunk_update(w.ws, b.id, full("b")).await.unwrap();
+    let changed = w.store.trunk_update(w.ws, b.id, None, full("b")).await.unwrap();
     assert_eq!(changed.health, TrunkHealth::default());
     assert!(changed.updated_at > b.updated_at);
     assert_eq!(report(&b, down.clone()).await, (v + 4, vec![false, false]));
@@ -139,7 +139,7 @@ pub(super) async fn pauses(f: &dyn Factory) {
     let paused: Vec<_> = w.head().await.trunks.iter().map(|t| (t.id, t.paused_until)).collect();
     assert_eq!(paused, [(a, None), (b, Some(until))]);
     assert_eq!(trunk(&w, b).await.paused_until, Some(until));
-    let changed = w.store.trunk_update(w.ws, b, full("b")).await.unwrap();
+    let changed = w.store.trunk_update(w.ws, b, None, full("b")).await.unwrap();
     assert_eq!(changed.paused_until, Some(until));
 }
 

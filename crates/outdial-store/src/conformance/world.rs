@@ -198,7 +198,7 @@ impl World {
     pub(super) async fn configure(&self, change: impl FnOnce(&mut WorkspaceSettings)) {
         let mut settings = self.store.settings_fetch(self.ws).await.unwrap();
         change(&mut settings);
-        self.store.settings_update(self.ws, settings).await.unwrap();
+        self.store.settings_update(self.ws, None, settings).await.unwrap();
     }
 
     /// Lists the number of an attempt.

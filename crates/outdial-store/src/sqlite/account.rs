@@ -56,9 +56,13 @@ impl SqliteDb {
     pub(super) fn settings_update(
         &mut self,
         ws: WorkspaceId,
+        was: Option<&WorkspaceSettings>,
         settings: &WorkspaceSettings,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let before = self.settings_fetch(ws)?;
+        if was.is_some_and(|was| *was != before) {
+            return Ok(false);
+        }
         let json = to_json(settings)?;
         let key = params![ws.seq64(), ws.secs(), json, settings.do_not_call];
         if self.exec(sql!("workspace/set_settings"), key)? == 0 {
@@ -69,7 +73,8 @@ impl SqliteDb {
             // Whether a person must still rest is looked at when an attempt is committed.
             self.exec(sql!("limits/end_rests"), params![ws.seq64(), self.now().as_millis()])?;
         }
-        self.dispatch_bump(ws.seq64())
+        self.dispatch_bump(ws.seq64())?;
+        Ok(true)
     }
 
     pub(super) fn key_create(

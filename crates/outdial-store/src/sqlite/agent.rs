@@ -49,9 +49,13 @@ impl SqliteDb {
         &mut self,
         ws: WorkspaceId,
         id: AgentId,
+        version: Option<u32>,
         spec: &AgentSpec,
     ) -> Result<AgentRecord, AgentError> {
         let old = self.agent_fetch(ws, id)?.ok_or(AgentError::NotFound)?;
+        if version.is_some_and(|seen| seen != old.version) {
+            return Err(AgentError::Changed);
+        }
         let now = self.now();
         let languages = to_json(&spec.languages)?;
         let row = params![id.seq64(), now.as_millis(), spec.name, languages, spec.connection];

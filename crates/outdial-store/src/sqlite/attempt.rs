@@ -4,12 +4,12 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
 use outdial_core::batch::BatchSettings;
 use outdial_core::budget::Spend;
 use outdial_core::call::{CallFacts, CallNext, WaitReason};
-use outdial_core::id::AttemptId;
+use outdial_core::id::{AttemptId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::PAUSE_MAX;
-use outdial_ports::failpoint;
 use outdial_ports::store::{FinishResult, Integration, OpenAttempt, Settle, StoreError};
+use outdial_ports::{Mark, failpoint};
 use rusqlite::{Row, params};
 
 use super::call::{attempt_state, attempt_state_number};
@@ -39,6 +39,8 @@ struct Ending {
     day: i64,
     cancel_requested: bool,
     reserve: Spend,
+    /// Who may end it: who took it over, or else who committed it.
+    owner: i64,
 }
 
 /// What was added for a call while it was on the phone.
@@ -66,6 +68,15 @@ impl SqliteDb {
         Ok(self.one(sql!("attempt/is_any"), [], |_| Ok(()))?.is_some())
     }
 
+    pub(super) fn attempt_latest_of_others(
+        &mut self,
+        ws: WorkspaceId,
+    ) -> Result<Option<Mark>, StoreError> {
+        self.one(sql!("attempt/latest_of_others"), params![ws.seq64(), self.instance], |r| {
+            Ok(Mark { attempt: r.id(0)?, token: r.get(2)? })
+        })
+    }
+
     pub(super) fn attempt_record(
         &mut self,
         attempt: AttemptId,
@@ -77,7 +88,7 @@ impl SqliteDb {
         }
         let state = attempt_state_number(progress.state);
         let at = progress.at.as_millis();
-        let row = params![attempt.seq64(), attempt.secs(), state, at];
+        let row = params![attempt.seq64(), attempt.secs(), state, at, self.instance];
         let recorded = self.exec(sql!("attempt/record"), row)? == 1;
         if let Some(dialog) = dialog.filter(|_| recorded) {
             self.exec(sql!("attempt/keep_dialog"), params![attempt.seq64(), dialog])?;
@@ -96,6 +107,7 @@ impl SqliteDb {
         &mut self,
         limit: u32,
     ) -> Result<Vec<OpenAttempt>, StoreError> {
+        self.exec(sql!("attempt/take_over"), params![self.instance, limit])?;
         self.all(sql!("attempt/orphaned"), params![self.instance, limit], open_attempt)
     }
 
@@ -119,6 +131,9 @@ impl SqliteDb {
             .ok_or_else(|| StoreError::Internal(format!("no attempt {attempt}")))?;
         if ending.state.is_over() {
             return Ok(FinishResult::AlreadyOver);
+        }
+        if ending.owner != self.instance {
+            return Ok(FinishResult::TakenOver);
         }
         self.attempt_end(attempt, end)?;
         self.exec(sql!("attempt/forget_dialog"), [attempt.seq64()])?;
@@ -317,6 +332,7 @@ fn ending(r: &Row<'_>) -> rusqlite::Result<Ending> {
             Some(_) => spend(r, 13)?,
             None => Spend::NONE,
         },
+        owner: r.get(15)?,
     })
 }
 

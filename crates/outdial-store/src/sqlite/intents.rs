@@ -91,6 +91,10 @@ impl SqliteDb {
         self.batches_set_brakes(workspace, &plan.brakes)?;
         self.batches_pause(workspace, &plan.pauses)?;
 
+        if let Some(latest) = results.values().flatten().max() {
+            let row = params![workspace, self.instance, latest.seq64()];
+            self.exec(sql!("attempt/set_latest"), row)?;
+        }
         failpoint("store.intents_applied");
         let mut outcome = CommitOutcome { version: version + 1, ..CommitOutcome::default() };
         for (new, result) in plan.intents.iter().zip(results.into_values()) {

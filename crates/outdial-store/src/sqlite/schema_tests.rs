@@ -119,7 +119,7 @@ fn nothing_is_kept_that_nobody_needs() {
         };
         let ws = id(WorkspaceId::from_parts, 1);
         let trunk = store.trunk_create(ws, spec()).await.unwrap();
-        store.trunk_update(ws, trunk.id, spec()).await.unwrap();
+        store.trunk_update(ws, trunk.id, None, spec()).await.unwrap();
         assert_eq!(count("trunk_sip"), 1);
         store.trunk_delete(ws, trunk.id).await.unwrap();
         assert_eq!(count("trunk_sip"), 0);

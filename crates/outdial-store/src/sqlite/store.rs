@@ -11,16 +11,17 @@ use outdial_core::id::{
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
-    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
+    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
+use outdial_ports::{Mark, Store};
 
 use super::call::is_read_off;
 use super::db::SqliteDb;
@@ -93,11 +94,19 @@ operations! {
     Read ping() -> (), StoreError;
     Read secret_fetch() -> [u8; 32], StoreError;
 
+    Write node_join(spec: NodeSpec => &spec) -> (), NodeJoinError;
+    Write node_beat(beat: NodeBeat => &beat) -> NodeStanding, StoreError;
+    Write node_leave() -> (), StoreError;
+    Write node_list() -> Vec<NodeRecord>, StoreError;
+
     Write workspace_create(new: NewWorkspace => &new) -> WorkspaceCreated, StoreError;
     Read workspace_list() -> Vec<WorkspaceRecord>, StoreError;
     Read settings_fetch(ws: WorkspaceId => ws) -> WorkspaceSettings, StoreError;
-    Write settings_update(ws: WorkspaceId => ws, settings: WorkspaceSettings => &settings)
-        -> (), StoreError;
+    Write settings_update(
+        ws: WorkspaceId => ws,
+        was: Option<WorkspaceSettings> => was.as_ref(),
+        settings: WorkspaceSettings => &settings
+    ) -> bool, StoreError;
     Write key_create(ws: WorkspaceId => ws, key: NewKey => &key) -> KeyRecord, StoreError;
     Read key_list(ws: WorkspaceId => ws) -> Vec<KeyRecord>, StoreError;
     Write key_revoke(ws: WorkspaceId => ws, key: KeyId => key) -> bool, StoreError;
@@ -107,8 +116,9 @@ operations! {
     Read agent_list(ws: WorkspaceId => ws) -> Vec<AgentRecord>, StoreError;
     Read agent_fetch(ws: WorkspaceId => ws, id: AgentId => id)
         -> Option<AgentRecord>, StoreError;
-    Write agent_update(ws: WorkspaceId => ws, id: AgentId => id, a: AgentSpec => &a)
-        -> AgentRecord, AgentError;
+    Write agent_update(
+        ws: WorkspaceId => ws, id: AgentId => id, version: Option<u32> => version, a: AgentSpec => &a
+    ) -> AgentRecord, AgentError;
     Write agent_delete(ws: WorkspaceId => ws, id: AgentId => id) -> (), AgentError;
 
     Write phone_create(ws: WorkspaceId => ws, phone: NewPhone => &phone)
@@ -122,8 +132,12 @@ operations! {
         -> TrunkRecord, TrunkError;
     Read trunk_list(ws: WorkspaceId => ws) -> Vec<TrunkRecord>, StoreError;
     EngineRead trunk_list_all() -> Vec<TrunkRecord>, StoreError;
-    Write trunk_update(ws: WorkspaceId => ws, id: TrunkId => id, spec: TrunkSpec => &spec)
-        -> TrunkRecord, TrunkError;
+    Write trunk_update(
+        ws: WorkspaceId => ws,
+        id: TrunkId => id,
+        updated_at: Option<Timestamp> => updated_at,
+        spec: TrunkSpec => &spec
+    ) -> TrunkRecord, TrunkError;
     Write trunk_delete(ws: WorkspaceId => ws, id: TrunkId => id) -> (), TrunkError;
     Write trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)> => &found)
         -> (), StoreError;
@@ -185,6 +199,7 @@ operations! {
     ) -> bool, StoreError;
     EngineRead attempt_is_known(attempt: AttemptId => attempt, token: [u8; 16] => token)
         -> bool, StoreError;
+    EngineRead attempt_latest_of_others(ws: WorkspaceId => ws) -> Option<Mark>, StoreError;
     Read attempt_is_any() -> bool, StoreError;
     EngineRead attempt_fetch(attempt: AttemptId => attempt) -> Option<OpenAttempt>, StoreError;
     Write attempt_finish(
@@ -193,7 +208,7 @@ operations! {
         next: CallNext => next,
         settle: Settle => &settle
     ) -> FinishResult, StoreError;
-    EngineRead attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
+    Write attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
     EngineRead live_list_recalled() -> Vec<AttemptId>, StoreError;
     Write limits_prune(limit: u32 => limit) -> u32, StoreError;
 }

@@ -57,9 +57,13 @@ impl SqliteDb {
         &mut self,
         ws: WorkspaceId,
         id: TrunkId,
+        updated_at: Option<Timestamp>,
         spec: &TrunkSpec,
     ) -> Result<TrunkRecord, TrunkError> {
         let old = self.trunk_own(ws, id)?;
+        if updated_at.is_some_and(|seen| seen != old.updated_at) {
+            return Err(TrunkError::Changed);
+        }
         self.trunk_name_must_be_free(ws, &spec.name, Some(id))?;
         // What was found of the trunk as it was must not pass for this one, so no two of its
         // changes bear the same instant.

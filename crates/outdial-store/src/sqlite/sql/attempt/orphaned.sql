@@ -11,6 +11,6 @@ JOIN trunk t ON t.seq = a.trunk
 JOIN phone p ON p.seq = a.caller
 LEFT JOIN live l ON l.workspace = b.workspace AND l.phone = c.phone AND l.attempt = a.seq
 LEFT JOIN attempt_dialog d ON d.attempt = a.seq
-WHERE a.state < 4 AND a.owner <> ?1
+WHERE a.state < 4 AND a.owner <> ?1 AND a.rescuer = ?1
 ORDER BY a.seq
 LIMIT ?2

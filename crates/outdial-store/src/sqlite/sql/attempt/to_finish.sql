@@ -1,6 +1,6 @@
 SELECT a.state, a.trunk, a.caller, c.seq, c.phone, c.picked, b.seq, b.workspace,
   b.state = 'deleted', b.expires_at, w.do_not_call OR b.enable_dnc, l.day, l.cancel_requested,
-  l.reserve_s, l.reserve_micros
+  l.reserve_s, l.reserve_micros, coalesce(a.rescuer, a.owner)
 FROM attempt a
 JOIN call c ON c.seq = a.call
 JOIN batch b ON b.seq = c.batch
