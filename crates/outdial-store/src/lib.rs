@@ -1,8 +1,8 @@
-//! The store: what Outdial remembers, in SQLite.
+//! The store: what Outdial remembers, in SQLite or PostgreSQL.
 //!
-//! One backend so far: [`SqliteStore`] with its threads for the binary, [`SqliteInline`] without
-//! any for the simulator; both run the same operations. `conformance` is the suite that every
-//! backend must pass.
+//! Two backends: [`SqliteStore`] with its threads for the binary, [`SqliteInline`] without any for
+//! the simulator, which run the same operations; and `postgres` for several nodes. `conformance`
+//! is the suite that every backend must pass.
 //!
 //! Never here: decisions. An operation does what its caller says if the rows still allow it.
 #![forbid(unsafe_code)]
@@ -12,6 +12,8 @@ pub mod bench_support;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod common;
+mod ids;
+pub mod postgres;
 mod runs;
 pub mod sqlite;
 mod text;

@@ -2,42 +2,13 @@
 
 use std::time::Duration;
 
-use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, UserId,
-    WorkspaceId,
-};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{FromSql, Type};
 use serde::de::DeserializeOwned;
 
-/// An id as its two columns: `seq`, and the seconds of `created_at`.
-pub(super) trait Id: Sized {
-    /// The row's `seq`; −1, which no row has, for what cannot be one.
-    fn seq64(&self) -> i64;
-    /// The seconds that the row's `created_at` must have.
-    fn secs(&self) -> i64;
-    /// From the two columns.
-    fn of(seq: i64, created_at: i64) -> Self;
-}
-
-macro_rules! ids {
-    ($($name:ident)*) => {$(
-        impl Id for $name {
-            fn seq64(&self) -> i64 {
-                i64::try_from(self.seq()).unwrap_or(-1)
-            }
-            fn secs(&self) -> i64 {
-                i64::from(self.seconds())
-            }
-            fn of(seq: i64, created_at: i64) -> Self {
-                Self::new(Timestamp::from_millis(created_at), seq.unsigned_abs())
-            }
-        }
-    )*};
-}
-ids!(AgentId AttemptId BatchId CallId DncId KeyId PhoneId RequestId TrunkId UserId WorkspaceId);
+pub(super) use crate::ids::{Id, digits, millis};
 
 /// Reads of a row in terms of the core.
 pub(super) trait RowExt {
@@ -117,14 +88,4 @@ impl RowExt for Row<'_> {
 fn unexpected(i: usize, kind: Type, what: &str) -> rusqlite::Error {
     let why = format!("unexpected value `{what}`");
     rusqlite::Error::FromSqlConversionFailure(i, kind, why.into())
-}
-
-/// A length of time as its column.
-pub(super) fn millis(length: Duration) -> i64 {
-    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A phone number as its column.
-pub(super) fn digits(phone: PhoneNumber) -> i64 {
-    i64::try_from(phone.digits()).unwrap_or(i64::MAX)
 }
