@@ -158,6 +158,11 @@ impl Callee {
         self.agent.book().live()
     }
 
+    /// The most calls that were not over at once, so far.
+    pub fn most_live(&self) -> usize {
+        self.agent.book().most_live()
+    }
+
     /// The Call-IDs of calls that were answered and have not ended.
     pub fn unended(&self) -> Vec<String> {
         self.agent.book().unended()

@@ -74,6 +74,8 @@ pub(super) struct Book {
     calls: BTreeMap<String, Vec<Entry>>,
     /// How many calls came to a number.
     called: BTreeMap<u64, u32>,
+    /// The most calls that were live at once.
+    most_live: usize,
 }
 
 impl Book {
@@ -125,6 +127,11 @@ impl Book {
 
     pub(super) fn add(&mut self, call_id: &str, entry: Entry) {
         self.calls.entry(call_id.to_owned()).or_default().push(entry);
+        self.most_live = self.most_live.max(self.live());
+    }
+
+    pub(super) fn most_live(&self) -> usize {
+        self.most_live
     }
 
     /// Whose request this is: by the transaction that an INVITE, its ACK and its CANCEL share,

@@ -236,8 +236,12 @@ impl Server<'_> {
         self.child.wait().unwrap();
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// It has ended.
-    #[cfg(feature = "failpoints")]
     pub(crate) fn is_gone(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

@@ -4,6 +4,7 @@
 
 mod chance;
 mod cli;
+mod cluster;
 mod contract;
 mod demo;
 mod disk_full;

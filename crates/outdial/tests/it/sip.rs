@@ -17,3 +17,5 @@ mod races;
 mod seen;
 mod sipp;
 mod streams;
+
+pub(crate) use sipp::free_port;
