@@ -152,7 +152,11 @@ impl PgTx<'_> {
         self.batch_fetch(id).await?.ok_or(BatchStartError::NotFound)
     }
 
-    pub(super) async fn batch_stop(&self, ws: WorkspaceId, id: BatchId) -> Result<bool, StoreError> {
+    pub(super) async fn batch_stop(
+        &self,
+        ws: WorkspaceId,
+        id: BatchId,
+    ) -> Result<bool, StoreError> {
         self.batch_hold_dispatch(&[ws.seq64()]).await?;
         let Some(batch) = self.batch_own(ws, id).await? else { return Ok(false) };
         if batch.state != BatchState::Stopped {
@@ -246,10 +250,7 @@ impl PgTx<'_> {
         Ok(found.filter(|b| b.workspace == ws && b.state != BatchState::Importing))
     }
 
-    async fn batch_with_lane(
-        &self,
-        id: BatchId,
-    ) -> Result<Option<(BatchRecord, u32)>, StoreError> {
+    async fn batch_with_lane(&self, id: BatchId) -> Result<Option<(BatchRecord, u32)>, StoreError> {
         let found = self.one(pg!("batch/fetch"), params![vec![id.seq64()]], batch_record).await?;
         Ok(found.filter(|(batch, _)| batch.id == id))
     }

@@ -53,16 +53,7 @@ impl PgTx<'_> {
         }
         self.exec(
             pg!("batch/add_totals"),
-            params![
-                self.shard(),
-                added_at,
-                batches,
-                pending,
-                live,
-                finished,
-                picked,
-                completed,
-            ],
+            params![self.shard(), added_at, batches, pending, live, finished, picked, completed,],
         )
         .await?;
         Ok(())
