@@ -10,6 +10,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("ingest", "records per second over HTTP, beside the bare database loop"),
     ("dispatch", "attempts per second, and the cost of one as more calls wait"),
     ("forecast", "a year of 100,000 contacts on virtual time, every attempt checked"),
+    ("pinned", "a turn on PostgreSQL, while an old transaction keeps what was deleted"),
     ("sip", "calls per second over SIP, beside SIPp as caller"),
 ];
 /// What one needs that is not built here.

@@ -1,6 +1,8 @@
 //! What `cargo xtask bench ingest` compares with: the same rows into the same tables in a bare
 //! loop. Not for use: it keeps none of the store's rules.
 
+pub mod postgres;
+
 use std::path::Path;
 
 use rusqlite::params;

@@ -6,28 +6,35 @@
 //! the fewest waiting, measured in the same run. The database is equally large each time: what
 //! does not wait in the batch that is called lies in one that is not.
 //!
-//! `cargo xtask bench dispatch [WAITING,…] [ROUNDS]`
+//! On PostgreSQL the CPU is that of its processes and ours, and each round has a copy of one
+//! database that was filled, vacuumed and analyzed.
+//!
+//! `cargo xtask bench dispatch [--database postgres] [WAITING,…] [ROUNDS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "support/arguments.rs"]
+mod arguments;
+#[path = "support/instantly.rs"]
+mod instantly;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/median.rs"]
 mod median;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/workspace.rs"]
 mod workspace;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures_core::Stream;
+use instantly::Instantly;
 use machine::{RealClock, Weyl, cpu_time, now};
 use median::median;
-use outdial_core::attempt::CallEvent;
-use outdial_core::outcome::CallEnd;
 use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
-use outdial_ports::{CallControl, CallOrder, Carrier, PlacedCall, Store};
+use outdial_ports::Store;
+use postgres::Postgres;
+use tempfile::TempDir;
 use tokio::sync::Notify;
 use workspace::Workspace;
 
@@ -37,7 +44,7 @@ const ATTEMPTS: u64 = 700;
 const WARM_UP: u64 = 100;
 
 fn main() {
-    let mut args = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let (is_postgres, mut args) = arguments::arguments();
     let waiting = args.next().unwrap_or_else(|| "1000,100000,1000000".to_owned());
     let rounds: u64 = args.next().map_or(9, |a| a.parse().expect("ROUNDS is a number"));
     let waiting: Vec<u64> =
@@ -52,9 +59,12 @@ fn main() {
     let mut first: Option<(f64, f64)> = None;
     let largest = waiting.iter().copied().max().unwrap_or(0);
     for n in waiting {
+        let calls = n.max(ATTEMPTS + WARM_UP);
+        let others = largest.saturating_sub(calls);
+        let database = runtime.block_on(Database::fill(is_postgres, calls, others));
         let (mut rates, mut costs) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let (rate, cost) = runtime.block_on(measure(n, largest));
+        for round in 0..rounds {
+            let (rate, cost) = runtime.block_on(measure(&database, round, calls));
             rates.push(rate);
             costs.push(cost);
         }
@@ -68,16 +78,77 @@ fn main() {
     }
 }
 
-/// Fills a new database with `waiting` calls, lets the engine run, and returns attempts
-/// per second and CPU microseconds for one.
-async fn measure(waiting: u64, largest: u64) -> (f64, f64) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+/// A database that is full, and is copied for each round.
+enum Database {
+    Sqlite(TempDir),
+    Postgres(Postgres),
+}
+
+impl Database {
+    /// A batch with `calls` that is active, and one with `others` that nobody started.
+    async fn fill(is_postgres: bool, calls: u64, others: u64) -> Self {
+        let clock = Arc::new(RealClock::new());
+        if !is_postgres {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let store = workspace::open(&folder.path().join("full.db"), &clock);
+            fill(&*store, calls, others).await;
+            return Self::Sqlite(folder);
+        }
+        let postgres = Postgres::start(&["max_wal_size=8GB"]);
+        postgres.psql("CREATE DATABASE \"full\"");
+        let store = workspace::connect(postgres.url_of("full")).await;
+        fill(&*store, calls, others).await;
+        drop(store);
+        postgres.psql_on("full", "VACUUM ANALYZE");
+        postgres.psql_on("full", "CHECKPOINT");
+        Self::Postgres(postgres)
+    }
+
+    /// A copy for one round.
+    async fn open(&self, round: u64, clock: &Arc<RealClock>) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(folder) => {
+                let [full, copy] = ["full.db", "round.db"].map(|name| folder.path().join(name));
+                for end in ["-wal", "-shm"] {
+                    // There are none when the file was closed well.
+                    let _gone = std::fs::remove_file(folder.path().join(format!("round.db{end}")));
+                }
+                std::fs::copy(full, &copy).expect("a copy");
+                workspace::open(&copy, clock)
+            }
+            Self::Postgres(postgres) => {
+                if round > 0 {
+                    let last = round - 1;
+                    postgres.psql(&format!("DROP DATABASE round{last} WITH (FORCE)"));
+                }
+                // Who filled it may not have said goodbye yet.
+                postgres.psql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'full'",
+                );
+                postgres.psql(&format!("CREATE DATABASE round{round} TEMPLATE \"full\""));
+                workspace::connect(postgres.url_of(&format!("round{round}"))).await
+            }
+        }
+    }
+
+    /// CPU time of the processes that work for it, ours included.
+    fn cpu(&self) -> Duration {
+        let of_server = match self {
+            Self::Sqlite(_) => Duration::ZERO,
+            Self::Postgres(postgres) => postgres.processes().iter().map(|p| cpu_time(p)).sum(),
+        };
+        cpu_time("self") + of_server
+    }
+}
+
+/// Lets the engine run on a copy of the database; attempts per second, and CPU microseconds for
+/// one.
+async fn measure(database: &Database, round: u64, calls: u64) -> (f64, f64) {
     let clock = Arc::new(RealClock::new());
-    let store = workspace::open(&folder.path().join("bench.db"), &clock);
-    let calls = waiting.max(ATTEMPTS + WARM_UP);
-    fill(&*store, calls, largest.saturating_sub(calls)).await;
+    let store = database.open(round, &clock).await;
+    workspace::join(&*store).await;
     let carrier = Arc::new(Instantly::default());
-    let (clock, entropy) = (clock.clone(), Arc::new(Weyl::default()));
+    let entropy = Arc::new(Weyl::default());
     let config = EngineConfig::default();
     let wake = Arc::new(Notify::new());
     let watermark = Arc::new(MemoryWatermark::default());
@@ -88,10 +159,10 @@ async fn measure(waiting: u64, largest: u64) -> (f64, f64) {
         let _dropped = stopped.await;
     }));
     carrier.wait_for(WARM_UP).await;
-    let (start, cpu, from) = (now(), cpu_time("self"), carrier.placed());
+    let (start, cpu, from) = (now(), database.cpu(), carrier.placed());
     carrier.wait_for((from + ATTEMPTS).min(calls)).await;
     let placed = (carrier.placed() - from) as f64;
-    let (took, used) = (start.elapsed().as_secs_f64(), cpu_time("self") - cpu);
+    let (took, used) = (start.elapsed().as_secs_f64(), database.cpu().saturating_sub(cpu));
     drop(stop);
     running.await.expect("the engine ends");
     (placed / took, used.as_secs_f64() * 1e6 / placed)
@@ -103,50 +174,4 @@ async fn fill(store: &dyn Store, calls: u64, others: u64) {
     let number = workspace.number(vec![]).await;
     workspace.batch(number, others, false).await;
     workspace.batch(number, calls, true).await;
-}
-
-/// A carrier whose calls are answered and over at once.
-#[derive(Default)]
-struct Instantly {
-    placed: AtomicU64,
-    more: Notify,
-}
-
-impl Instantly {
-    fn placed(&self) -> u64 {
-        self.placed.load(Ordering::Relaxed)
-    }
-
-    async fn wait_for(&self, count: u64) {
-        loop {
-            let more = self.more.notified();
-            if self.placed() >= count {
-                return;
-            }
-            more.await;
-        }
-    }
-}
-
-impl Carrier for Instantly {
-    fn place(&self, _: CallOrder) -> PlacedCall {
-        self.placed.fetch_add(1, Ordering::Relaxed);
-        self.more.notify_waiters();
-        PlacedCall { events: Box::pin(Over(Some(CallEnd::TalkOver))), control: Arc::new(Nothing) }
-    }
-}
-
-struct Nothing;
-
-impl CallControl for Nothing {
-    fn cancel(&self) {}
-}
-
-struct Over(Option<CallEnd>);
-
-impl Stream for Over {
-    type Item = CallEvent;
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<CallEvent>> {
-        Poll::Ready(self.0.take().map(CallEvent::Ended))
-    }
 }

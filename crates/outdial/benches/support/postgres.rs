@@ -74,6 +74,11 @@ impl Postgres {
         self.url_over(self.port)
     }
 
+    /// Another database of it.
+    pub(crate) fn url_of(&self, database: &str) -> String {
+        format!("postgres://{ROLE}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
     /// As after a power cut, as far as a process can be: nobody is asked, nothing is written.
     pub(crate) fn stop_immediately(&mut self) {
         let Some(mut process) = self.process.take() else { return };
@@ -105,16 +110,31 @@ impl Postgres {
 
     /// Lets a script of SQL run and returns what it prints, columns parted by `|`.
     pub(crate) fn psql(&self, script: &str) -> String {
-        let done = self.psql_command().args(["-c", script]).output().expect("psql can be started");
+        self.psql_on("postgres", script)
+    }
+
+    /// The same on another database of it.
+    pub(crate) fn psql_on(&self, database: &str, script: &str) -> String {
+        let mut psql = self.psql_command(database);
+        let done = psql.args(["-c", script]).output().expect("psql can be started");
         assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
     }
 
-    /// `psql` on the database.
-    pub(crate) fn psql_command(&self) -> Command {
+    /// `psql` on a database.
+    pub(crate) fn psql_command(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url()]);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url_of(database)]);
         psql
+    }
+
+    /// The ids of its processes.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let Some(process) = &self.process else { return Vec::new() };
+        let id = process.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).chain([id]).collect()
     }
 
     /// Where the server may read and write files that are named in SQL.

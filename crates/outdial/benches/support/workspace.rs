@@ -10,8 +10,9 @@ use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_ports::Store;
 use outdial_ports::store::{
     AgentRecord, AgentSpec, ChunkAdd, ChunkLane, ChunkRecord, Integration, NewBatch, NewKey,
-    NewPhone, NewWorkspace, RequestBegin, RequestLookup, Scope,
+    NewPhone, NewWorkspace, NodeSpec, PhonePatch, RequestBegin, RequestLookup, Scope,
 };
+use outdial_store::postgres::{PgConfig, PostgresStore};
 use outdial_store::{OpenMode, SqliteStore};
 
 use crate::machine::{RealClock, Weyl};
@@ -20,6 +21,28 @@ use crate::machine::{RealClock, Weyl};
 pub(crate) fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
     let opened = SqliteStore::open(path, OpenMode::Serve, clock.clone(), &Weyl::default());
     Arc::new(opened.expect("a database"))
+}
+
+/// An empty database of PostgreSQL, or one of ours.
+#[allow(dead_code, reason = "not every benchmark needs it")]
+pub(crate) async fn connect(url: String) -> Arc<dyn Store> {
+    let config = PgConfig::new(url);
+    PostgresStore::connect(config).await.expect("a database")
+}
+
+/// This process is a node of the database: only such may commit calls.
+#[allow(dead_code, reason = "not every benchmark needs it")]
+pub(crate) async fn join(store: &dyn Store) {
+    let word = |text: &str| text.to_owned();
+    let spec = NodeSpec {
+        id: [7; 16],
+        name: word("bench"),
+        host: word("bench"),
+        role: word("all"),
+        address: String::new(),
+        version: word("bench"),
+    };
+    store.node_join(spec).await.expect("a node");
 }
 
 /// The workspace, with an agent and without a number.
@@ -62,6 +85,14 @@ impl<'a> Workspace<'a> {
             agent: Some(self.agent.id),
         };
         self.store.phone_create(self.id, phone).await.expect("a number").id
+    }
+
+    /// So many calls a second go out over a number at most.
+    #[allow(dead_code, reason = "not every benchmark needs it")]
+    pub(crate) async fn pace(&self, number: PhoneId, calls_per_second: f64) {
+        let patch =
+            PhonePatch { calls_per_second: Some(Some(calls_per_second)), ..PhonePatch::default() };
+        self.store.phone_update(self.id, number, patch).await.expect("the number");
     }
 
     /// Makes a batch that calls so many people; not before somebody starts it, unless

@@ -13,7 +13,7 @@ use crate::faulty_disk::talkers;
 use crate::harness::{PATIENCE, Server, lines_in, wait_for};
 
 /// What stands in the SQL of a chunk alone, and in that of a plan's intents.
-const CHUNK: &str = "call_fields";
+const CHUNK: &str = "INTO call_fields";
 const INTENTS: &str = "INTO attempt";
 const STORED: u64 = 5_000;
 const DIALED: u64 = 400;

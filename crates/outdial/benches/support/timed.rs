@@ -1,0 +1,175 @@
+//! A store that writes down how long its operations take: the real one, with a watch.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use outdial_core::attempt::{AttemptEnd, AttemptProgress};
+use outdial_core::call::CallNext;
+use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
+use outdial_core::id::{
+    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
+};
+use outdial_core::settings::WorkspaceSettings;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{
+    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
+    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
+    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
+    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+};
+use outdial_ports::{Mark, Store};
+
+use crate::machine::now;
+
+/// How long each took, by operation.
+pub(crate) type Took = BTreeMap<&'static str, Vec<Duration>>;
+
+/// From the reading of a view to the commit of a plan made from it.
+pub(crate) const TURN: &str = "a turn";
+
+/// The store with a watch.
+pub(crate) struct Timed {
+    inner: Arc<dyn Store>,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    took: Took,
+    /// When the latest view began to be read.
+    head: Option<Instant>,
+}
+
+impl Timed {
+    /// Around a store.
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, book: Mutex::default() }
+    }
+
+    /// What was written down since the last time.
+    pub(crate) fn take(&self) -> Took {
+        std::mem::take(&mut self.book().took)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn began(&self, operation: &'static str) -> Instant {
+        let at = now();
+        if operation == "dispatch_head" {
+            self.book().head = Some(at);
+        }
+        at
+    }
+
+    fn ended(&self, operation: &'static str, began: Instant) {
+        let mut book = self.book();
+        book.took.entry(operation).or_default().push(began.elapsed());
+        if operation == "attempt_commit_intents" {
+            let turn = book.head.take();
+            let turn = turn.map(|head| head.elapsed());
+            book.took.entry(TURN).or_default().extend(turn);
+        }
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $ok:ty, $err:ty;)*) => {
+        #[async_trait]
+        impl Store for Timed {
+            $(async fn $name(&self $(, $arg: $type)*) -> Result<$ok, $err> {
+                let began = self.began(stringify!($name));
+                let answer = self.inner.$name($($arg),*).await;
+                self.ended(stringify!($name), began);
+                answer
+            })*
+        }
+    };
+}
+
+forward! {
+    ping() -> (), StoreError;
+    secret_fetch() -> [u8; 32], StoreError;
+    node_join(spec: NodeSpec) -> (), NodeJoinError;
+    node_beat(beat: NodeBeat) -> NodeStanding, StoreError;
+    node_leave() -> (), StoreError;
+    node_list() -> Vec<NodeRecord>, StoreError;
+    workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
+    workspace_list() -> Vec<WorkspaceRecord>, StoreError;
+    settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
+    settings_update(
+        ws: WorkspaceId, was: Option<WorkspaceSettings>, settings: WorkspaceSettings
+    ) -> bool, StoreError;
+    key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
+    key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
+    key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
+    key_authenticate(hash: [u8; 32]) -> Option<Principal>, StoreError;
+    agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
+    agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
+    agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
+    agent_update(ws: WorkspaceId, id: AgentId, version: Option<u32>, a: AgentSpec)
+        -> AgentRecord, AgentError;
+    agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
+    phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
+    phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
+    phone_update(ws: WorkspaceId, id: PhoneId, patch: PhonePatch) -> PhoneRecord, PhoneError;
+    phone_delete(ws: WorkspaceId, id: PhoneId) -> (), PhoneError;
+    trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+    trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
+    trunk_list_all() -> Vec<TrunkRecord>, StoreError;
+    trunk_update(
+        ws: WorkspaceId, id: TrunkId, updated_at: Option<Timestamp>, spec: TrunkSpec
+    ) -> TrunkRecord, TrunkError;
+    trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
+    trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
+    batch_create(new: NewBatch) -> BatchId, BatchCreateError;
+    batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
+    batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
+    batch_ingest_context(ws: WorkspaceId, id: BatchId) -> Option<IngestContext>, StoreError;
+    batch_start(ws: WorkspaceId, id: BatchId, start: BatchStart) -> BatchRecord, BatchStartError;
+    batch_stop(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
+    batch_delete(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
+    batch_update(ws: WorkspaceId, id: BatchId, patch: BatchPatch)
+        -> BatchRecord, BatchUpdateError;
+    batch_expire_due(limit: u32) -> u32, StoreError;
+    batch_close_due(limit: u32) -> Vec<BatchId>, StoreError;
+    request_lookup(r: &RequestBegin) -> RequestLookup, StoreError;
+    request_begin(r: &RequestBegin) -> RequestLookup, StoreError;
+    call_add_chunk(chunk: ChunkAdd) -> StoredChunk, ChunkError;
+    request_finish(request: RequestId, answer: StoredAnswer, is_final: bool) -> (), StoreError;
+    request_close(request: RequestId) -> (), StoreError;
+    request_prune(limit: u32) -> u32, StoreError;
+    call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
+    call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
+    dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
+    call_cancel(ws: WorkspaceId, id: CallId) -> Option<CallCanceled>, StoreError;
+    call_give_up(ws: WorkspaceId, id: CallId, reason: &'static str) -> bool, StoreError;
+    dnc_add(ws: WorkspaceId, new: NewDnc) -> DncRecord, DncAddError;
+    dnc_list(ws: WorkspaceId, query: DncListQuery) -> DncList, StoreError;
+    dnc_delete(ws: WorkspaceId, id: DncId) -> (), DncDeleteError;
+    dispatch_head(ws: WorkspaceId, also: Option<BatchId>) -> Head, StoreError;
+    dispatch_groups(ws: WorkspaceId, also: Option<BatchId>) -> Vec<Group>, StoreError;
+    dispatch_waiting(batches: Vec<BatchId>) -> Vec<Bucket>, StoreError;
+    dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
+    attempt_commit_intents(ws: WorkspaceId, version: u64, plan: NewPlan)
+        -> CommitOutcome, CommitError;
+    attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
+        -> bool, StoreError;
+    attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+    attempt_latest_of_others(ws: WorkspaceId) -> Option<Mark>, StoreError;
+    attempt_is_any() -> bool, StoreError;
+    attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
+    attempt_finish(
+        attempt: AttemptId, end: AttemptEnd, next: CallNext, settle: Settle
+    ) -> FinishResult, StoreError;
+    attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
+    live_list_recalled() -> Vec<AttemptId>, StoreError;
+    limits_prune(limit: u32) -> u32, StoreError;
+}
