@@ -1,50 +1,102 @@
 //! Opening the store that the configuration names.
 
-use std::sync::Arc;
-
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use outdial_core::id::WorkspaceId;
 use outdial_ports::store::StoreError;
 use outdial_ports::{Noted, Store};
+use outdial_store::postgres::{PgConfig, PostgresStore};
 use outdial_store::{OpenMode, SqliteStore};
 
 use crate::clock::SystemClock;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{Config, DatabaseUrl, PostgresUrl};
 use crate::entropy::OsEntropy;
 use crate::state::StateFiles;
 use crate::watermark::FileWatermark;
 
-/// Opens it to serve it: nobody else may, until this process has ended. A new file becomes an empty
-/// database, an older one is brought to this version's schema.
-pub(crate) fn open_serve(config: &Config) -> Result<Arc<SqliteStore>> {
-    open(config, OpenMode::Serve)
+/// Where the state of a node of a PostgreSQL is, when nobody says.
+const STATE_DIR: &str = "outdial.state";
+
+/// An open database.
+#[derive(Clone)]
+pub(crate) enum Database {
+    /// A file.
+    Sqlite(Arc<SqliteStore>),
+    /// A server, and where it is.
+    Postgres(Arc<PostgresStore>, PostgresUrl),
+}
+
+impl Database {
+    /// What it remembers.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => store.clone(),
+            Self::Postgres(store, _) => store.clone(),
+        }
+    }
+
+    /// A sync of its file has failed: nothing more is taken in, and the process must end. A server
+    /// keeps its files itself.
+    pub(crate) fn has_stopped(&self) -> bool {
+        match self {
+            Self::Sqlite(store) => store.has_stopped(),
+            Self::Postgres(..) => false,
+        }
+    }
+}
+
+/// Opens it to serve it: a file for this process alone, until it has ended. A new database becomes
+/// an empty one; a file is brought to this version's schema, a server's by `outdial migrate` alone.
+pub(crate) async fn open_serve(config: &Config) -> Result<Database> {
+    open(config, OpenMode::Serve).await
 }
 
 /// Opens it for a command, whether or not it is being served. There must be one: a misspelled path
 /// is no empty database.
-pub(crate) fn open_tool(config: &Config) -> Result<Arc<SqliteStore>> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) || !path.exists() {
+pub(crate) async fn open_tool(config: &Config) -> Result<Database> {
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && (std::fs::metadata(path).is_ok_and(|file| file.len() == 0) || !path.exists())
+    {
         bail!(
             "there is no database at {}: name it with --database-url, or make one with `outdial \
              workspace create NAME`",
             path.display()
         );
     }
-    open(config, OpenMode::Tool)
+    open(config, OpenMode::Tool).await
 }
 
 /// As [`open_tool`], for the command that also makes a database where there is none.
-pub(crate) fn open_or_make(config: &Config) -> Result<Arc<SqliteStore>> {
-    open(config, OpenMode::Tool)
+pub(crate) async fn open_or_make(config: &Config) -> Result<Database> {
+    open(config, OpenMode::Tool).await
 }
 
-fn open(config: &Config, mode: OpenMode) -> Result<Arc<SqliteStore>> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    let clock = Arc::new(SystemClock::new());
-    Ok(Arc::new(SqliteStore::open(path, mode, clock, &OsEntropy)?))
+async fn open(config: &Config, mode: OpenMode) -> Result<Database> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(path) => {
+            let clock = Arc::new(SystemClock::new());
+            let store = SqliteStore::open(path, mode, clock, &OsEntropy)?;
+            Ok(Database::Sqlite(Arc::new(store)))
+        }
+        DatabaseUrl::Postgres(url) => {
+            let store = PostgresStore::connect(server(config, url)).await;
+            Ok(Database::Postgres(store.with_context(|| url.to_string())?, url.clone()))
+        }
+    }
+}
+
+/// How a PostgreSQL is spoken to.
+fn server(config: &Config, url: &PostgresUrl) -> PgConfig {
+    PgConfig {
+        url: url.secret().to_owned(),
+        pool: config.database.pool,
+        clock: None,
+        statement_timeout: Duration::from_millis(config.database.statement_timeout_ms),
+        migrate_if_empty: true,
+    }
 }
 
 /// What this node notes beside the database that `store` is, for who serves it.
@@ -55,16 +107,25 @@ pub(crate) async fn watermark(config: &Config, store: &dyn Store) -> Result<File
 
 /// Where it is noted.
 pub(crate) async fn state_files(config: &Config, store: &dyn Store) -> Result<StateFiles> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    let directory = config.database.state_dir.clone().unwrap_or_else(|| {
-        let mut beside = path.clone().into_os_string();
-        beside.push(".state");
-        PathBuf::from(beside)
-    });
     // A name that every copy of the database has, and no other database.
     let name = outdial_http::keys::hash(&store.secret_fetch().await?, "state");
     let name: String = name.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Ok(StateFiles::new(&directory, &name))
+    Ok(StateFiles::new(&state_directory(config), &name))
+}
+
+/// Where this node keeps what it must know beside its database.
+pub(crate) fn state_directory(config: &Config) -> PathBuf {
+    let by_default = || match &config.database.url {
+        DatabaseUrl::Sqlite(path) => {
+            let mut beside = path.clone().into_os_string();
+            beside.push(".state");
+            PathBuf::from(beside)
+        }
+        DatabaseUrl::Postgres(_) => {
+            config.database.state_of_service.clone().unwrap_or_else(|| STATE_DIR.into())
+        }
+    };
+    config.database.state_dir.clone().unwrap_or_else(by_default)
 }
 
 /// The workspaces of a database that calls were placed from; none of one that never dialed.
@@ -81,5 +142,26 @@ pub(crate) async fn is_recognised(store: &dyn Store, noted: Noted) -> Result<boo
         Noted::Nothing => Ok(true),
         Noted::Mark(mark) => store.attempt_is_known(mark.attempt, mark.token).await,
         Noted::Lost => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn where_a_node_keeps_its_state() {
+        let mut config = Config::default();
+        let of = |config: &Config| state_directory(config);
+        config.database.state_of_service = Some("/var/lib/outdial".into());
+        assert_eq!(of(&config), Path::new("outdial.db.state"), "beside the file");
+        config.database.url = "postgres://host/db".parse().unwrap();
+        assert_eq!(of(&config), Path::new("/var/lib/outdial"));
+        config.database.state_of_service = None;
+        assert_eq!(of(&config), Path::new("outdial.state"));
+        config.database.state_dir = Some("mine".into());
+        assert_eq!(of(&config), Path::new("mine"));
     }
 }

@@ -69,8 +69,9 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> Result<ExitCode> {
     callees.speed = speed;
     let callees = Callee::open(callees, Arc::new(SystemClock::new()), Arc::new(OsEntropy));
     let callees = callees.await.context("the callees")?;
-    let store = database::open_serve(&config)?;
-    let server = Server::start(&config, store.clone()).await?;
+    let database = database::open_serve(&config).await?;
+    let store = database.store();
+    let server = Server::start(&config, database).await?;
     // Ctrl-C at any moment: the server is drained, the directory removed.
     tokio::select! {
         done = journey(&server, &*store, &callees, &hurried, args.exit) => done?,

@@ -16,6 +16,7 @@ mod files;
 #[cfg(feature = "failpoints")]
 mod killpoint;
 mod logging;
+mod node;
 mod serve;
 mod state;
 mod term;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{batch, doctor, key, migrate, simulate, workspace};
+use crate::commands::{batch, copy, doctor, key, migrate, simulate, workspace};
 use crate::config::{Config, LogConfig, LogFormat, Overrides};
 use crate::demo::DemoArgs;
 use crate::serve::ServeArgs;
@@ -47,9 +48,12 @@ struct GlobalArgs {
     /// A TOML file with settings; `outdial config` prints all of them with their defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the data is: sqlite:FILE.
+    /// Where the data is: sqlite:FILE or postgres://USER@HOST/DATABASE.
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
+    /// Where this node keeps what it must know beside the database; each node its own.
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    state_dir: Option<String>,
     /// How log lines look.
     #[arg(long, global = true, value_enum)]
     log_format: Option<LogFormat>,
@@ -67,8 +71,10 @@ enum Command {
     /// Look at database, clock, numbers and port, and say what is wrong. Calls nobody.
     Doctor(doctor::DoctorArgs),
     Simulate(simulate::SimulateArgs),
-    /// Bring a database that is not being served to this version's schema.
+    /// Bring a database to this version's schema: a file that nobody serves, or a server's, also
+    /// while nodes run.
     Migrate,
+    Copy(copy::CopyArgs),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
     /// Print the default configuration file, with comments.
@@ -102,6 +108,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             Command::Workspace(args) => workspace::run(args, &config).await?,
             Command::Simulate(args) => simulate::run(args)?,
             Command::Migrate => migrate::run(&config).await?,
+            Command::Copy(args) => copy::run(args, &config).await?,
             Command::Openapi => term::say(outdial_http::openapi().trim_end()),
             Command::Config => term::say(config::DEFAULT_FILE.trim_end()),
         }
@@ -113,6 +120,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 fn settings(cli: &Cli) -> Result<Config> {
     let mut flags = Overrides::default();
     flags.set("database", "url", cli.global.database_url.clone());
+    flags.set("database", "state_dir", cli.global.state_dir.clone());
     flags.set("log", "format", cli.global.log_format.map(|f| f.as_str().to_owned()));
     if let Command::Serve(serve) = &cli.command {
         flags.set("server", "listen", serve.listen.clone());

@@ -19,7 +19,6 @@ use outdial_core::settings::CallingRules;
 use outdial_engine::{Drained, Engine, Ports};
 use outdial_http::{App, HttpConfig};
 use outdial_ports::{Clock, Entropy, Noted, Store, Watermark};
-use outdial_store::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -29,14 +28,19 @@ use crate::carriers;
 use crate::clock::SystemClock;
 use crate::commands::workspace;
 use crate::config::{Config, Role};
-use crate::database;
+use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
+use crate::node;
+use crate::state::NodeId;
 use crate::term::{hint, say};
 use crate::watermark::FileWatermark;
 
 /// How often it is looked whether the store has stopped for good.
 const LOOK_AT_STORE_EVERY: Duration = Duration::from_millis(250);
+
+/// How long the end of this node may take to be told.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Flags of `outdial serve`.
 #[derive(Debug, Args)]
@@ -53,10 +57,14 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     // First of all, so that a signal that comes early is not lost.
     let mut signals = Signals::new()?;
-    let store = database::open_serve(config)?;
-    let mut server = Server::start(config, store.clone()).await?;
+    let database = database::open_serve(config).await?;
+    let mut server = tokio::select! {
+        started = Server::start(config, database.clone()) => started?,
+        // It may wait for half a minute to be sure that it is the only one of its identity.
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
     if config.server.role.serves_api() {
-        greet_if_new(&*store).await?;
+        greet_if_new(&*database.store(), server.node).await?;
     }
     say(format_args!("listening on {}", server.url()));
     let failure = tokio::select! {
@@ -73,9 +81,11 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// A new database gets a workspace, and the person in front of it its key.
-async fn greet_if_new(store: &dyn Store) -> Result<()> {
-    if !store.workspace_list().await?.is_empty() {
+/// A new database gets a workspace, and the person in front of it its key. Of several nodes that
+/// find it so at once, the first.
+async fn greet_if_new(store: &dyn Store, node: NodeId) -> Result<()> {
+    if !node::is_first(&store.node_list().await?, node) || !store.workspace_list().await?.is_empty()
+    {
         return Ok(());
     }
     let (created, key) = workspace::create(store, "Default", CallingRules::On).await?;
@@ -90,7 +100,9 @@ async fn greet_if_new(store: &dyn Store) -> Result<()> {
 /// The running parts of a server.
 pub(crate) struct Server {
     address: SocketAddr,
-    store: Arc<SqliteStore>,
+    /// Who it is among the nodes.
+    node: NodeId,
+    database: Database,
     watermark: Arc<FileWatermark>,
     stop: watch::Sender<bool>,
     parts: JoinSet<Part>,
@@ -100,21 +112,25 @@ pub(crate) struct Server {
 enum Part {
     Http(std::io::Result<()>),
     Engine(Drained),
+    Node,
 }
 
 impl Server {
-    /// Starts what the role asks for on an open store.
-    pub(crate) async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self> {
+    /// Starts what the role asks for on an open database.
+    pub(crate) async fn start(config: &Config, database: Database) -> Result<Self> {
         files::allow_all();
         let listen = &config.server.listen;
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("{listen} cannot be listened on (--listen takes another)"))?;
         let address = listener.local_addr()?;
+        let (store, url) = (database.store(), format!("http://{address}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let watermark = Arc::new(database::watermark(config, &*store).await?);
-        warn_of_older_copy(&*store, &*watermark).await?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let watermark = Arc::new(database::watermark(config, &*store).await?);
+        let node = watermark.node(&*entropy).context("which node this is cannot be kept")?;
+        node::join(&*store, &*clock, &node::spec(config, node, &url)).await?;
+        warn_of_older_copy(&*store, &*watermark).await?;
         let wake = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
@@ -130,6 +146,14 @@ impl Server {
             let engine = Engine::new(config.engine.clone(), ports, wake.clone());
             let stop = asked_to_stop(stopped.clone());
             parts.spawn(async { Part::Engine(engine.run(stop).await) });
+        } else {
+            let (store, clock) = (store.clone(), clock.clone());
+            let (every, stop) = (config.engine.beat_ms, asked_to_stop(stopped.clone()));
+            let every = Duration::from_millis(every);
+            parts.spawn(async move {
+                outdial_engine::attend(store, clock, every, stop).await;
+                Part::Node
+            });
         }
         let secret = store.secret_fetch().await?;
         let marks = Some(watermark.clone() as Arc<dyn Watermark>);
@@ -140,7 +164,7 @@ impl Server {
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
         let limit = Duration::from_millis(config.engine.drain_limit_ms);
         parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
-        Ok(Self { address, store, watermark, stop, parts })
+        Ok(Self { address, node, database, watermark, stop, parts })
     }
 
     /// Where its API is.
@@ -152,7 +176,7 @@ impl Server {
     async fn failed(&mut self) -> anyhow::Error {
         let ended = tokio::select! {
             ended = self.parts.join_next() => ended,
-            () = stopped_for_good(&self.store, &self.watermark) => {
+            () = stopped_for_good(&self.database, &self.watermark) => {
                 return not_kept();
             }
         };
@@ -161,7 +185,8 @@ impl Server {
                 anyhow::Error::new(error).context("the HTTP server ended")
             }
             Some(Ok(Part::Http(Ok(())))) => anyhow!("the HTTP server ended"),
-            Some(Ok(Part::Engine(_))) => anyhow!("the engine ended"),
+            // Unasked, they end for one reason alone.
+            Some(Ok(Part::Engine(_) | Part::Node)) => node::taken_over(),
             Some(Err(error)) => {
                 anyhow::Error::new(error).context("a part of the server broke down")
             }
@@ -176,14 +201,20 @@ impl Server {
         while let Some(ended) = self.parts.join_next().await {
             match ended.context("a part of the server broke down")? {
                 Part::Http(result) => result.context("the HTTP server")?,
-                Part::Engine(Drained { still_live: 0 }) => {}
+                Part::Engine(Drained { still_live: 0 }) | Part::Node => {}
                 Part::Engine(Drained { still_live }) => {
                     tracing::warn!(still_live, "calls were not over; the next start resolves them");
                 }
             }
         }
+        // The others need not wait until it is certain that this node is gone.
+        match tokio::time::timeout(LEAVE_LIMIT, self.database.store().node_leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the other nodes were not told of the end"),
+            Err(_) => tracing::warn!("the database does not answer: the others were not told"),
+        }
         // It may have happened meanwhile, when nobody looked any more.
-        match self.store.has_stopped() || self.watermark.has_stopped() {
+        match self.database.has_stopped() || self.watermark.has_stopped() {
             true => Err(not_kept()),
             false => Ok(()),
         }
@@ -245,8 +276,8 @@ fn not_kept() -> anyhow::Error {
 }
 
 /// Returns when the store, or the state file beside it, has stopped after a failed fsync.
-async fn stopped_for_good(store: &SqliteStore, watermark: &FileWatermark) {
-    while !store.has_stopped() && !watermark.has_stopped() {
+async fn stopped_for_good(database: &Database, watermark: &FileWatermark) {
+    while !database.has_stopped() && !watermark.has_stopped() {
         tokio::time::sleep(LOOK_AT_STORE_EVERY).await;
     }
 }

@@ -1,8 +1,8 @@
 //! The state directory: what this node knows of its database without asking it.
 //!
-//! Three files per database, named after it. `NAME.marks`: by which attempt of each workspace the
-//! database is recognised; only who holds `NAME.lock` writes it. `NAME.accepted`: what the operator
-//! accepted. Lines are appended to both. A line is complete when it ends in ` .`: what a crash left
+//! Four files per database, named after it. `NAME.marks`: by which attempt of each workspace the
+//! database is recognised; only who holds `NAME.lock` writes it. `NAME.node`: which of the nodes
+//! this is, in every life of it. `NAME.accepted`: what the operator accepted. Lines are appended to both. A line is complete when it ends in ` .`: what a crash left
 //! half-written was never acknowledged and is not read. Nothing in them is secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,9 @@ const HEAD: &str = "marks 1 .";
 
 /// What the operator accepts a database by.
 pub(crate) type Token = [u8; 16];
+
+/// Which node this is.
+pub(crate) type NodeId = [u8; 16];
 
 /// What is noted of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +174,15 @@ impl From<NotReplaced> for io::Error {
     }
 }
 
+/// The line of `NAME.node`. None: it was not written to its end.
+fn node(text: &str) -> Option<NodeId> {
+    let words: Vec<&str> = text.trim_end().split(' ').collect();
+    match words[..] {
+        ["node", id, "."] => unhex(id),
+        _ => None,
+    }
+}
+
 /// The files of one database.
 #[derive(Clone, Debug)]
 pub(crate) struct StateFiles {
@@ -241,11 +253,33 @@ impl StateFiles {
             Err(TryLockError::WouldBlock) => bail!(
                 "another process serves this database, or a copy of it, with the state directory \
                  {}: stop that first. A copy must not dial beside the original, for people would \
-                 be called twice",
+                 be called twice; nodes of one PostgreSQL have a state directory each (--state-dir)",
                 self.directory.display()
             ),
             Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
         }
+    }
+
+    /// Which node this is, for who holds the lock. One that nobody knows yet makes itself known:
+    /// durably, so that it is the same in its next life.
+    pub(crate) fn node(&self, entropy: &dyn Entropy) -> io::Result<NodeId> {
+        let path = self.file("node");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                if let Some(id) = node(&text) {
+                    return Ok(id);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let mut id = NodeId::default();
+        entropy.fill(&mut id);
+        let mut file = File::create(&path)?;
+        file.write_all(format!("node {} .\n", hex(id)).as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.directory)?.sync_all()?;
+        Ok(id)
     }
 
     /// Replaces the marks, as one atom, for who holds the lock. The file takes further lines.
@@ -349,6 +383,22 @@ mod tests {
         files.accept(&BTreeMap::from([(ws(2), [2; 16])])).unwrap();
         let accepted = BTreeSet::from([(ws(1), [1; 16]), (ws(2), [2; 16])]);
         assert_eq!(files.accepted().unwrap(), accepted);
+    }
+
+    #[test]
+    fn a_node_is_the_same_in_every_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(&dir);
+        let _lock = files.lock().unwrap();
+        let id = files.node(&OsEntropy).unwrap();
+        assert_eq!(files.node(&OsEntropy).unwrap(), id);
+        let other = StateFiles::new(&dir.path().join("a/b"), "other").node(&OsEntropy).unwrap();
+        assert_ne!(other, id);
+        // A crash in the middle of its first life: nobody knows that one.
+        fs::write(files.file("node"), "node 0123").unwrap();
+        let again = files.node(&OsEntropy).unwrap();
+        assert_ne!(again, id);
+        assert_eq!(files.node(&OsEntropy).unwrap(), again);
     }
 
     #[test]

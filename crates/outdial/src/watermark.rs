@@ -16,7 +16,7 @@ use outdial_core::id::WorkspaceId;
 use outdial_ports::{Entropy, Mark, Noted, Watermark, WatermarkError};
 use tokio::sync::oneshot;
 
-use crate::state::{Entry, Marks, NotReplaced, StateFiles};
+use crate::state::{Entry, Marks, NodeId, NotReplaced, StateFiles};
 
 /// After so many lines more than it needs, the file is written afresh.
 const LINES_MAX: usize = 10_000;
@@ -95,6 +95,11 @@ impl FileWatermark {
         let thread = std::thread::Builder::new().name("state".to_owned());
         let thread = thread.spawn(move || keeper.keep(&queue)).with_context(cannot)?;
         Ok(Self { files, known, appends, health, thread, _lock: lock })
+    }
+
+    /// Which node it is that keeps these marks.
+    pub(crate) fn node(&self, entropy: &dyn Entropy) -> io::Result<NodeId> {
+        self.files.node(entropy)
     }
 
     /// A sync has failed, or the thread has ended: nothing may leave any more, and the process must

@@ -13,14 +13,14 @@ use outdial_core::id::{
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_ports::Store;
+use outdial_ports::{Mark, Store};
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
-    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
     TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
 use tokio::sync::Notify;
@@ -44,8 +44,18 @@ pub(crate) struct Faults {
     pub(crate) held: Notify,
     /// Lets what waits go on.
     pub(crate) release: Notify,
+    /// Before so many edits somebody else's edit of another field goes through.
+    pub(crate) rivals: AtomicU32,
     /// How many chunks came through.
     pub(crate) added: AtomicU32,
+}
+
+impl Faults {
+    /// Which of the rivals' edits goes first, if one does.
+    fn rival(&self) -> Option<u32> {
+        let less = |left: u32| left.checked_sub(1);
+        self.rivals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok()
+    }
 }
 
 /// The store.
@@ -102,6 +112,22 @@ impl Store for Faulty {
         self.inner.secret_fetch().await
     }
 
+    async fn node_join(&self, spec: NodeSpec) -> Result<(), NodeJoinError> {
+        self.inner.node_join(spec).await
+    }
+
+    async fn node_beat(&self, beat: NodeBeat) -> Result<NodeStanding, StoreError> {
+        self.inner.node_beat(beat).await
+    }
+
+    async fn node_leave(&self) -> Result<(), StoreError> {
+        self.inner.node_leave().await
+    }
+
+    async fn node_list(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.inner.node_list().await
+    }
+
     async fn workspace_create(&self, new: NewWorkspace) -> Result<WorkspaceCreated, StoreError> {
         self.inner.workspace_create(new).await
     }
@@ -117,9 +143,15 @@ impl Store for Faulty {
     async fn settings_update(
         &self,
         ws: WorkspaceId,
+        was: Option<WorkspaceSettings>,
         settings: WorkspaceSettings,
-    ) -> Result<(), StoreError> {
-        self.inner.settings_update(ws, settings).await
+    ) -> Result<bool, StoreError> {
+        if let Some(n) = self.faults.rival() {
+            let mut theirs = self.inner.settings_fetch(ws).await?;
+            theirs.concurrency = Some(100 + n);
+            assert!(self.inner.settings_update(ws, None, theirs).await?);
+        }
+        self.inner.settings_update(ws, was, settings).await
     }
 
     async fn key_create(&self, ws: WorkspaceId, key: NewKey) -> Result<KeyRecord, StoreError> {
@@ -154,9 +186,15 @@ impl Store for Faulty {
         &self,
         ws: WorkspaceId,
         id: AgentId,
+        version: Option<u32>,
         a: AgentSpec,
     ) -> Result<AgentRecord, AgentError> {
-        self.inner.agent_update(ws, id, a).await
+        if let Some(n) = self.faults.rival() {
+            let mut theirs = self.inner.agent_fetch(ws, id).await?.unwrap().spec;
+            theirs.name = format!("rival {n}");
+            self.inner.agent_update(ws, id, None, theirs).await?;
+        }
+        self.inner.agent_update(ws, id, version, a).await
     }
 
     async fn agent_delete(&self, ws: WorkspaceId, id: AgentId) -> Result<(), AgentError> {
@@ -208,9 +246,16 @@ impl Store for Faulty {
         &self,
         ws: WorkspaceId,
         id: TrunkId,
+        updated_at: Option<Timestamp>,
         spec: TrunkSpec,
     ) -> Result<TrunkRecord, TrunkError> {
-        self.inner.trunk_update(ws, id, spec).await
+        if let Some(n) = self.faults.rival() {
+            let all = self.inner.trunk_list(ws).await?;
+            let mut theirs = all.into_iter().find(|t| t.id == id).unwrap().spec.unwrap();
+            theirs.name = format!("rival {n}");
+            self.inner.trunk_update(ws, id, None, theirs).await?;
+        }
+        self.inner.trunk_update(ws, id, updated_at, spec).await
     }
 
     async fn trunk_delete(&self, ws: WorkspaceId, id: TrunkId) -> Result<(), TrunkError> {
@@ -271,6 +316,12 @@ impl Store for Faulty {
         id: BatchId,
         patch: BatchPatch,
     ) -> Result<BatchRecord, BatchUpdateError> {
+        if let Some(n) = self.faults.rival() {
+            let mut theirs = self.inner.batch_fetch(id).await?.unwrap().settings;
+            theirs.concurrency = Some(100 + n);
+            let theirs = BatchPatch { settings: Some(theirs), ..BatchPatch::default() };
+            self.inner.batch_update(ws, id, theirs).await?;
+        }
         self.inner.batch_update(ws, id, patch).await
     }
 
@@ -400,6 +451,10 @@ impl Store for Faulty {
         token: [u8; 16],
     ) -> Result<bool, StoreError> {
         self.inner.attempt_is_known(attempt, token).await
+    }
+
+    async fn attempt_latest_of_others(&self, ws: WorkspaceId) -> Result<Option<Mark>, StoreError> {
+        self.inner.attempt_latest_of_others(ws).await
     }
 
     async fn attempt_is_any(&self) -> Result<bool, StoreError> {

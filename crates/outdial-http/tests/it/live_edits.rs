@@ -229,6 +229,39 @@ async fn of_two_edits_at_once_neither_is_lost() {
 }
 
 #[tokio::test]
+async fn an_edit_over_another_node_is_not_undone() {
+    let faults = Arc::new(Faults::default());
+    let given = faults.clone();
+    let wrap = |inner| Arc::new(Faulty { inner, faults: given }) as Arc<dyn Store>;
+    let world = World::with(HttpConfig::default(), wrap).await;
+    let batch = world.batch().await;
+    let agents = world.get("/api/agents").send().await.json();
+    let agent = agents["data"]["agents"][0]["_id"].as_str().unwrap().to_owned();
+    let trunk = r#"{"name":"Carrier","host":"sip.example.com"}"#;
+    let trunk = world.post("/api/trunks", trunk).send().await.made_id();
+    for (path, ours, theirs) in [
+        (path(&batch), json!({"weight": 7}), json!({"concurrency": 100})),
+        ("/api/settings".to_owned(), json!({"doNotCall": false}), json!({"concurrency": 100})),
+        (format!("/api/agents/{agent}"), json!({"languages": ["fr"]}), json!({"name": "rival 0"})),
+        (format!("/api/trunks/{trunk}"), json!({"channels": 3}), json!({"name": "rival 0"})),
+    ] {
+        let keeps = |data: &Value, fields: &Value| {
+            fields.as_object().unwrap().iter().all(|(field, value)| data[field] == *value)
+        };
+        faults.rivals.store(4, Ordering::Release);
+        let edited = world.patch(&path, ours.to_string()).send().await;
+        assert_eq!(edited.status, 200, "{}", edited.text());
+        let data = edited.json()["data"].clone();
+        assert!(keeps(&data, &ours) && keeps(&data, &theirs), "{path}: {data}");
+        // Who is overtaken at every try changes nothing, and is told so.
+        faults.rivals.store(5, Ordering::Release);
+        let text = world.patch(&path, ours.to_string()).send().await.refusal(409);
+        assert!(text.contains("try again"), "{text}");
+        assert_eq!(faults.rivals.load(Ordering::Acquire), 0);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_in_the_making_holds_no_edit_up() {
     let faults = Arc::new(Faults::default());
     let given = faults.clone();

@@ -12,6 +12,7 @@ mod forecast;
 mod ingest;
 mod isolation;
 mod live_edits;
+mod nodes;
 mod openapi;
 mod ours;
 mod repeats;

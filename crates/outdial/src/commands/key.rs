@@ -47,7 +47,7 @@ enum KeyCommand {
 
 /// Runs one of them.
 pub(crate) async fn run(args: &KeyArgs, config: &Config) -> Result<()> {
-    let store = database::open_tool(config)?;
+    let store = database::open_tool(config).await?.store();
     let workspace = workspace_of(&*store, args.workspace).await?;
     match &args.command {
         KeyCommand::Create { name, scopes } => {

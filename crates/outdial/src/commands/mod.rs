@@ -1,6 +1,7 @@
 //! One file for each command. A command reads its flags, does one thing, and says what came of it.
 
 pub(crate) mod batch;
+pub(crate) mod copy;
 pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod migrate;

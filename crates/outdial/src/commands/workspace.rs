@@ -39,7 +39,7 @@ enum WorkspaceCommand {
 /// Runs one of them.
 pub(crate) async fn run(args: &WorkspaceArgs, config: &Config) -> Result<()> {
     let WorkspaceCommand::Create { name, json: as_json, calling_rules } = &args.command;
-    let store = database::open_or_make(config)?;
+    let store = database::open_or_make(config).await?.store();
     let (created, key) = create(&*store, name, *calling_rules).await?;
     if *as_json {
         say(json!({

@@ -1,7 +1,7 @@
 //! File, environment, flags: each laid over the one before.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
@@ -22,11 +22,14 @@ enum Kind {
 const SETTINGS: &[(&str, &str, Kind)] = &[
     ("server", "listen", Kind::Text),
     ("server", "role", Kind::Text),
+    ("server", "node_name", Kind::Text),
     ("server", "body_max_bytes", Kind::Number),
     ("server", "body_idle_timeout_ms", Kind::Number),
     ("server", "body_min_rate_bytes_per_s", Kind::Number),
     ("database", "url", Kind::Text),
     ("database", "state_dir", Kind::Text),
+    ("database", "pool", Kind::Number),
+    ("database", "statement_timeout_ms", Kind::Number),
     ("ingest", "records_max", Kind::Number),
     ("ingest", "body_max_bytes", Kind::Number),
     ("ingest", "memory_max_bytes", Kind::Number),
@@ -34,6 +37,8 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("engine", "node_calls", Kind::Number),
     ("engine", "turn_limit", Kind::Number),
     ("engine", "ring_limit_ms", Kind::Number),
+    ("engine", "beat_ms", Kind::Number),
+    ("engine", "marks_ms", Kind::Number),
     ("engine", "drain_limit_ms", Kind::Number),
     ("engine", "supervise_ms", Kind::Number),
     ("engine", "groups_ms", Kind::Number),
@@ -77,7 +82,8 @@ pub(crate) fn load(
         Some(path) => read_file(path)?,
         None => Table::new(),
     };
-    for (name, text) in sorted(environment) {
+    let (environment, state_of_service) = sorted(environment);
+    for (name, text) in environment {
         let Some((section, key, kind)) = setting_of(&name)? else { continue };
         let value = parse(kind, &text).with_context(|| format!("in the environment, {name}"))?;
         put(&mut table, section, key, value);
@@ -91,8 +97,9 @@ pub(crate) fn load(
         put(&mut table, section, key, value);
         check(&table).with_context(|| flag)?;
     }
-    let config = check(&table)?;
+    let mut config = check(&table)?;
     config.validate_whole()?;
+    config.database.state_of_service = state_of_service;
     Ok(config)
 }
 
@@ -126,6 +133,7 @@ impl Config {
             ("node_calls", u64::from(engine.node_calls)),
             ("turn_limit", u64::from(engine.turn_limit)),
             ("ring_limit_ms", engine.ring_limit_ms),
+            ("marks_ms", engine.marks_ms),
             ("supervise_ms", engine.supervise_ms),
             ("groups_ms", engine.groups_ms),
             ("recall_ms", engine.recall_ms),
@@ -136,6 +144,22 @@ impl Config {
             if value == 0 {
                 bail!("engine.{key} must be at least 1");
             }
+        }
+        if !(100..=5_000).contains(&engine.beat_ms) {
+            bail!("engine.beat_ms must be between 100 and 5000, not {}", engine.beat_ms);
+        }
+        if self.server.node_name.as_ref().is_some_and(|name| !is_node_name(name)) {
+            bail!("server.node_name: write 1 to 100 characters without spaces");
+        }
+        let database = &self.database;
+        if database.pool < 2 || database.pool > 1_000 {
+            bail!("database.pool must be between 2 and 1000, not {}", database.pool);
+        }
+        if !(1_000..=600_000).contains(&database.statement_timeout_ms) {
+            bail!(
+                "database.statement_timeout_ms must be between 1000 and 600000, not {}",
+                database.statement_timeout_ms
+            );
         }
         if self.ingest.chunks_in_flight == 0 {
             bail!("ingest.chunks_in_flight must be at least 1");
@@ -167,6 +191,11 @@ impl Config {
     }
 }
 
+fn is_node_name(name: &str) -> bool {
+    (1..=100).contains(&name.chars().count())
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 fn put(table: &mut Table, section: &str, key: &str, value: Value) {
     let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(section) = section {
@@ -192,6 +221,7 @@ fn environment_name(section: &str, key: &str) -> String {
 fn flag_name(section: &str, key: &str) -> String {
     match (section, key) {
         ("database", "url") => "--database-url".to_owned(),
+        ("database", "state_dir") => "--state-dir".to_owned(),
         ("log", "format") => "--log-format".to_owned(),
         (_, key) => format!("--{key}"),
     }
@@ -218,8 +248,20 @@ fn setting_of(name: &str) -> Result<Option<(&'static str, &'static str, Kind)>> 
     bail!("unknown setting {name} in the environment; there are {}", keys.join(", "))
 }
 
-fn sorted(environment: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    environment.filter(|(name, _)| name.starts_with("OUTDIAL_")).collect()
+/// What is ours, and the first directory that systemd keeps the state of the service in.
+fn sorted(
+    environment: impl Iterator<Item = (String, String)>,
+) -> (BTreeMap<String, String>, Option<PathBuf>) {
+    let mut service = None;
+    let ours = environment
+        .filter(|(name, text)| {
+            if name == "STATE_DIRECTORY" {
+                service = text.split(':').next().filter(|d| !d.is_empty()).map(PathBuf::from);
+            }
+            name.starts_with("OUTDIAL_")
+        })
+        .collect();
+    (ours, service)
 }
 
 #[cfg(test)]
@@ -279,6 +321,8 @@ mod tests {
                 (_, "format", _) => "json",
                 (_, "url", _) => "sqlite:x.db",
                 (_, "memory_max_bytes", _) => "999999999999",
+                (_, "statement_timeout_ms", _) => "7000",
+                (_, "beat_ms", _) => "700",
                 ("sip", "listen", _) => "127.0.0.1:5070",
                 ("sip", "public_address", _) => "203.0.113.5",
                 ("sip", "rtp_ports", _) => "20000-20099",
@@ -290,6 +334,14 @@ mod tests {
             let config = from("", &[(&environment_name(section, key), value)], &[]).unwrap();
             assert_ne!(config, Config::default(), "{section}.{key}");
         }
+    }
+
+    #[test]
+    fn systemd_says_where_the_state_of_its_service_is() {
+        let env = [("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")];
+        let config = from("", &env, &[]).unwrap();
+        assert_eq!(config.database.state_of_service, Some("/var/lib/a".into()));
+        assert_eq!(config.database.state_dir, None, "what is set wins");
     }
 
     #[test]

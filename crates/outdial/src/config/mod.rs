@@ -14,7 +14,7 @@ use std::time::Duration;
 use outdial_engine::EngineConfig;
 use serde::Deserialize;
 
-pub(crate) use database::DatabaseUrl;
+pub(crate) use database::{DatabaseUrl, PostgresUrl};
 pub(crate) use load::{Overrides, load};
 
 /// The commented default file; a test proves it equal to `Config::default()`.
@@ -48,6 +48,8 @@ pub(crate) struct ServerConfig {
     pub(crate) listen: String,
     /// What this process does.
     pub(crate) role: Role,
+    /// What this node is called; none: as its machine.
+    pub(crate) node_name: Option<String>,
     /// Largest body of a request that brings no calls.
     pub(crate) body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body.
@@ -61,6 +63,7 @@ impl Default for ServerConfig {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             role: Role::All,
+            node_name: None,
             body_max_bytes: 1 << 20,
             body_idle_timeout_ms: 30_000,
             body_min_rate_bytes_per_s: 4_096,
@@ -102,14 +105,33 @@ impl Role {
 }
 
 /// Where the data is.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DatabaseConfig {
-    /// `sqlite:FILE`.
+    /// `sqlite:FILE` or `postgres://…`.
     pub(crate) url: DatabaseUrl,
-    /// What this node must know even when the database is put back to an older state; by default
-    /// a directory beside the file, its name and `.state`.
+    /// What this node must know even when the database is put back to an older state; none: beside
+    /// the file, with PostgreSQL where the supervisor says, else in the working directory.
     pub(crate) state_dir: Option<PathBuf>,
+    /// Connections to a PostgreSQL, at most.
+    pub(crate) pool: usize,
+    /// How long a PostgreSQL may take for one statement.
+    pub(crate) statement_timeout_ms: u64,
+    /// Where systemd keeps the state of a service: `STATE_DIRECTORY`.
+    #[serde(skip)]
+    pub(crate) state_of_service: Option<PathBuf>,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: DatabaseUrl::default(),
+            state_dir: None,
+            pool: 16,
+            statement_timeout_ms: 10_000,
+            state_of_service: None,
+        }
+    }
 }
 
 /// How much one request, and all of them, may bring.

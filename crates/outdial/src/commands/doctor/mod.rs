@@ -1,6 +1,8 @@
 //! `outdial doctor`: looks at what a server here would stand on, and says what is wrong with it.
 //! Calls nobody and changes nothing, unless `--accept-restore` is given.
 
+mod postgres;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::TcpListener;
@@ -21,7 +23,7 @@ use serde_json::{Value, json};
 use crate::carriers;
 use crate::clock::SystemClock;
 use crate::config::{Config, DatabaseUrl};
-use crate::database;
+use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::state::{Entry, Marks, StateFiles};
 use crate::term::say;
@@ -61,16 +63,21 @@ pub(crate) async fn run(args: &DoctorArgs, config: &Config) -> Result<ExitCode> 
 }
 
 async fn look_at_database(args: &DoctorArgs, config: &Config, report: &mut Report) -> Result<()> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    if !path.exists() {
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && !path.exists()
+    {
         bail!("{} is not there; `outdial serve` makes a new one", path.display());
     }
-    let store = database::open_tool(config)?;
+    let database = database::open_tool(config).await?;
+    let store = database.store();
     store.ping().await?;
     let workspaces = store.workspace_list().await?.len();
     let text = format!("{} can be read; {workspaces} workspace(s)", config.database.url);
     report.tell("database", Ok(text));
-    report.tell("integrity", integrity(&store).await);
+    match &database {
+        Database::Sqlite(store) => report.tell("integrity", integrity(store).await),
+        Database::Postgres(store, url) => postgres::look(store, url, config, report).await,
+    }
     let numbers = numbers(&*store).await?;
     report.tell("trunks", Ok(numbers));
     if let Some(name) = &args.trunk {
