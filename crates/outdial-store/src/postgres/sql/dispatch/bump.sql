@@ -1,0 +1,1 @@
+UPDATE dispatch SET version = version + 1 WHERE workspace = $1

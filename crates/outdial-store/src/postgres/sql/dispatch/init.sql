@@ -1,0 +1,1 @@
+INSERT INTO dispatch (workspace, version) VALUES ($1, 1)

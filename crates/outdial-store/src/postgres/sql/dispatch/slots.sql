@@ -1,0 +1,1 @@
+SELECT kind, line, slots FROM dispatch_slots WHERE workspace = $1
