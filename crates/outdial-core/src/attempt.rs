@@ -105,6 +105,9 @@ pub enum AttemptEvent {
     /// The clocks of this process cannot be trusted (one jumped, or the machine slept): what has
     /// not left must not leave.
     ClockJumped,
+    /// This process has not been heard of for so long that others may take it for dead: what has not
+    /// left must not leave.
+    Unheard,
 }
 
 /// What the machine of an attempt asks of its runner, in this order.
@@ -230,6 +233,7 @@ impl AttemptMachine {
             AttemptEvent::Recall => self.not_sent(now, "recalled"),
             AttemptEvent::Drain | AttemptEvent::HangUp => self.not_sent(now, "draining"),
             AttemptEvent::ClockJumped => self.not_sent(now, "clock"),
+            AttemptEvent::Unheard => self.not_sent(now, "unheard"),
             AttemptEvent::Carrier(_) | AttemptEvent::CarrierGone => Vec::new(),
             AttemptEvent::Tick if now >= self.slot.send_by => self.not_sent(now, "late"),
             AttemptEvent::Tick if now >= self.slot.open_until => self.not_sent(now, "hours"),
@@ -280,6 +284,7 @@ impl AttemptMachine {
             | AttemptEvent::Recall
             | AttemptEvent::HangUp
             | AttemptEvent::ClockJumped
+            | AttemptEvent::Unheard
             | AttemptEvent::Tick
             | AttemptEvent::Drain => Vec::new(),
         };
@@ -431,6 +436,8 @@ mod tests {
     fn nothing_leaves_when_the_clock_cannot_be_trusted() {
         let commands = machine().handle(at(100), AttemptEvent::ClockJumped);
         assert_eq!(not_sent_reason(&commands), Some("clock"));
+        let commands = machine().handle(at(100), AttemptEvent::Unheard);
+        assert_eq!(not_sent_reason(&commands), Some("unheard"));
     }
 
     fn any_event() -> impl Strategy<Value = AttemptEvent> {
@@ -440,6 +447,7 @@ mod tests {
             1 => Just(AttemptEvent::Drain),
             1 => Just(AttemptEvent::HangUp),
             1 => Just(AttemptEvent::ClockJumped),
+            1 => Just(AttemptEvent::Unheard),
             1 => Just(AttemptEvent::CarrierGone),
             2 => Just(AttemptEvent::Carrier(CallEvent::Ringing)),
             2 => Just(AttemptEvent::Carrier(CallEvent::Answered)),

@@ -14,6 +14,11 @@ pub struct EngineConfig {
     pub turn_limit: u32,
     /// How long a call may ring, counted from its INVITE, in milliseconds.
     pub ring_limit_ms: u64,
+    /// The database hears of this process so often, in milliseconds; not more seldom than every
+    /// 5 s, or a beat that is lost keeps it from dialing.
+    pub beat_ms: u64,
+    /// What others dialed is noted so often, in milliseconds.
+    pub marks_ms: u64,
     /// How long a stop waits for live calls, in milliseconds.
     pub drain_limit_ms: u64,
     /// Workspaces with work are looked for so often, in milliseconds.
@@ -36,6 +41,8 @@ impl Default for EngineConfig {
             node_calls: 2_000,
             turn_limit: 500,
             ring_limit_ms: 45_000,
+            beat_ms: 5_000,
+            marks_ms: 5_000,
             drain_limit_ms: 60_000,
             supervise_ms: 1_000,
             groups_ms: 2_000,

@@ -18,7 +18,9 @@ use crate::clock_guard::{ClockGuard, Trust};
 use crate::config::EngineConfig;
 use crate::live::LiveCalls;
 use crate::orphans::Orphans;
-use crate::tasks::TaskBoard;
+use crate::standing::{Obstacle, Standing};
+use crate::tasks::{TaskBoard, TaskResult};
+use crate::timebase::TimeBase;
 use crate::trunks::Told;
 
 /// Shared by all loops.
@@ -32,6 +34,10 @@ pub(crate) struct Context {
     pub(crate) board: Arc<TaskBoard>,
     /// Nothing new leaves any more.
     pub(crate) draining: Flag,
+    /// Another process runs as this node.
+    pub(crate) replaced: Flag,
+    /// What this node and the database know of each other.
+    pub(crate) standing: Mutex<Standing>,
     /// One permit for each call that this process may still take on.
     pub(crate) capacity: Arc<Semaphore>,
     pub(crate) live: LiveCalls,
@@ -85,6 +91,8 @@ impl Context {
             watermark,
             board: Arc::default(),
             draining: Flag::default(),
+            replaced: Flag::default(),
+            standing: Mutex::default(),
             capacity: Arc::new(Semaphore::new(node_calls.min(Semaphore::MAX_PERMITS))),
             live: LiveCalls::default(),
             signals: Signals::default(),
@@ -122,6 +130,30 @@ impl Context {
             tracing::error!(by_ms, "the wall clock jumped: not dialing for 60 s");
         }
         trust == Trust::Agreed
+    }
+
+    /// What speaks against dialing by this reading of the database's clock.
+    pub(crate) fn obstacle(&self, read: &TimeBase) -> Option<Obstacle> {
+        let (wall, now) = (self.clock.now(), self.clock.monotonic());
+        locked(&self.standing).observe(read, wall, now)
+    }
+
+    /// When this node ceases to be trusted, unless the database hears of it again: from then on
+    /// others may take its calls over, and nothing may leave.
+    pub(crate) fn heard_until(&self) -> Monotonic {
+        locked(&self.standing).heard_until()
+    }
+
+    /// The database has heard of this node lately.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.clock.monotonic() < self.heard_until()
+    }
+
+    /// Another process took this attempt over; whatever is known of it here counts for nothing.
+    pub(crate) fn was_taken_over(&self, attempt: AttemptId) {
+        tracing::warn!(%attempt, "another node has taken this call over: its end counts as told there");
+        let now = self.clock.now();
+        self.board.note("taken_over", now, TaskResult::Done { items: 1 });
     }
 
     /// Tells the trunk's health of an outcome; until when to pause the trunk, if that is new.

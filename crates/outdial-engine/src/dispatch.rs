@@ -19,6 +19,7 @@ use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
 use crate::planner::Planner;
 use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
+use crate::standing::Obstacle;
 use crate::tasks::{Broken, note};
 use crate::timebase::TimeBase;
 use crate::trunks;
@@ -29,8 +30,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const GAP: Duration = Duration::from_millis(10);
 /// A workspace with nothing to place for so long has its dispatch ended.
 const IDLE: Duration = Duration::from_secs(5);
-/// A node that knows the database's time no better than this does not dial.
-const UNCERTAINTY_MAX: Duration = Duration::from_millis(50);
 /// Bounds of the time between a plan and its first slot.
 const LEAD: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(150));
 /// Commits that take longer than this make every slot be missed.
@@ -63,6 +62,7 @@ pub(crate) async fn dispatch(
         busy_at: now,
         warned: Seldom::default(),
         recogniser: Recogniser::default(),
+        others_at: None,
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -106,6 +106,8 @@ struct Desk {
     busy_at: Monotonic,
     warned: Seldom,
     recogniser: Recogniser,
+    /// When it was last looked what others dialed.
+    others_at: Option<Monotonic>,
 }
 
 /// What a turn did.
@@ -126,6 +128,7 @@ impl Desk {
         }
         let recognised = self.recogniser.recognise(&self.ctx, self.workspace, read).await?;
         let Recognised::Same(mark) = recognised else { return Ok(later) };
+        let mark = self.note_others(mark, read).await?;
         if head.batches.is_empty() {
             return Ok(later);
         }
@@ -176,7 +179,7 @@ impl Desk {
         }
     }
 
-    /// Whether this node knows well enough what time it is.
+    /// Whether this node knows well enough what time it is, and is known itself.
     fn may_dial(&mut self, base: &TimeBase, now: Monotonic) -> bool {
         let workspace = self.workspace;
         match self.ctx.compare_clocks() {
@@ -192,15 +195,13 @@ impl Desk {
                 return false;
             }
         }
-        let round_trip = base.round_trip();
-        if round_trip > UNCERTAINTY_MAX {
-            if self.warned.is_due(now) {
-                tracing::warn!(%workspace, ?round_trip,
-                    "not dialing: the database answers too slowly to tell the time");
-            }
-            return false;
+        let Some(obstacle) = self.ctx.obstacle(base) else { return true };
+        if matches!(obstacle, Obstacle::DatabaseJumped(_)) {
+            tracing::error!(%workspace, "not dialing for 60 s: {obstacle}");
+        } else if self.warned.is_due(now) {
+            tracing::warn!(%workspace, "not dialing: {obstacle}");
         }
-        true
+        false
     }
 
     fn now(&self, base: &TimeBase) -> Turn {
@@ -314,6 +315,26 @@ impl Desk {
         }
         failpoint("engine.noted");
         Ok(())
+    }
+
+    /// Notes now and then what other processes dialed of late, so that this node recognises the
+    /// database by that too. Which mark is noted then.
+    async fn note_others(
+        &mut self,
+        noted: Option<Mark>,
+        now: Monotonic,
+    ) -> Result<Option<Mark>, StoreError> {
+        let every = Duration::from_millis(self.ctx.config.marks_ms);
+        if self.others_at.is_some_and(|at| now < at.after(every)) {
+            return Ok(noted);
+        }
+        let latest = self.ctx.store.attempt_latest_of_others(self.workspace).await?;
+        self.others_at = Some(now);
+        let is_later = |mark: &Mark| noted.is_none_or(|n| mark.attempt.seq() > n.attempt.seq());
+        let Some(mark) = latest.filter(is_later) else { return Ok(noted) };
+        self.ctx.watermark.note(self.workspace, mark).await.map_err(not_kept)?;
+        self.recogniser.holds(mark);
+        Ok(Some(mark))
     }
 
     /// What was read and planned does not hold.

@@ -25,6 +25,8 @@ pub(crate) enum Finished {
     Applied(CallNext),
     /// It was over before: a late or duplicate result, counted by nobody.
     WasOver,
+    /// Another process has taken it over, and records its end.
+    TakenOver,
 }
 
 /// Records the end of a live attempt. Does not return before that is done: while this process
@@ -53,9 +55,9 @@ pub(crate) async fn finish(ctx: &Arc<Context>, start: Start, end: AttemptEnd) {
     let (disposition, reason) = (end.outcome.disposition.as_str(), end.outcome.reason);
     let again_at = match finished {
         Finished::Applied(CallNext::Pending { not_before, .. }) => Some(not_before),
-        Finished::Applied(CallNext::Finished(_)) | Finished::WasOver => None,
+        Finished::Applied(CallNext::Finished(_)) | Finished::WasOver | Finished::TakenOver => None,
     };
-    let was_over = finished == Finished::WasOver;
+    let was_over = !matches!(finished, Finished::Applied(_));
     tracing::debug!(%attempt, call = %intent.call, disposition, reason, was_over,
         again_at = again_at.map(tracing::field::display), "over");
     // Before whoever waits for it is told.
@@ -111,5 +113,9 @@ async fn finish_open(
     Ok(match ctx.store.attempt_finish(open.attempt, end, next, settle).await? {
         FinishResult::Applied => Finished::Applied(next),
         FinishResult::AlreadyOver => Finished::WasOver,
+        FinishResult::TakenOver => {
+            ctx.was_taken_over(open.attempt);
+            Finished::TakenOver
+        }
     })
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::context::{Context, Unconfirmed, locked};
 use crate::tasks::{Activity, guarded, keep_running};
-use crate::{finish, orphans, trunks};
+use crate::{finish, heartbeat, orphans, trunks};
 
 /// Most attempts that one activation resolves.
 const RESOLVE: u32 = 500;
@@ -88,14 +88,19 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
         },
     ];
     let mut loops = JoinSet::new();
+    loops.spawn(heartbeat::keep_beating(Arc::clone(ctx)));
     for activity in activities {
         loops.spawn(keep_running(Arc::clone(ctx), activity));
     }
     loops
 }
 
-/// Ends attempts of processes that are gone, or sees to it.
+/// Ends attempts of processes that are gone, or sees to it. A process that may be gone to the others
+/// itself takes nothing over.
 async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    if !ctx.is_heard() {
+        return Ok(0);
+    }
     let (mut resolved, mut failed) = (0, None);
     let most = RESOLVE.saturating_add(ctx.orphans.count());
     for open in ctx.store.attempt_list_orphaned(most).await? {

@@ -13,12 +13,14 @@ mod config;
 mod context;
 mod dispatch;
 mod finish;
+mod heartbeat;
 mod housekeeping;
 mod live;
 mod orphans;
 mod planner;
 mod recognise;
 mod runner;
+mod standing;
 mod supervisor;
 mod tasks;
 mod timebase;
@@ -33,6 +35,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
+pub use heartbeat::attend;
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
 pub use watermark::MemoryWatermark;
 
@@ -80,8 +83,8 @@ impl Engine {
         Arc::clone(&self.ctx.board)
     }
 
-    /// Runs until `shutdown` is ready, then drains: commits no more intents, gives back what has
-    /// not left, lets live calls end. Returns after `EngineConfig::drain_limit_ms` at the latest.
+    /// Runs until `shutdown` is ready, or until another process runs as this node, then drains: commits no more intents, gives back what has
+    /// not left, lets live calls end. This process has joined as a node before. Returns after `EngineConfig::drain_limit_ms` at the latest.
     ///
     /// Dropping the future stops everything at once and records nothing, as a crash would.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
@@ -89,6 +92,10 @@ impl Engine {
         tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
         // From here on a jump shows, also one before the first call.
         ctx.compare_clocks();
+        // Nothing leaves before the database has heard of this node.
+        if let Err(error) = tasks::guarded(heartbeat::beat(Arc::clone(&ctx))).await {
+            tracing::warn!(%error, "the database has not heard of this node yet");
+        }
         // The carrier knows its trunks before the first call; if not now, then within a second.
         if let Err(error) = trunks::exchange(Arc::clone(&ctx)).await {
             tracing::warn!(%error, "the trunks are not known yet");
@@ -105,6 +112,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                () = ctx.replaced.wait() => break,
                 Some(ended) = desk.join_next() => {
                     tracing::error!(?ended, "the supervisor ended; it is started again");
                     ctx.sleep(tasks::RESTART_AFTER).await;
@@ -123,6 +131,7 @@ impl Engine {
         let drained = drain(&ctx, &mut desk, &mut runners).await;
         house.shutdown().await;
         ctx.orphans.abandon();
+        leave(&ctx).await;
         drained
     }
 }
@@ -164,6 +173,22 @@ async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet
     drained
 }
 
+/// Tells the others that what is left of this process's calls is theirs.
+async fn leave(ctx: &Context) {
+    if ctx.replaced.is_set() {
+        return;
+    }
+    let limit = ctx.clock.monotonic().after(LEAVE_WITHIN);
+    let leave = async {
+        if let Err(error) = ctx.store.node_leave().await {
+            tracing::warn!(%error, "the others find out by themselves that this node is gone");
+        }
+    };
+    until_or(ctx, limit, leave).await;
+}
+
+/// So long is tried to leave.
+const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// So long before the drain's limit live calls are hung up, or a quarter of the limit.
 const HANG_UP_BEFORE: std::time::Duration = std::time::Duration::from_secs(5);
 

@@ -31,7 +31,7 @@ struct Handle {
 pub(crate) enum Request {
     /// Take the call back unless it is answered.
     Recall,
-    /// End the call, answered or not: this process is about to go.
+    /// End the call, answered or not: this process is about to go, or another has taken it over.
     HangUp,
 }
 
@@ -71,6 +71,13 @@ impl LiveCalls {
             }
         }
         recalled
+    }
+
+    /// Ends one, if it is live here.
+    pub(crate) fn hang_up(&self, attempt: AttemptId) {
+        if let Some(handle) = locked(&self.0).calls.get(&attempt) {
+            let _ = handle.mailbox.send(Request::HangUp);
+        }
     }
 
     /// Ends them all.

@@ -112,7 +112,7 @@ async fn take_over(ctx: &Arc<Context>, open: &OpenAttempt) {
                     "what became of a call of a process that is gone");
                 break ctx.signals.nudge_all();
             }
-            Ok(Finished::WasOver) => break,
+            Ok(Finished::WasOver | Finished::TakenOver) => break,
             Err(error) => {
                 tracing::warn!(attempt = %open.attempt, %error, "its end waits to be recorded");
                 ctx.sleep(TRY_AGAIN).await;

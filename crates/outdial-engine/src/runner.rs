@@ -8,10 +8,10 @@ use std::time::Duration;
 use outdial_core::attempt::{
     AttemptCommand, AttemptEvent, AttemptMachine, AttemptProgress, AttemptState,
 };
-use outdial_core::id::WorkspaceId;
+use outdial_core::id::{AttemptId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
-use outdial_ports::store::Committed;
+use outdial_ports::store::{Committed, StoreError};
 use outdial_ports::{CallOrder, PlacedCall, failpoint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
@@ -71,6 +71,8 @@ impl Runner {
             let event = match self.next_event().await {
                 // A machine that slept, or a clock that was set: the slot is no longer what it was.
                 AttemptEvent::Tick if !self.ctx.clocks_agree() => AttemptEvent::ClockJumped,
+                // Whoever is stopped for long, and goes on, may be dead to the others.
+                AttemptEvent::Tick if !self.ctx.is_heard() => AttemptEvent::Unheard,
                 event => event,
             };
             let now = self.start.base.now(self.ctx.clock.monotonic());
@@ -122,7 +124,9 @@ impl Runner {
             caller: *caller,
             callee: intent.callee,
             charged_before: intent.facts.charged,
-            send_by: base.monotonic(slot.send_by.min(slot.open_until)),
+            send_by: base
+                .monotonic(slot.send_by.min(slot.open_until))
+                .min(self.ctx.heard_until()),
             open_until: base.monotonic(slot.open_until),
             ring_limit: self.ctx.config.ring_limit(),
             talk_limit: Duration::from_secs(u64::from(intent.max_call_s)),
@@ -145,10 +149,23 @@ impl Runner {
             loop {
                 let dialog = control.as_ref().and_then(|control| control.dialog());
                 match ctx.store.attempt_record(attempt, progress, dialog).await {
-                    Ok(_) => {
+                    Ok(true) => {
                         failpoint("engine.answer_recorded");
                         return control.iter().for_each(|control| control.is_stored());
                     }
+                    // A later record was quicker.
+                    Ok(false) if control.is_none() => return,
+                    Ok(false) => match is_ours(&ctx, attempt).await {
+                        Ok(true) => {
+                            return control.iter().for_each(|control| control.is_stored());
+                        }
+                        // Nobody here records its end, and two must not hold one conversation.
+                        Ok(false) => {
+                            tracing::warn!(%attempt, "hung up: another node has taken it over");
+                            return ctx.live.hang_up(attempt);
+                        }
+                        Err(error) => tracing::debug!(%attempt, %error, "not looked up"),
+                    },
                     Err(error) => {
                         let state = progress.state.as_str();
                         tracing::debug!(%attempt, %error, state, "not recorded");
@@ -162,6 +179,13 @@ impl Runner {
             }
         });
     }
+}
+
+/// An answer was not recorded: because it is already, by a try whose own answer was lost, or because
+/// another process has taken the attempt over, and perhaps ended it.
+async fn is_ours(ctx: &Context, attempt: AttemptId) -> Result<bool, StoreError> {
+    let open = ctx.store.attempt_fetch(attempt).await?;
+    Ok(open.is_some_and(|open| open.state == AttemptState::Answered))
 }
 
 /// What the carrier says next.

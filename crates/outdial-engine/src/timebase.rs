@@ -25,6 +25,16 @@ impl TimeBase {
         Self { clock, asked, answered }
     }
 
+    /// What the clock showed, at the latest when it was answered.
+    pub(crate) fn earliest(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// When it was.
+    pub(crate) fn answered(&self) -> Monotonic {
+        self.answered
+    }
+
     /// Between question and answer.
     pub(crate) fn round_trip(&self) -> Duration {
         self.answered.since(self.asked)

@@ -237,7 +237,7 @@ impl Client {
         for tenant in 0..self.tenants.len() {
             let (ws, settings) = (self.tenants[tenant].id, &self.tenants[tenant].settings);
             let settings = draw::healed(settings);
-            must!("settings_update", store.settings_update(ws, settings).await);
+            must!("settings_update", store.settings_update(ws, None, settings).await);
             for phone in self.tenants[tenant].phones.clone() {
                 let patch = PhonePatch {
                     agent: None,

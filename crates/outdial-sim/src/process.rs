@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard, TaskResult};
 use outdial_ports::Store;
+use outdial_ports::store::NodeSpec;
 use outdial_store::SqliteInline;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -92,7 +93,8 @@ impl Process {
         let (clock, watch) = (Arc::clone(&parts.clock), Arc::clone(&parts.watch));
         let life = Arc::new(Life::default());
         let entropy = Arc::new(SimEntropy::new(rng.fork()));
-        let mut inner: Arc<dyn Store> = Arc::new(db.another_process(entropy.as_ref()));
+        let db = db.another_process(entropy.as_ref());
+        let mut inner: Arc<dyn Store> = Arc::new(db.clone());
         if let Some(rule) = parts.sabotage.filter(|rule| rule.is_below()) {
             inner = Arc::new(Saboteur::new(rule, inner, Arc::clone(&clock)));
         }
@@ -143,7 +145,7 @@ impl Process {
             seen.checkers.pace.set_cap(Cap::Process(number), now, limit);
             Ok(())
         });
-        let task = run(engine, stopped, number, watch);
+        let task = run(engine, stopped, number, (db, watch));
         Self { number, store, wake, life, carrier, board, stop, task }
     }
 
@@ -189,12 +191,24 @@ impl Process {
     }
 }
 
+/// Every process is the same node in another life.
+fn node(number: u32) -> NodeSpec {
+    NodeSpec {
+        id: [1; 16],
+        name: "node".to_owned(),
+        host: "host".to_owned(),
+        role: "all".to_owned(),
+        address: String::new(),
+        version: number.to_string(),
+    }
+}
+
 /// The engine, until it is told to stop.
 fn run(
     engine: Engine,
     stopped: oneshot::Receiver<()>,
     number: u32,
-    told: Arc<Watch>,
+    (db, told): (SqliteInline, Arc<Watch>),
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let shutdown = async move {
@@ -203,6 +217,7 @@ fn run(
                 std::future::pending::<()>().await;
             }
         };
+        db.node_join(node(number)).await.expect("a database in memory takes it");
         let drained = engine.run(shutdown).await;
         told.note("world", &format!("process {number} drained: {drained:?}"));
     })

@@ -22,12 +22,12 @@ use outdial_ports::store::{
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, Committed, DncAddError,
     DncDeleteError, DncList, DncListQuery, DncRecord, DropReason, FinishResult, IngestContext,
-    KeyRecord, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt,
-    PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
+    KeyRecord, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
+    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
     StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
     WorkspaceCreated, WorkspaceRecord,
 };
-use outdial_ports::{Clock, Store};
+use outdial_ports::{Clock, Mark, Store};
 
 use crate::clock::SimClock;
 use crate::weather::MEANT;
@@ -197,6 +197,12 @@ impl Saboteur {
         Ok(())
     }
 
+    /// What the database's clock would show if nobody had ever set it.
+    fn unset(&self, clock: Timestamp) -> Timestamp {
+        let set_by = self.clock.now().as_millis() - self.clock.real().as_millis();
+        Timestamp::from_millis(clock.as_millis() - set_by)
+    }
+
     /// Leaves out what has been live for a while.
     fn fewer(&self, head: &mut Head) {
         let elapsed = self.clock.elapsed();
@@ -237,10 +243,15 @@ store! {
     plain {
         ping() -> (), StoreError;
         secret_fetch() -> [u8; 32], StoreError;
+        node_join(spec: NodeSpec) -> (), NodeJoinError;
+        node_leave() -> (), StoreError;
+        node_list() -> Vec<NodeRecord>, StoreError;
         workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
         workspace_list() -> Vec<WorkspaceRecord>, StoreError;
         settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
-        settings_update(ws: WorkspaceId, settings: WorkspaceSettings) -> (), StoreError;
+        settings_update(
+            ws: WorkspaceId, was: Option<WorkspaceSettings>, settings: WorkspaceSettings
+        ) -> bool, StoreError;
         key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
         key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
         key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
@@ -248,7 +259,8 @@ store! {
         agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
         agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
         agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
-        agent_update(ws: WorkspaceId, id: AgentId, a: AgentSpec) -> AgentRecord, AgentError;
+        agent_update(ws: WorkspaceId, id: AgentId, version: Option<u32>, a: AgentSpec)
+            -> AgentRecord, AgentError;
         agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
         phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
         phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
@@ -257,7 +269,9 @@ store! {
         trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
         trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
         trunk_list_all() -> Vec<TrunkRecord>, StoreError;
-        trunk_update(ws: WorkspaceId, id: TrunkId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_update(
+            ws: WorkspaceId, id: TrunkId, updated_at: Option<Timestamp>, spec: TrunkSpec
+        ) -> TrunkRecord, TrunkError;
         trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
         trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
         batch_create(new: NewBatch) -> BatchId, BatchCreateError;
@@ -291,6 +305,7 @@ store! {
         dispatch_candidates(asks: &[Ask]) -> Vec<Candidate>, StoreError;
         attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
             -> bool, StoreError;
+        attempt_latest_of_others(ws: WorkspaceId) -> Option<Mark>, StoreError;
         attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
@@ -307,7 +322,17 @@ store! {
             if self.rule == Sabotage::ChannelFreedByTimeout {
                 self.fewer(&mut head);
             }
+            if self.rule == Sabotage::BlindToJumps {
+                head.clock = self.unset(head.clock);
+            }
             Ok(head)
+        }
+        async fn node_beat(&self, beat: NodeBeat) -> Result<NodeStanding, StoreError> {
+            let mut standing = self.inner.node_beat(beat).await?;
+            if self.rule == Sabotage::BlindToJumps {
+                standing.clock = self.unset(standing.clock);
+            }
+            Ok(standing)
         }
         async fn call_add_chunk(&self, mut chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {
             // Only now and then, as a crash would.

@@ -18,16 +18,16 @@ use outdial_core::id::{
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
-    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
     TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
+use outdial_ports::{Mark, Store};
 
 use crate::clock::SimClock;
 use crate::rng::Rng;
@@ -147,6 +147,10 @@ store! {
     plain {
         ping() -> (), StoreError;
         secret_fetch() -> [u8; 32], StoreError;
+        node_join(spec: NodeSpec) -> (), NodeJoinError;
+        node_beat(beat: NodeBeat) -> NodeStanding, StoreError;
+        node_leave() -> (), StoreError;
+        node_list() -> Vec<NodeRecord>, StoreError;
         workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
         workspace_list() -> Vec<WorkspaceRecord>, StoreError;
         settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
@@ -157,7 +161,8 @@ store! {
         agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
         agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
         agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
-        agent_update(ws: WorkspaceId, id: AgentId, a: AgentSpec) -> AgentRecord, AgentError;
+        agent_update(ws: WorkspaceId, id: AgentId, version: Option<u32>, a: AgentSpec)
+            -> AgentRecord, AgentError;
         agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
         phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
         phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
@@ -165,7 +170,9 @@ store! {
         trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
         trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
         trunk_list_all() -> Vec<TrunkRecord>, StoreError;
-        trunk_update(ws: WorkspaceId, id: TrunkId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+        trunk_update(
+            ws: WorkspaceId, id: TrunkId, updated_at: Option<Timestamp>, spec: TrunkSpec
+        ) -> TrunkRecord, TrunkError;
         trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
         trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
         batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
@@ -188,6 +195,7 @@ store! {
         attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
             -> bool, StoreError;
         attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+        attempt_latest_of_others(ws: WorkspaceId) -> Option<Mark>, StoreError;
         attempt_is_any() -> bool, StoreError;
         attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
         attempt_list_orphaned(limit: u32) -> Vec<OpenAttempt>, StoreError;
@@ -222,18 +230,19 @@ store! {
         async fn settings_update(
             &self,
             ws: WorkspaceId,
+            was: Option<WorkspaceSettings>,
             settings: WorkspaceSettings,
-        ) -> Result<(), StoreError> {
+        ) -> Result<bool, StoreError> {
             let told = settings.clone();
-            let done = ask!(self.settings_update(ws, settings), |out| {
-                if out.is_ok() {
+            let done = ask!(self.settings_update(ws, was, settings), |out| {
+                if *out == Ok(true) {
                     self.saw(|seen, now| {
                         seen.settings_changed(ws, told.clone(), now);
                         Ok(())
                     });
                 }
             });
-            if done.is_ok() && told.do_not_call {
+            if done == Ok(true) && told.do_not_call {
                 self.saw(|seen, now| {
                     seen.checkers.wishes.switched_on(ws, now);
                     seen.recall_listed(now);

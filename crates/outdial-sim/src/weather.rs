@@ -173,7 +173,7 @@ pub(crate) fn writes(op: &str) -> bool {
         "_list_orphaned",
         "_list_recalled",
     ];
-    let others = ["ping", "batch_ingest_context"];
+    let others = ["ping", "batch_ingest_context", "node_beat", "attempt_latest_of_others"];
     !(reads.iter().any(|end| op.ends_with(end))
         || others.contains(&op)
         || op.starts_with("dispatch_"))

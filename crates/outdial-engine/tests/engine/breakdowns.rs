@@ -61,7 +61,7 @@ async fn a_stale_plan_places_nothing_and_is_made_again() {
         })
         .await;
     let settings = WorkspaceSettings { concurrency: Some(3), ..settings() };
-    world.inline.settings_update(world.workspace, settings).await.unwrap();
+    world.inline.settings_update(world.workspace, None, settings).await.unwrap();
     world.completed(batch, secs(120)).await;
     engine.stop().await;
     assert_eq!(world.carrier.most_at_once(), 3, "the plan for ten was not committed");

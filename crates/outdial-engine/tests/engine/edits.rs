@@ -67,7 +67,7 @@ async fn a_brake_pauses_and_a_start_goes_on() {
     let world = World::new().await;
     let brakes = BrakeSettings { min_attempts: 10, ..BrakeSettings::default() };
     let settings = WorkspaceSettings { brakes, ..workspace() };
-    world.inline.settings_update(world.workspace, settings).await.unwrap();
+    world.inline.settings_update(world.workspace, None, settings).await.unwrap();
     let settings = BatchSettings { concurrency: Some(4), ..BatchSettings::default() };
     // All of them are rejected.
     let numbers = (0..10).flat_map(|n| 1085 + 100 * n..1090 + 100 * n);
@@ -100,7 +100,7 @@ async fn a_canary_goes_first() {
 async fn a_number_has_its_day_and_a_person_24_hours_over_all_batches() {
     let world = World::new().await;
     let settings = WorkspaceSettings { attempts_24h: Some(1), ..workspace() };
-    world.inline.settings_update(world.workspace, settings).await.unwrap();
+    world.inline.settings_update(world.workspace, None, settings).await.unwrap();
     let patch = PhonePatch { calls_per_day: Some(Some(12)), ..PhonePatch::default() };
     world.inline.phone_update(world.workspace, world.phone, patch).await.unwrap();
     let one = world.batch(BatchSettings::default(), 1000..1010).await;
@@ -160,7 +160,7 @@ async fn lowered_limits_hold_within_a_second_and_cut_nothing() {
             }
             "workspace" => {
                 let settings = WorkspaceSettings { concurrency: Some(2), ..workspace() };
-                world.inline.settings_update(ws, settings).await.unwrap();
+                world.inline.settings_update(ws, None, settings).await.unwrap();
             }
             "budget" => {
                 let budget = Some(Budget { seconds: Some(600), ..Budget::default() });

@@ -14,16 +14,16 @@ use outdial_core::id::{
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_ports::Store;
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, OpenAttempt, PhoneError, PhonePatch, PhoneRecord,
-    Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
+    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
     TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
+use outdial_ports::{Mark, Store};
 use outdial_store::SqliteInline;
 
 /// What goes wrong.
@@ -125,10 +125,16 @@ macro_rules! forward {
 forward! {
     ping() -> (), StoreError;
     secret_fetch() -> [u8; 32], StoreError;
+    node_join(spec: NodeSpec) -> (), NodeJoinError;
+    node_beat(beat: NodeBeat) -> NodeStanding, StoreError;
+    node_leave() -> (), StoreError;
+    node_list() -> Vec<NodeRecord>, StoreError;
     workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
     workspace_list() -> Vec<WorkspaceRecord>, StoreError;
     settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
-    settings_update(ws: WorkspaceId, settings: WorkspaceSettings) -> (), StoreError;
+    settings_update(
+        ws: WorkspaceId, was: Option<WorkspaceSettings>, settings: WorkspaceSettings
+    ) -> bool, StoreError;
     key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
     key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
     key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
@@ -136,7 +142,8 @@ forward! {
     agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
     agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;
     agent_fetch(ws: WorkspaceId, id: AgentId) -> Option<AgentRecord>, StoreError;
-    agent_update(ws: WorkspaceId, id: AgentId, a: AgentSpec) -> AgentRecord, AgentError;
+    agent_update(ws: WorkspaceId, id: AgentId, version: Option<u32>, a: AgentSpec)
+        -> AgentRecord, AgentError;
     agent_delete(ws: WorkspaceId, id: AgentId) -> (), AgentError;
     phone_create(ws: WorkspaceId, phone: NewPhone) -> PhoneRecord, PhoneError;
     phone_list(ws: WorkspaceId) -> Vec<PhoneRecord>, StoreError;
@@ -145,7 +152,9 @@ forward! {
     trunk_create(ws: WorkspaceId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
     trunk_list(ws: WorkspaceId) -> Vec<TrunkRecord>, StoreError;
     trunk_list_all() -> Vec<TrunkRecord>, StoreError;
-    trunk_update(ws: WorkspaceId, id: TrunkId, spec: TrunkSpec) -> TrunkRecord, TrunkError;
+    trunk_update(
+        ws: WorkspaceId, id: TrunkId, updated_at: Option<Timestamp>, spec: TrunkSpec
+    ) -> TrunkRecord, TrunkError;
     trunk_delete(ws: WorkspaceId, id: TrunkId) -> (), TrunkError;
     trunk_report(found: Vec<(TrunkId, Timestamp, TrunkHealth)>) -> (), StoreError;
     batch_create(new: NewBatch) -> BatchId, BatchCreateError;
@@ -182,6 +191,7 @@ forward! {
     attempt_record(attempt: AttemptId, progress: AttemptProgress, dialog: Option<String>)
         -> bool, StoreError;
     attempt_is_known(attempt: AttemptId, token: [u8; 16]) -> bool, StoreError;
+    attempt_latest_of_others(ws: WorkspaceId) -> Option<Mark>, StoreError;
     attempt_is_any() -> bool, StoreError;
     attempt_fetch(attempt: AttemptId) -> Option<OpenAttempt>, StoreError;
     attempt_finish(

@@ -55,7 +55,7 @@ async fn concurrency_of_channel_batch_workspace_and_node() {
             "batch" => settings.concurrency = Some(4),
             "workspace" => {
                 let all = WorkspaceSettings { concurrency: Some(4), ..defaults() };
-                world.inline.settings_update(world.workspace, all).await.unwrap();
+                world.inline.settings_update(world.workspace, None, all).await.unwrap();
             }
             _ => config.node_calls = 4,
         }
@@ -141,7 +141,7 @@ async fn a_clock_that_was_ahead_for_a_while_makes_nobody_be_called_too_often() {
     for (ahead, lasts) in [(30 * HOUR_MS, secs(300)), (10 * DAY_MS, secs(50))] {
         let world = World::new().await;
         let once = WorkspaceSettings { attempts_24h: Some(1), ..defaults() };
-        world.inline.settings_update(world.workspace, once).await.unwrap();
+        world.inline.settings_update(world.workspace, None, once).await.unwrap();
         let first = world.batch(BatchSettings::default(), [1001]).await;
         let engine = world.engine(EngineConfig { prune_ms: 1_000, ..EngineConfig::default() });
         world.completed(first, secs(60)).await;
@@ -161,7 +161,7 @@ async fn a_clock_that_was_ahead_for_a_while_makes_nobody_be_called_too_often() {
 async fn who_drops_out_at_the_commit_costs_no_second() {
     let world = World::new().await;
     let once = WorkspaceSettings { attempts_24h: Some(1), ..defaults() };
-    world.inline.settings_update(world.workspace, once).await.unwrap();
+    world.inline.settings_update(world.workspace, None, once).await.unwrap();
     let first = world.batch(BatchSettings::default(), 1000..1020).await;
     let engine = world.engine(EngineConfig::default());
     world.completed(first, secs(60)).await;

@@ -32,7 +32,7 @@ async fn the_carrier_knows_its_trunks_before_the_first_call_and_when_they_change
     assert_eq!(world.carrier.trunks().len(), 1);
 
     let renamed = sip_trunk("another name");
-    world.inline.trunk_update(world.workspace, trunk, renamed.clone()).await.unwrap();
+    world.inline.trunk_update(world.workspace, trunk, None, renamed.clone()).await.unwrap();
     world.wait("told", secs(3), async || world.carrier.trunks().len() == 2).await;
     let changed = world.carrier.trunks()[1].iter().any(|t| t.spec.as_ref() == Some(&renamed));
     assert!(changed);

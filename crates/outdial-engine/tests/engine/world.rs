@@ -16,7 +16,7 @@ use outdial_core::time::Timestamp;
 use outdial_engine::{Drained, Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard};
 use outdial_ports::store::{
     AgentSpec, BatchRecord, CallQuery, CallSort, CallView, CallerIdIn, ChunkAdd, ChunkLane,
-    ChunkRecord, Integration, NewBatch, NewKey, NewPhone, NewWorkspace, RequestBegin,
+    ChunkRecord, Integration, NewBatch, NewKey, NewPhone, NewWorkspace, NodeSpec, RequestBegin,
     RequestLookup, SipSpec, Transport, TrunkSpec,
 };
 use outdial_ports::{Clock, Entropy, Monotonic, Store};
@@ -108,6 +108,18 @@ impl Running {
 /// Settings of the workspace, without calling rules: nobody knows where its people are.
 pub(crate) fn settings() -> WorkspaceSettings {
     WorkspaceSettings { calling_rules: CallingRules::Off, ..WorkspaceSettings::default() }
+}
+
+/// The node whose engines these are.
+fn node() -> NodeSpec {
+    NodeSpec {
+        id: [1; 16],
+        name: "n".into(),
+        host: "h".into(),
+        role: "all".into(),
+        address: String::new(),
+        version: "1".into(),
+    }
 }
 
 /// A trunk without limits.
@@ -272,12 +284,17 @@ impl World {
     /// Starts an engine on these.
     pub(crate) fn engine_with(&self, ports: Ports, config: EngineConfig) -> Running {
         let (stop, stopped) = oneshot::channel();
-        let engine = Engine::new(config, ports, Arc::clone(&self.wake));
+        let (engine, store) =
+            (Engine::new(config, ports.clone(), Arc::clone(&self.wake)), ports.store);
         let board = engine.board();
         let shutdown = async {
             let _ = stopped.await;
         };
-        Running { stop, task: tokio::spawn(engine.run(shutdown)), board }
+        let task = tokio::spawn(async move {
+            store.node_join(node()).await.expect("it joins");
+            engine.run(shutdown).await
+        });
+        Running { stop, task, board }
     }
 
     /// What its wall clock says.

@@ -31,7 +31,7 @@ impl Client {
             let settings = draw::workspace(rng, &tenant.settings);
             parts.watch.note("client", &format!("settings of {}: {settings:?}", tenant.id.seq()));
             tenant.settings = settings.clone();
-            must!("settings_update", store.settings_update(tenant.id, settings).await);
+            must!("settings_update", store.settings_update(tenant.id, None, settings).await);
             return Ok(());
         }
         let phone = *rng.pick(&tenant.phones);
@@ -118,7 +118,7 @@ impl Client {
         for tenant in &mut self.tenants {
             tenant.settings.calling_rules = CallingRules::Off;
             let settings = draw::healed(&tenant.settings);
-            must!("settings_update", store.settings_update(tenant.id, settings).await);
+            must!("settings_update", store.settings_update(tenant.id, None, settings).await);
             for &batch in &tenant.batches {
                 let Some(shown) = must!("batch_fetch", store.batch_fetch(batch).await) else {
                     return Err(Violation::new("store", format!("batch {batch} is not shown")));
@@ -150,6 +150,7 @@ impl Client {
                 .rng
                 .percent(90)
                 .then(|| draw::edited(&mut self.rng, &shown.settings, parts.clock.now())),
+            was: None,
             numbers: self.rng.percent(20).then(|| draw::numbers(&mut self.rng, &tenant.phones)),
         };
         parts.watch.note("client", &format!("changes batch {}: {patch:?}", batch.seq()));
@@ -192,7 +193,7 @@ impl Client {
             let tenant = &mut self.tenants[tenant];
             tenant.settings.do_not_call = !tenant.settings.do_not_call;
             let settings = tenant.settings.clone();
-            must!("settings_update", store.settings_update(ws, settings).await);
+            must!("settings_update", store.settings_update(ws, None, settings).await);
         }
         if self.rng.percent(25)
             && let Some((id, _)) = self.tenants[tenant].listed.pop()

@@ -167,7 +167,10 @@ impl Model {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return differs(format!("nobody committed attempt {id}"));
         };
-        if attempt.over != (result == FinishResult::AlreadyOver) {
+        // One process runs at a time, and takes over only what a dead one left.
+        if result == FinishResult::TakenOver
+            || attempt.over != (result == FinishResult::AlreadyOver)
+        {
             return differs(format!("the end of {id} was {result:?}, but {attempt:?}"));
         }
         if attempt.over {
