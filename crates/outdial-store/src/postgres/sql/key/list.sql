@@ -1,0 +1,4 @@
+SELECT seq, created_at, name, hint, scopes, revoked_at
+FROM api_key
+WHERE workspace = $1
+ORDER BY seq

@@ -1,0 +1,1 @@
+INSERT INTO meta (one, secret) VALUES (1, $1) ON CONFLICT DO NOTHING

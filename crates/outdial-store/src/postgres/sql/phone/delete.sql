@@ -1,0 +1,1 @@
+UPDATE phone SET deleted_at = $2 WHERE seq = $1

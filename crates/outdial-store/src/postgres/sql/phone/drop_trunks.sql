@@ -1,0 +1,1 @@
+DELETE FROM phone_trunk WHERE phone = $1

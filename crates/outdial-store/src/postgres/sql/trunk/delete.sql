@@ -1,0 +1,1 @@
+UPDATE trunk SET deleted_at = $2 WHERE seq = $1

@@ -1,0 +1,1 @@
+DELETE FROM trunk_sip WHERE trunk = $1
