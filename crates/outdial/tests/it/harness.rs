@@ -101,19 +101,38 @@ impl Home {
     /// A new database with one workspace; its servers get `environment`.
     pub(crate) fn new(environment: &[(&str, &str)]) -> Self {
         let mut home = Self::at(tempfile::tempdir().unwrap());
+        home.settle(environment);
+        home
+    }
+
+    /// As `new`, in an empty PostgreSQL database.
+    pub(crate) fn on_postgres(url: &str, environment: &[(&str, &str)]) -> Self {
+        let mut home = Self::at(tempfile::tempdir().unwrap());
+        home.move_to(url);
+        home.settle(environment);
+        home
+    }
+
+    /// Another database for the servers and commands to come; the state directory stands beside.
+    pub(crate) fn move_to(&mut self, url: &str) {
+        self.set("OUTDIAL_DATABASE_URL", url);
+        let state = self.path("outdial.db.state").display().to_string();
+        self.set("OUTDIAL_DATABASE_STATE_DIR", &state);
+    }
+
+    /// Makes the workspace.
+    fn settle(&mut self, environment: &[(&str, &str)]) {
         // Tests run at any hour of the day.
         let anytime = ["--calling-rules", "off"];
         let line =
-            stdout_of(home.outdial().args(["workspace", "create", "Test", "--json"]).args(anytime));
+            stdout_of(self.outdial().args(["workspace", "create", "Test", "--json"]).args(anytime));
         let made: Value = serde_json::from_str(&line).unwrap();
         let text = |key: &str| made[key].as_str().unwrap().to_owned();
-        (home.key, home.user) = (text("apiKey"), text("userId"));
-        home.workspace = text("workspaceId");
-        home.environment =
-            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let log = home.carrier_log().display().to_string();
-        home.environment.push(("OUTDIAL_SIMULATED_LOG".to_owned(), log));
-        home
+        (self.key, self.user) = (text("apiKey"), text("userId"));
+        self.workspace = text("workspaceId");
+        environment.iter().for_each(|(name, value)| self.set(name, value));
+        let log = self.carrier_log().display().to_string();
+        self.set("OUTDIAL_SIMULATED_LOG", &log);
     }
 
     /// An empty directory: no database yet.

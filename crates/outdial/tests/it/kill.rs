@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use crate::chance::Chance;
 use crate::evidence::{check_dialed, ids_of};
 use crate::harness::{Answer, Home, Server, monotonic, records, try_send};
+use crate::postgres::Postgres;
 
 const ROUNDS: u64 = 20;
+const POSTGRES_ROUNDS: u64 = 4;
 const RECORDS: u64 = 20_000;
 const DIALED: u64 = 300;
 /// First of the numbers that are taken in, and of those that are dialed.
@@ -30,14 +32,25 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn nothing_is_lost_and_nobody_is_called_twice() {
+    kills(ROUNDS, None);
+}
+
+/// One node of a PostgreSQL, which itself goes on.
+#[test]
+fn nothing_is_lost_on_postgres_either() {
+    kills(POSTGRES_ROUNDS, Some(&Postgres::start(&[])));
+}
+
+fn kills(rounds: u64, postgres: Option<&Postgres>) {
     let seed = std::env::var("OUTDIAL_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("OUTDIAL_KILL_SEED={seed}");
     let mut chance = Chance(seed);
     // How long an undisturbed ingest takes here; kills are spread over it and a little more.
-    let undisturbed = Round::new(&mut chance, 0, LIMIT).run(false).ingest;
-    let rounds: Vec<Round> =
-        (1..=ROUNDS).map(|n| Round::new(&mut chance, n, undisturbed * 5 / 4)).collect();
+    let undisturbed = Round::new(&mut chance, 0, LIMIT, postgres).run(false).ingest;
+    let rounds: Vec<Round> = (1..=rounds)
+        .map(|n| Round::new(&mut chance, n, undisturbed * 5 / 4, postgres))
+        .collect();
     // Two at a time: most of a round is waiting for calls.
     let (early, late) = rounds.split_at(rounds.len() / 2);
     let run_all =
@@ -51,8 +64,9 @@ fn nothing_is_lost_and_nobody_is_called_twice() {
     let half_way = tallies.iter().filter(|t| (1..RECORDS).contains(&t.stored)).count();
     let cut_off: u64 = tallies.iter().map(|t| t.cut_off).sum();
     // Else the kills did not hit what they are meant to hit, and nothing was proved.
-    assert!(half_way >= 3, "only {half_way} rounds were killed in the middle of the ingest");
-    assert!(cut_off >= 100, "only {cut_off} calls were cut off");
+    let (ingests, calls) = if postgres.is_some() { (1, 20) } else { (3, 100) };
+    assert!(half_way >= ingests, "only {half_way} rounds were killed during the ingest");
+    assert!(cut_off >= calls, "only {cut_off} calls were cut off");
 }
 
 /// What one round does.
@@ -67,6 +81,8 @@ struct Round {
     first_kill: Duration,
     /// From the restart to the second.
     second_kill: Duration,
+    /// Where its database is a server's.
+    url: Option<String>,
 }
 
 /// What the kills of a round hit.
@@ -92,8 +108,19 @@ struct Request {
 }
 
 impl Round {
-    fn new(chance: &mut Chance, number: u64, ingest: Duration) -> Self {
+    fn new(
+        chance: &mut Chance,
+        number: u64,
+        ingest: Duration,
+        postgres: Option<&Postgres>,
+    ) -> Self {
+        let url = postgres.map(|server| {
+            let database = format!("round{number}");
+            server.psql(&format!("CREATE DATABASE {database}"));
+            server.url_of(&database)
+        });
         Self {
+            url,
             number,
             requests: if number.is_multiple_of(2) { 1 } else { 10 },
             keyed: (number / 2).is_multiple_of(2),
@@ -116,7 +143,11 @@ impl Round {
 
     /// Runs it, with kills or for comparison without.
     fn run(&self, kills: bool) -> Tally {
-        let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "50")]);
+        let settings = [("OUTDIAL_SIMULATED_SPEED", "50")];
+        let home = match &self.url {
+            Some(url) => Home::on_postgres(url, &settings),
+            None => Home::new(&settings),
+        };
         let mut server = home.serve();
         let number = server.make_number();
         let stored = server.make_batch(&number, &json!({}));

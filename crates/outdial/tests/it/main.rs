@@ -18,8 +18,11 @@ mod kill;
 #[cfg(feature = "failpoints")]
 mod kill_points;
 mod memory;
+mod on_postgres;
 #[cfg(feature = "failpoints")]
 mod poison;
+#[path = "../../benches/support/postgres.rs"]
+mod postgres;
 #[allow(dead_code, reason = "it is a test's of outdial-core")]
 #[path = "../../../outdial-core/tests/reference/mod.rs"]
 mod reference;
