@@ -68,7 +68,7 @@ impl PgTx<'_> {
 
     async fn classes_by_text(
         &self,
-        texts: &Vec<&str>,
+        texts: &[&str],
     ) -> Result<BTreeMap<Arc<str>, i64>, StoreError> {
         let rows = self
             .all(pg!("class/by_text"), params![texts], |r| Ok((r.text(0)?.into(), r.int(1)?)))

@@ -71,7 +71,7 @@ impl PgTx<'_> {
         let longer_unknown = millis(rest(new)) - millis(rest(old));
         let now = self.now();
         if new.retry < old.retry {
-            let row = params![batch, new.retry, now];
+            let row = params![batch, u32::from(new.retry), now];
             let counted = self
                 .one(pg!("call/give_up_retries"), row, |r| Ok((r.int::<i64>(0)?, r.int(1)?)))
                 .await?;
