@@ -12,6 +12,7 @@ pub mod bench_support;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod common;
+pub mod copy;
 mod counts;
 mod ids;
 pub mod postgres;

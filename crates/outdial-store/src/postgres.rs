@@ -21,20 +21,30 @@ mod dispatch;
 mod dnc;
 mod edit;
 mod error;
+mod facts;
 mod intents;
 mod limits;
 mod list;
+mod migrate;
 mod node;
+mod open;
 mod params;
 mod phone;
 mod pool;
 mod request;
 mod rows;
 mod shared;
+mod store;
 mod tls;
 mod totals;
 mod trunk;
 mod tx;
+
+pub use facts::{PgClock, PgFacts, facts};
+pub use migrate::{Migrated, migrate};
+pub(crate) use open::client;
+pub use open::{OpenError, PgConfig};
+pub use store::PostgresStore;
 
 /// The text of a statement: `pg!("batch/fetch")` is `sql/batch/fetch.sql`.
 macro_rules! pg {

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 
 use super::params::params;
 use super::pg;
-use super::rows::{RowExt, millis};
+use super::rows::RowExt;
 use super::tx::PgTx;
 
 /// Those that are gone are listed for so long.

@@ -72,13 +72,20 @@ impl Pool {
         }
     }
 
-    /// A connection; waits for one to come free.
-    pub(super) async fn take(&self, kind: Kind) -> Result<Conn<'_>, StoreError> {
+    /// A connection, one that was kept if that will do; waits for one to come free.
+    pub(super) async fn take(
+        &self,
+        kind: Kind,
+        kept_will_do: bool,
+    ) -> Result<Conn<'_>, StoreError> {
         let permits = timeout(WAIT, self.permits(kind)).await;
         let permits = permits.map_err(|_| {
             StoreError::Unavailable("all connections to the database are busy".to_owned())
         })??;
-        let kept = std::iter::from_fn(|| self.idle().pop()).find(|client| !client.is_closed());
+        let kept = match kept_will_do {
+            true => std::iter::from_fn(|| self.idle().pop()).find(|client| !client.is_closed()),
+            false => None,
+        };
         let is_kept = kept.is_some();
         let client = match kept {
             Some(client) => client,
@@ -101,6 +108,11 @@ impl Pool {
         };
         let all = self.all.acquire().await.map_err(closed)?;
         Ok(Permits { _all: all, _common: common, _slow: slow })
+    }
+
+    /// Closes all that nobody uses.
+    pub(super) fn forget_idle(&self) {
+        self.idle().clear();
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Client>>> {
@@ -139,6 +151,6 @@ impl Conn<'_> {
 
     /// Closes all that nobody uses.
     pub(super) fn forget_idle(&self) {
-        self.pool.idle().clear();
+        self.pool.forget_idle();
     }
 }
