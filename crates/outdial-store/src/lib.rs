@@ -18,6 +18,8 @@ mod ids;
 pub mod postgres;
 mod runs;
 pub mod sqlite;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use sqlite::{OpenError, OpenMode, SqliteInline, SqliteStore};

@@ -54,7 +54,8 @@ impl Faults {
     /// Which of the rivals' edits goes first, if one does.
     fn rival(&self) -> Option<u32> {
         let less = |left: u32| left.checked_sub(1);
-        self.rivals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok()
+        let left = self.rivals.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok()?;
+        Some(left - 1)
     }
 }
 

@@ -4,13 +4,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::evidence::{check_dialed, ids_of};
-use crate::harness::{Home, Server, records, run, stderr_of, stdout_of};
+use crate::harness::{
+    Home, PATIENCE, Server, lines_of, monotonic, records, run, stderr_of, stdout_of,
+};
 use crate::postgres::Postgres;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -88,6 +91,53 @@ fn one_takes_lists_and_another_dials() {
     dialer.terminate();
     assert!(dialer.wait().success());
     assert_eq!(node(&api, "dialer")["state"], "left");
+}
+
+/// The same node on two machines: a state directory that was copied.
+#[test]
+fn of_two_machines_with_one_identity_the_second_waits_and_refuses() {
+    let postgres = Postgres::start(&[]);
+    let home = Home::on_postgres(&postgres.url(), &[]);
+    let server = home.serve();
+    let first = node(&server, "all");
+    let (state, copy) = (home.path("outdial.db.state"), home.path("copy.state"));
+    fs::create_dir(&copy).unwrap();
+    for file in fs::read_dir(&state).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let refused = stderr_of(&mut elsewhere(&home, &copy));
+    assert!(refused.contains("two processes must not be one node"), "{refused}");
+    assert!(refused.contains(first["host"].as_str().unwrap()), "{refused}");
+    let still = node(&server, "all");
+    let same = |field: &str| assert_eq!(still[field], first[field], "{still}");
+    ["_id", "host", "startedAt", "state"].into_iter().for_each(same);
+
+    // It is dead, but nobody there knows it for certain yet.
+    server.kill9();
+    let mut second = elsewhere(&home, &copy);
+    let mut second = second.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = lines_of(second.stdout.take().unwrap());
+    let started = monotonic();
+    let line = lines.recv_timeout(PATIENCE).expect("it serves in the end");
+    let waited = monotonic() - started;
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert!(line.starts_with("listening on"), "{line}");
+    assert!(waited > Duration::from_secs(15), "the first may have been alive after {waited:?}");
+}
+
+/// A server on a machine of another name, with this state directory.
+fn elsewhere(home: &Home, state: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let serve = "hostname elsewhere && exec \"$0\" serve --listen 127.0.0.1:0";
+    let ours = home.outdial();
+    command.args(["--uts", "sh", "-c", serve]).arg(ours.get_program());
+    command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("OUTDIAL_DATABASE_STATE_DIR", state);
+    command
 }
 
 #[test]
