@@ -15,6 +15,7 @@ mod account;
 mod attempt;
 mod batch;
 mod clock;
+mod compare;
 mod dispatch;
 mod dnc;
 mod edit;
@@ -22,6 +23,7 @@ mod ingest;
 mod limits;
 mod list;
 mod model;
+mod node;
 mod race;
 mod request;
 mod restart;
@@ -84,6 +86,8 @@ cases! {
     restart: orphans_and_leases acknowledged_is_there;
     trunk: create_and_update isolation_and_deleting numbers numbers_refused;
     trunk_calls: head_in_order reports pauses open_attempts dialogs;
+    node: joining_and_leaving another_life what_others_dialed;
+    compare: settings agents trunks batches;
 }
 
 /// Runs every case; panics with the first that fails, after its name was printed.

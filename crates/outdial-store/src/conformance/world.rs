@@ -20,7 +20,7 @@ use outdial_core::zone::Zone;
 use outdial_ports::store::{
     AgentSpec, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord, CommitError,
     CommitOutcome, Committed, DncAddError, DncRecord, FinishResult, Integration, NewBatch, NewDnc,
-    NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, PhoneRecord, RequestBegin, RequestLookup,
+    NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, PhoneRecord, RequestBegin, RequestLookup,
     Scope, Settle, StoredChunk, WorkspaceCreated,
 };
 use outdial_ports::{Clock, Store};
@@ -218,7 +218,11 @@ impl World {
         versions
     }
 
+    /// The version that stands, as a node reads it that is alive: its clock may have been moved by
+    /// hours.
     pub(super) async fn version(&self) -> u64 {
+        let beat = NodeBeat { wall: self.now(), ..NodeBeat::default() };
+        self.store.node_beat(beat).await.unwrap();
         self.store.dispatch_head(self.ws, None).await.unwrap().version
     }
 
