@@ -35,6 +35,8 @@ mod request;
 mod rows;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod totals;
 mod trunk;
