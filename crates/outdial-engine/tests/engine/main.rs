@@ -14,6 +14,7 @@ mod dialing;
 mod edits;
 mod limits;
 mod marks;
+mod nodes;
 mod stopping;
 mod trunks;
 mod wishes;

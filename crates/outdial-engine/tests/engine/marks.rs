@@ -12,7 +12,7 @@ use outdial_engine::{EngineConfig, MemoryWatermark, Ports};
 use outdial_ports::{Mark, Noted, Store, Watermark, WatermarkError};
 
 use crate::faulty::Fault;
-use crate::world::{Running, World};
+use crate::world::{Running, World, node};
 
 /// Of a call that left, of which the world's database knows nothing.
 fn foreign() -> Mark {
@@ -51,6 +51,8 @@ async fn dialed_and_copy(engine: &EngineConfig) -> (World, World, BatchId, Runni
     let (world, copy) = (World::new().await, World::new().await);
     let batch = world.batch(BatchSettings::default(), 1000..1010).await;
     assert_eq!(copy.batch(BatchSettings::default(), 1000..1010).await, batch, "the same ids");
+    // It knows this node: one that does not would end the engine.
+    copy.inline.node_join(node()).await.unwrap();
     let engine = world.engine(engine.clone());
     world.completed(batch, Duration::from_secs(60)).await;
     assert_eq!(world.carrier.count(), 10);

@@ -98,6 +98,11 @@ impl Running {
         self.task.await.expect("it does not panic")
     }
 
+    /// It has ended, though nobody asked it to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Kills it.
     pub(crate) async fn kill(self) {
         self.task.abort();
@@ -111,7 +116,7 @@ pub(crate) fn settings() -> WorkspaceSettings {
 }
 
 /// The node whose engines these are.
-fn node() -> NodeSpec {
+pub(crate) fn node() -> NodeSpec {
     NodeSpec {
         id: [1; 16],
         name: "n".into(),
