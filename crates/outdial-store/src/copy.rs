@@ -116,8 +116,7 @@ pub async fn copy(
                 other: read.hex(),
             });
         }
-        let table =
-            TableCopied { table: plan.name.clone(), rows: read.rows, sha256: read.hex() };
+        let table = TableCopied { table: plan.name.clone(), rows: read.rows, sha256: read.hex() };
         told(&table);
         copied.push(table);
         target.set_sequences(plan, source.highest(&plan.name)?).await?;
@@ -195,9 +194,8 @@ fn plans(source: Vec<SourceTable>, target: Vec<TargetTable>) -> Result<Vec<Plan>
             continue;
         }
         let there = target.iter().find(|t| t.name == table.name);
-        let there = there.ok_or_else(|| {
-            CopyError::Schema(format!("the target has no table {}", table.name))
-        })?;
+        let there = there
+            .ok_or_else(|| CopyError::Schema(format!("the target has no table {}", table.name)))?;
         plans.push(plan(&table, there)?);
     }
     let rank = |plan: &Plan| FIRST.iter().position(|name| *name == plan.name);

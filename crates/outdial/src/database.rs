@@ -51,7 +51,7 @@ impl Database {
 /// Opens it to serve it: a file for this process alone, until it has ended. A new database becomes
 /// an empty one; a file is brought to this version's schema, a server's by `outdial migrate` alone.
 pub(crate) async fn open_serve(config: &Config) -> Result<Database> {
-    open(config, OpenMode::Serve).await
+    open(config, OpenMode::Serve, true).await
 }
 
 /// Opens it for a command, whether or not it is being served. There must be one: a misspelled path
@@ -66,15 +66,16 @@ pub(crate) async fn open_tool(config: &Config) -> Result<Database> {
             path.display()
         );
     }
-    open(config, OpenMode::Tool).await
+    open(config, OpenMode::Tool, false).await
 }
 
 /// As [`open_tool`], for the command that also makes a database where there is none.
 pub(crate) async fn open_or_make(config: &Config) -> Result<Database> {
-    open(config, OpenMode::Tool).await
+    open(config, OpenMode::Tool, true).await
 }
 
-async fn open(config: &Config, mode: OpenMode) -> Result<Database> {
+/// `makes`: where there is an empty PostgreSQL database, it becomes an installation.
+async fn open(config: &Config, mode: OpenMode, makes: bool) -> Result<Database> {
     match &config.database.url {
         DatabaseUrl::Sqlite(path) => {
             let clock = Arc::new(SystemClock::new());
@@ -82,7 +83,8 @@ async fn open(config: &Config, mode: OpenMode) -> Result<Database> {
             Ok(Database::Sqlite(Arc::new(store)))
         }
         DatabaseUrl::Postgres(url) => {
-            let store = PostgresStore::connect(server(config, url)).await;
+            let server = PgConfig { migrate_if_empty: makes, ..server(config, url) };
+            let store = PostgresStore::connect(server).await;
             Ok(Database::Postgres(store.with_context(|| url.to_string())?, url.clone()))
         }
     }
@@ -95,7 +97,7 @@ fn server(config: &Config, url: &PostgresUrl) -> PgConfig {
         pool: config.database.pool,
         clock: None,
         statement_timeout: Duration::from_millis(config.database.statement_timeout_ms),
-        migrate_if_empty: true,
+        migrate_if_empty: false,
     }
 }
 

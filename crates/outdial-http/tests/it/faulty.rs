@@ -13,16 +13,17 @@ use outdial_core::id::{
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
-use outdial_ports::{Mark, Store};
 use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
     NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
-    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
+    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
+use outdial_ports::{Mark, Store};
 use tokio::sync::Notify;
 
 /// How it fails.

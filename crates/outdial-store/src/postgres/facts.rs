@@ -7,9 +7,9 @@ use outdial_ports::store::StoreError;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row};
 
-use super::{OpenError, clock};
 use super::error::store_error;
 use super::rows::RowExt as _;
+use super::{OpenError, clock};
 
 /// Longest wait for an answer.
 const WITHIN: Duration = Duration::from_secs(10);

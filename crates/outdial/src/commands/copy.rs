@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &CopyArgs, config: &Config) -> Result<()> {
         bail!("there is no database at {}", from.display());
     }
     // Makes the schema, if the database has none yet.
-    drop(database::open_tool(&with(config, to)).await?);
+    drop(database::open_or_make(&with(config, to)).await?);
     say(format_args!("copying {} to {to}", args.from));
     let told = |table: &TableCopied| {
         let TableCopied { table, rows, sha256 } = table;

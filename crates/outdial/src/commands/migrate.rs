@@ -19,7 +19,8 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         say(format_args!("{url} has the schema of this version"));
         return Ok(());
     };
-    let done = outdial_store::postgres::migrate(server.secret()).await.with_context(|| url.to_string())?;
+    let done =
+        outdial_store::postgres::migrate(server.secret()).await.with_context(|| url.to_string())?;
     say(format_args!("{url}: {done}"));
     Ok(())
 }

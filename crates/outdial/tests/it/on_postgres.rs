@@ -214,6 +214,8 @@ fn commands_on_a_server() {
     let url = postgres.url();
     let mut home = Home::at(tempfile::tempdir().unwrap());
     home.move_to(&url);
+    let refused = stderr_of(home.outdial().args(["key", "list"]));
+    assert!(refused.contains("outdial migrate"), "{refused}");
     let migrated = stdout_of(home.outdial().arg("migrate"));
     assert!(!migrated.is_empty());
     let again = stdout_of(home.outdial().arg("migrate"));
