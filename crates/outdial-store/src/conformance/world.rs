@@ -20,8 +20,8 @@ use outdial_core::zone::Zone;
 use outdial_ports::store::{
     AgentSpec, CallQuery, CallSort, CallView, ChunkAdd, ChunkLane, ChunkRecord, CommitError,
     CommitOutcome, Committed, DncAddError, DncRecord, FinishResult, Integration, NewBatch, NewDnc,
-    NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, PhoneRecord, RequestBegin, RequestLookup,
-    Scope, Settle, StoredChunk, WorkspaceCreated,
+    NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, PhoneRecord, RequestBegin,
+    RequestLookup, Scope, Settle, StoredChunk, WorkspaceCreated,
 };
 use outdial_ports::{Clock, Store};
 

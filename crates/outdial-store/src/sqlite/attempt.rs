@@ -14,12 +14,11 @@ use rusqlite::{Row, params};
 
 use super::call::{attempt_state, attempt_state_number};
 use super::db::SqliteDb;
-use super::dnc::DO_NOT_CALL;
-use super::edit::{CANCEL_REQUESTED, EXPIRES_AT};
 use super::limits::spend;
 use super::rows::{Id, RowExt};
 use super::sql;
 use super::totals::Delta;
+use crate::counts::{Found, next_after};
 
 /// An attempt to finish, with the rows that its end touches.
 struct Ending {
@@ -241,40 +240,20 @@ impl SqliteDb {
         self.totals_settle(ending.batch, delta, settle)
     }
 
-    /// What becomes of the call, and why, where its attempts do not say so. One that would be
-    /// pending again may have been taken back by a person meanwhile.
+    /// What becomes of the call, and why, where its attempts do not say so.
     fn next_after(
         &self,
         ending: &Ending,
         end: &AttemptEnd,
         next: CallNext,
     ) -> Result<(CallNext, Option<&'static str>), StoreError> {
-        let is_listed =
-            || Ok(ending.dnc_checked && self.dnc_is_listed(ending.workspace, ending.phone)?);
-        if let CallNext::Finished(disposition) = next {
-            // A call that was cut short says at whose wish.
-            let why = match disposition {
-                Disposition::Canceled if ending.batch_deleted => None,
-                Disposition::Canceled if is_listed()? => Some(DO_NOT_CALL),
-                Disposition::Canceled if ending.cancel_requested => Some(CANCEL_REQUESTED),
-                _ => None,
-            };
-            return Ok((next, why));
-        }
-        if ending.batch_deleted {
-            return Ok((without_retry(end, next), None));
-        }
-        let done = |disposition, why| Ok((CallNext::Finished(disposition), Some(why)));
-        if is_listed()? {
-            return done(Disposition::Skipped, DO_NOT_CALL);
-        }
-        if ending.cancel_requested {
-            return done(Disposition::Canceled, CANCEL_REQUESTED);
-        }
-        if ending.expires_at.is_some_and(|at| at <= self.now()) {
-            return done(Disposition::Expired, EXPIRES_AT);
-        }
-        Ok((next, None))
+        let found = Found {
+            batch_deleted: ending.batch_deleted,
+            is_listed: ending.dnc_checked && self.dnc_is_listed(ending.workspace, ending.phone)?,
+            cancel_requested: ending.cancel_requested,
+            is_expired: ending.expires_at.is_some_and(|at| at <= self.now()),
+        };
+        Ok(next_after(found, end, next))
     }
 
     /// Gives the call what was added for it meanwhile. True: that finished a pending call.
@@ -298,17 +277,6 @@ impl SqliteDb {
             }
             _ => Ok(false),
         }
-    }
-}
-
-/// Nothing of a deleted batch is retried.
-fn without_retry(end: &AttemptEnd, next: CallNext) -> CallNext {
-    match next {
-        CallNext::Pending { .. } if end.state == AttemptState::NotSent => {
-            CallNext::Finished(Disposition::Canceled)
-        }
-        CallNext::Pending { .. } => CallNext::Finished(end.outcome.disposition),
-        CallNext::Finished(_) => next,
     }
 }
 

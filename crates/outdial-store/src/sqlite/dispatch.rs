@@ -23,6 +23,7 @@ use super::limits::{add_pulse, first_day_told, minute_of, pulse, spend};
 use super::phone::{number_limits, price};
 use super::rows::{Id, RowExt};
 use super::sql;
+use crate::counts::{pack, unpack};
 
 /// Of which batches: the workspace's active ones, and one besides.
 #[derive(Clone, Copy)]
@@ -387,13 +388,4 @@ fn candidate(r: &Row<'_>, group: GroupKey) -> rusqlite::Result<Candidate> {
             attempts: r.int(7)?,
         },
     })
-}
-
-fn pack(starts: &[Timestamp]) -> Vec<u8> {
-    starts.iter().flat_map(|t| t.as_millis().to_be_bytes()).collect()
-}
-
-fn unpack(bytes: &[u8]) -> Vec<Timestamp> {
-    let (words, _) = bytes.as_chunks::<8>();
-    words.iter().map(|w| Timestamp::from_millis(i64::from_be_bytes(*w))).collect()
 }

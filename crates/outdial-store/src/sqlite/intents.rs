@@ -5,13 +5,11 @@
 //! it is still pending, its number, the do-not-call list, the person's 24 h.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
 use outdial_core::brake::BrakeState;
 use outdial_core::budget::Day;
 use outdial_core::call::WaitReason;
-use outdial_core::dispatcher::{Intent, Line};
 use outdial_core::id::{AttemptId, BatchId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::time::Timestamp;
@@ -28,9 +26,7 @@ use super::limits::whole;
 use super::rows::{Id, digits};
 use super::sql;
 use super::totals::Delta;
-
-/// How long a call waits whose number is on the phone for another batch.
-const NUMBER_BUSY_WAIT: Duration = Duration::from_secs(5);
+use crate::counts::{NUMBER_BUSY_WAIT, without};
 
 /// A batch of the plan.
 struct Batch {
@@ -246,22 +242,4 @@ impl SqliteDb {
         }
         Ok(())
     }
-}
-
-/// The recent slots of lines, without those that dropped intents would have used.
-fn without<'a>(
-    slots: &[(Line, Vec<Timestamp>)],
-    dropped: impl Iterator<Item = &'a Intent>,
-) -> Vec<(Line, Vec<Timestamp>)> {
-    let mut slots = slots.to_vec();
-    for intent in dropped {
-        let lines = [Line::Trunk(intent.trunk), Line::Number(intent.caller)];
-        for (_, starts) in slots.iter_mut().filter(|(line, _)| lines.contains(line)) {
-            // A slot is in the list once for every call in it.
-            if let Some(i) = starts.iter().rposition(|at| *at == intent.send_at) {
-                starts.remove(i);
-            }
-        }
-    }
-    slots
 }

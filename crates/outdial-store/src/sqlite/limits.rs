@@ -3,12 +3,9 @@
 //!
 //! Counts only; which day, how much is reserved and what is too much is said by the core.
 
-use std::time::Duration;
-
 use outdial_core::brake::Pulse;
 use outdial_core::budget::{Day, Spend};
 use outdial_core::dispatcher::Intent;
-use outdial_core::pacing::SLOT;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::PAUSE_MAX;
 use outdial_ports::store::{Settle, StoreError};
@@ -17,31 +14,8 @@ use rusqlite::{Row, params};
 use super::db::SqliteDb;
 use super::rows::{RowExt, digits};
 use super::sql;
-
-/// Within which attempts at a person are counted, by the starts of their slots: 24 h, and a slot,
-/// at whose end one may leave and at whose beginning another.
-const PERSON_WINDOW: Duration = Duration::from_secs(24 * 3600).saturating_add(SLOT);
-const DAY_MS: i64 = 24 * 3600 * 1000;
-const MINUTE_MS: i64 = 60_000;
-/// Days before the present that a head tells of: those that have not ended in every zone, and one.
-const DAYS_TOLD: i64 = 2;
-/// After which an attempt at a person is forgotten: twice as long as it counts, so that a clock
-/// that was ahead by a day, and is set back, finds it again.
-const PERSON_KEPT: Duration = Duration::from_secs(2 * 24 * 3600);
-/// Days after which what was counted by day is forgotten.
-const DAYS_KEPT: i64 = 7;
-/// Minutes after which a pulse is forgotten: far beyond every window of the brakes.
-const PULSE_MINUTES_KEPT: i64 = 7 * 24 * 60;
-
-/// The first day, in any zone, that a head tells of.
-pub(super) fn first_day_told(now: Timestamp) -> i64 {
-    now.as_millis().div_euclid(DAY_MS) - DAYS_TOLD
-}
-
-/// The minute that `at` falls in; the window of the brakes begins with a whole one.
-pub(super) fn minute_of(at: Timestamp) -> i64 {
-    at.as_millis().div_euclid(MINUTE_MS)
-}
+use crate::counts::{Forgotten, PERSON_WINDOW};
+pub(super) use crate::counts::{first_day_told, minute_of, pulse_columns, whole};
 
 impl SqliteDb {
     /// When this person may be called again, if the intent is one attempt too many.
@@ -125,12 +99,10 @@ impl SqliteDb {
 
     pub(super) fn limits_prune(&mut self, limit: u32) -> Result<u32, StoreError> {
         let now = self.now();
-        let person = now.before(PERSON_KEPT).as_millis();
-        let day = now.as_millis().div_euclid(DAY_MS) - DAYS_KEPT;
-        let minute = minute_of(now) - PULSE_MINUTES_KEPT;
+        let Forgotten { person, day, minute } = Forgotten::at(now);
         // Left of a clock that was ahead; else it would hold once that time comes.
         self.exec(sql!("trunk/unpause"), [now.after(PAUSE_MAX).as_millis()])?;
-        let mut left = limit - self.persons_prune(person, limit)?;
+        let mut left = limit - self.persons_prune(person.as_millis(), limit)?;
         for (text, bound) in [
             (sql!("limits/pulse_prune"), minute),
             (sql!("limits/use_prune"), day),
@@ -191,17 +163,4 @@ pub(super) fn add_pulse(sum: &mut Pulse, more: &Pulse) {
 /// From two columns beginning with `i`.
 pub(super) fn spend(r: &Row<'_>, i: usize) -> rusqlite::Result<Spend> {
     Ok(Spend { seconds: r.int(i)?, micros: r.int(i + 1)? })
-}
-
-/// As a column. Sums of columns must not overflow, so what nobody can use is cut off.
-pub(super) fn whole(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX).min(LARGEST)
-}
-
-/// A million of these still fit into a column.
-const LARGEST: i64 = i64::MAX / 1_000_000;
-
-/// As columns.
-pub(super) fn pulse_columns(p: &Pulse) -> [i64; 6] {
-    [p.ended, p.failed, p.answered, p.short, p.voicemail, p.talk_ms].map(whole)
 }
