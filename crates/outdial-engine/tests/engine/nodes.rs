@@ -153,3 +153,40 @@ async fn it_leaves_when_it_has_drained_and_tells_why_it_does_not_dial() {
     let nodes = world.inline.node_list().await.unwrap();
     assert!(nodes[0].has_left && !nodes[0].is_alive);
 }
+
+/// F10 of the faults: what ends meanwhile is recorded when the database is back.
+#[tokio::test(start_paused = true)]
+async fn five_minutes_without_a_database() {
+    let world = World::new().await;
+    let settings = BatchSettings { concurrency: Some(5), ..BatchSettings::default() };
+    let batch = world.batch(settings, 1000..1020).await;
+    let engine = world.engine(EngineConfig::default());
+    world.wait("on the phone", secs(10), async || world.carrier.live() == 5).await;
+    let placed = world.carrier.count();
+    let all = [
+        "attempt_fetch",
+        "attempt_finish",
+        "attempt_record",
+        "attempt_commit_intents",
+        "attempt_list_orphaned",
+        "dispatch_head",
+        "dispatch_workspaces",
+        "live_list_recalled",
+        "node_beat",
+    ];
+    for operation in all {
+        world.store.fail(operation, Fault::Unavailable, u32::MAX);
+    }
+    world.wait("they end all the same", secs(200), async || world.carrier.live() == 0).await;
+    world.sleep(secs(300)).await;
+    assert_eq!(world.carrier.count(), placed, "nobody was called meanwhile");
+    assert_eq!(world.record(batch).await.totals.live, 5, "nothing could be recorded");
+
+    world.store.heal();
+    world.completed(batch, secs(300)).await;
+    engine.stop().await;
+    assert_eq!(world.carrier.count(), 20);
+    for call in world.calls(batch).await {
+        assert_eq!(call.disposition, Some(Disposition::Completed), "no result was lost");
+    }
+}
