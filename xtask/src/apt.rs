@@ -24,10 +24,15 @@ const PROGRAMS: &[Program] = &[
     Program { name: "sipp", packages: &["sip-tester"] },
     Program { name: "baresip", packages: &["baresip-core"] },
     Program { name: "kamailio", packages: &["kamailio", "kamailio-tls-modules"] },
+    // The database of several nodes, and the pooler that may stand before it.
+    Program { name: "postgres", packages: &["postgresql"] },
+    Program { name: "pgbouncer", packages: &["pgbouncer"] },
 ];
 
 /// Where daemons are, which is on the path of root alone.
 const DAEMONS: &str = "/usr/sbin";
+/// Where the programs of each version of PostgreSQL are, which are on nobody's path.
+const POSTGRES: &str = "/usr/lib/postgresql";
 
 /// Installs what is missing; says what to do where it cannot.
 pub(crate) fn ensure_programs() -> Result<()> {
@@ -78,7 +83,9 @@ fn apt_get(root: bool) -> Command {
 
 fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path).chain([DAEMONS.into()]);
+    let versions = std::fs::read_dir(POSTGRES).into_iter().flatten().flatten();
+    let versions = versions.map(|version| version.path().join("bin"));
+    let mut folders = std::env::split_paths(&path).chain([DAEMONS.into()]).chain(versions);
     folders.any(|folder| is_executable(&folder.join(name)))
 }
 

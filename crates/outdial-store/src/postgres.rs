@@ -22,6 +22,8 @@ mod dnc;
 mod edit;
 mod error;
 mod facts;
+#[cfg(test)]
+mod fault_tests;
 mod intents;
 mod limits;
 mod list;
@@ -35,6 +37,8 @@ mod request;
 mod rows;
 mod shared;
 mod store;
+#[cfg(test)]
+mod nodes_tests;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -31,7 +31,7 @@ const KEEPER: &str = r#"dir="$1"; shift; "$@" </dev/null & cat >/dev/null; kill 
 [ -z "$dir" ] || rm -rf "$dir""#;
 
 /// A server.
-pub struct Server {
+pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
     user: Option<(u32, u32)>,
@@ -49,7 +49,7 @@ struct Pooler {
 
 impl Server {
     /// The one of this process.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
@@ -94,36 +94,36 @@ impl Server {
     }
 
     /// A fresh database; its URL.
-    pub fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::SeqCst));
         self.psql("postgres", &format!("CREATE DATABASE {name}"));
         self.url(&name)
     }
 
     /// The URL of a database.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         url(self.port, database)
     }
 
     /// The same database through PgBouncer in transaction mode, which is started with the first.
-    pub fn pooled(&self, direct: &str) -> String {
+    pub(crate) fn pooled(&self, direct: &str) -> String {
         let mut pooler = self.pooler.lock().unwrap();
         let port = pooler.get_or_insert_with(|| self.start_pooler()).port;
         url(port, direct.rsplit_once('/').and_then(|(_, d)| d.split('?').next()).unwrap())
     }
 
     /// The authority that signed the server's certificate, which is for `localhost`.
-    pub fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.folder.join("ca.crt")
     }
 
     /// Its port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Lets a script run on a database; what it prints, columns parted by `|`.
-    pub fn psql(&self, database: &str, script: &str) -> String {
+    pub(crate) fn psql(&self, database: &str, script: &str) -> String {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", script]);
         let done = psql.args(["-d", &self.url(database)]).output().unwrap();
@@ -132,7 +132,7 @@ impl Server {
     }
 
     /// A plain connection to a database, beside the store.
-    pub async fn plain(&self, url: &str) -> Client {
+    pub(crate) async fn plain(&self, url: &str) -> Client {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client

@@ -10,7 +10,7 @@ use crate::conformance::{Database, Factory, TestClock, run_all};
 use crate::testing::Server;
 
 /// Runs on threads, so that a case may wait for a process that is opened meanwhile.
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
@@ -62,7 +62,7 @@ impl Database for Installation {
 }
 
 /// The same node on the same host in every life: whoever was there before is gone.
-fn node() -> NodeSpec {
+pub(super) fn node() -> NodeSpec {
     NodeSpec {
         id: [1; 16],
         name: "one".to_owned(),
