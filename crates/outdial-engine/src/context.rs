@@ -151,7 +151,7 @@ impl Context {
 
     /// Another process took this attempt over; whatever is known of it here counts for nothing.
     pub(crate) fn was_taken_over(&self, attempt: AttemptId) {
-        tracing::warn!(%attempt, "another node has taken this call over: its end counts as told there");
+        tracing::warn!(%attempt, "another node has taken this call over, and tells its end");
         let now = self.clock.now();
         self.board.note("taken_over", now, TaskResult::Done { items: 1 });
     }

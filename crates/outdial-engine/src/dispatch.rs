@@ -15,7 +15,8 @@ use outdial_ports::{Mark, Monotonic, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::clock_guard::Trust;
-use crate::context::{Context, Seldom, Signal, Unconfirmed, locked};
+use crate::context::{Context, Seldom, Signal};
+use crate::doubt::Doubt;
 use crate::planner::Planner;
 use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
@@ -393,39 +394,4 @@ fn named(ctx: &Context, intent: Intent) -> NewIntent {
 fn caller_id(head: &Head, intent: &Intent) -> PhoneNumber {
     let number = head.numbers.iter().find(|n| n.id == intent.caller);
     number.expect("the dispatcher takes the caller from the head's numbers").number
-}
-
-/// Intents whose commit is on its way. Unless the doubt is dispelled by an answer, whatever happens
-/// (a lost answer, a panic), they become loose ends.
-struct Doubt {
-    ctx: Arc<Context>,
-    about: Vec<Unconfirmed>,
-}
-
-impl Doubt {
-    fn new(ctx: &Arc<Context>, workspace: WorkspaceId, intents: &[NewIntent]) -> Self {
-        let about = intents
-            .iter()
-            .map(|i| Unconfirmed { workspace, call: i.intent.call, token: i.token })
-            .collect();
-        Self { ctx: Arc::clone(ctx), about }
-    }
-
-    fn settled(&mut self, intent: &NewIntent) {
-        self.about.retain(|doubt| doubt.token != intent.token);
-    }
-
-    fn dispelled(mut self) {
-        self.about.clear();
-    }
-}
-
-impl Drop for Doubt {
-    fn drop(&mut self) {
-        if !self.about.is_empty() {
-            let since = self.ctx.clock.monotonic();
-            let mut ends = locked(&self.ctx.loose_ends);
-            ends.unconfirmed.extend(self.about.drain(..).map(|doubt| (doubt, since)));
-        }
-    }
 }

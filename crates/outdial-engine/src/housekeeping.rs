@@ -95,8 +95,8 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
     loops
 }
 
-/// Ends attempts of processes that are gone, or sees to it. A process that may be gone to the others
-/// itself takes nothing over.
+/// Ends attempts of processes that are gone, or sees to it. A process that may itself be gone to
+/// the others takes nothing over.
 async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
     if !ctx.is_heard() {
         return Ok(0);

@@ -12,6 +12,7 @@ mod clock_guard;
 mod config;
 mod context;
 mod dispatch;
+mod doubt;
 mod finish;
 mod heartbeat;
 mod housekeeping;
@@ -83,8 +84,9 @@ impl Engine {
         Arc::clone(&self.ctx.board)
     }
 
-    /// Runs until `shutdown` is ready, or until another process runs as this node, then drains: commits no more intents, gives back what has
-    /// not left, lets live calls end. This process has joined as a node before. Returns after `EngineConfig::drain_limit_ms` at the latest.
+    /// Runs until `shutdown` is ready, or another process runs as this node; then drains: commits no
+    /// more intents, gives back what has not left, lets live calls end. Returns after
+    /// `EngineConfig::drain_limit_ms` at the latest. This process must have joined as a node.
     ///
     /// Dropping the future stops everything at once and records nothing, as a crash would.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {

@@ -124,9 +124,7 @@ impl Runner {
             caller: *caller,
             callee: intent.callee,
             charged_before: intent.facts.charged,
-            send_by: base
-                .monotonic(slot.send_by.min(slot.open_until))
-                .min(self.ctx.heard_until()),
+            send_by: base.monotonic(slot.send_by.min(slot.open_until)).min(self.ctx.heard_until()),
             open_until: base.monotonic(slot.open_until),
             ring_limit: self.ctx.config.ring_limit(),
             talk_limit: Duration::from_secs(u64::from(intent.max_call_s)),
@@ -181,8 +179,8 @@ impl Runner {
     }
 }
 
-/// An answer was not recorded: because it is already, by a try whose own answer was lost, or because
-/// another process has taken the attempt over, and perhaps ended it.
+/// An answer was not recorded: because it is already, by a try whose own answer was lost, or
+/// because another process has taken the attempt over, and perhaps ended it.
 async fn is_ours(ctx: &Context, attempt: AttemptId) -> Result<bool, StoreError> {
     let open = ctx.store.attempt_fetch(attempt).await?;
     Ok(open.is_some_and(|open| open.state == AttemptState::Answered))

@@ -130,8 +130,8 @@ mod tests {
         Monotonic(Duration::from_millis(ms))
     }
 
-    /// What is found `at_ms`, when the database's clock is `database_ms` off, read within `trip_ms`,
-    /// and the wall clock `wall_ms`.
+    /// What is found `at_ms`, when the database's clock is `database_ms` off, read within
+    /// `trip_ms`, and the wall clock `wall_ms`.
     fn observe(
         standing: &mut Standing,
         at_ms: u64,
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(observe(&mut standing, 16_000, 1, 0, 0), Some(Obstacle::Unheard));
         standing.heard(mono(9_000));
         standing.heard(mono(7_000));
-        assert_eq!(standing.heard_until(), mono(24_000), "an earlier one answered later is nothing");
+        assert_eq!(standing.heard_until(), mono(24_000), "an earlier one is nothing");
     }
 
     #[test]

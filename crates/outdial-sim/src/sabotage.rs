@@ -23,9 +23,10 @@ use outdial_ports::store::{
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, Committed, DncAddError,
     DncDeleteError, DncList, DncListQuery, DncRecord, DropReason, FinishResult, IngestContext,
     KeyRecord, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
-    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
-    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
-    WorkspaceCreated, WorkspaceRecord,
+    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
+    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
+    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
+    WorkspaceRecord,
 };
 use outdial_ports::{Clock, Mark, Store};
 

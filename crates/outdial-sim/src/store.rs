@@ -24,8 +24,9 @@ use outdial_ports::store::{
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
     NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
-    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk,
-    TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
+    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
+    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 

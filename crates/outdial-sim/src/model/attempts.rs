@@ -168,9 +168,8 @@ impl Model {
             return differs(format!("nobody committed attempt {id}"));
         };
         // One process runs at a time, and takes over only what a dead one left.
-        if result == FinishResult::TakenOver
-            || attempt.over != (result == FinishResult::AlreadyOver)
-        {
+        let expected = if attempt.over { FinishResult::AlreadyOver } else { FinishResult::Applied };
+        if result != expected {
             return differs(format!("the end of {id} was {result:?}, but {attempt:?}"));
         }
         if attempt.over {
