@@ -53,10 +53,6 @@ pub(super) trait RowExt {
     fn text_opt(&self, i: usize) -> Result<Option<String>, StoreError> {
         self.col(i)
     }
-    /// Bytes.
-    fn bytes(&self, i: usize) -> Result<Vec<u8>, StoreError> {
-        self.col(i)
-    }
     /// As many bytes as there must be.
     fn exact<const N: usize>(&self, i: usize) -> Result<[u8; N], StoreError> {
         <[u8; N]>::try_from(self.col::<&[u8]>(i)?)

@@ -1,7 +1,7 @@
 //! What the transactions of a process have in common.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use outdial_ports::Clock;
@@ -19,8 +19,6 @@ pub(super) struct Shared {
     /// In the place of the database's, in tests.
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) classes: Classes,
-    /// How far attempts at persons were looked through for old ones.
-    pub(super) persons_seen: AtomicI64,
     /// Longest wait for a connection that is there to begin or undo a transaction.
     pub(super) begin_within: Duration,
     statement: Duration,
@@ -40,7 +38,6 @@ impl Shared {
             instance,
             clock,
             classes: Classes::default(),
-            persons_seen: AtomicI64::default(),
             begin_within,
             statement,
             random: AtomicU64::new(seed),

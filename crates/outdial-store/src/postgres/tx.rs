@@ -10,7 +10,6 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -53,8 +52,6 @@ impl Kind {
     }
 }
 
-type AfterCommit = Box<dyn FnOnce(&Shared) + Send>;
-
 /// An open transaction. One that is dropped is undone, and its connection closed.
 pub(super) struct PgTx<'a> {
     shared: &'a Shared,
@@ -66,7 +63,6 @@ pub(super) struct PgTx<'a> {
     has_failed: AtomicBool,
     is_broken: AtomicBool,
     has_met: AtomicBool,
-    after: Mutex<Vec<AfterCommit>>,
 }
 
 impl<'a> PgTx<'a> {
@@ -95,7 +91,6 @@ impl<'a> PgTx<'a> {
             has_failed: AtomicBool::default(),
             is_broken: AtomicBool::default(),
             has_met: AtomicBool::default(),
-            after: Mutex::default(),
         })
     }
 
@@ -114,19 +109,9 @@ impl<'a> PgTx<'a> {
         self.shard
     }
 
-    /// What this process remembers between transactions.
-    pub(super) fn shared(&self) -> &Shared {
-        self.shared
-    }
-
     /// What this process knows of classes.
     pub(super) fn classes(&self) -> &Classes {
         &self.shared.classes
-    }
-
-    /// Does this when the transaction is committed, and not if it is not.
-    pub(super) fn on_commit(&self, then: impl FnOnce(&Shared) + Send + 'static) {
-        self.after.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(then));
     }
 
     /// Runs a statement; how many rows it changed.
@@ -234,8 +219,6 @@ impl<'a> PgTx<'a> {
         match committed {
             Ok(Ok(())) => {
                 self.conn.give_back();
-                let after = self.after.get_mut().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(after).into_iter().for_each(|then| then(self.shared));
                 Some(done)
             }
             // What was read was read.
