@@ -29,7 +29,7 @@ mod request;
 mod restart;
 mod trunk;
 mod trunk_calls;
-mod world;
+pub(crate) mod world;
 
 pub use clock::{TestClock, TestEntropy};
 

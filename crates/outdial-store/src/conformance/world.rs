@@ -27,26 +27,26 @@ use outdial_ports::{Clock, Store};
 
 use super::{Database, Factory, TestClock};
 
-pub(super) const BERLIN: &str = "Europe/Berlin";
+pub(crate) const BERLIN: &str = "Europe/Berlin";
 /// What a minute costs, and what an intent of a world reserves: 600 s of it.
-pub(super) const PRICE: u64 = 30_000;
-pub(super) const RESERVE: Spend = Spend { seconds: 600, micros: 300_000 };
-pub(super) const NEW_YORK: &str = "America/New_York";
+pub(crate) const PRICE: u64 = 30_000;
+pub(crate) const RESERVE: Spend = Spend { seconds: 600, micros: 300_000 };
+pub(crate) const NEW_YORK: &str = "America/New_York";
 
-pub(super) struct World {
-    pub(super) clock: Arc<TestClock>,
-    pub(super) db: Box<dyn Database>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) ws: WorkspaceId,
-    pub(super) agent: AgentId,
-    pub(super) phone: PhoneId,
-    pub(super) trunk: TrunkId,
+pub(crate) struct World {
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) db: Box<dyn Database>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ws: WorkspaceId,
+    pub(crate) agent: AgentId,
+    pub(crate) phone: PhoneId,
+    pub(crate) trunk: TrunkId,
     /// Makes keys, bodies and tokens differ.
     next: AtomicU64,
 }
 
 impl World {
-    pub(super) async fn new(factory: &dyn Factory) -> Self {
+    pub(crate) async fn new(factory: &dyn Factory) -> Self {
         let clock = Arc::new(TestClock::default());
         let db = factory.empty(Arc::clone(&clock));
         let store = db.process();
@@ -65,11 +65,11 @@ impl World {
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub(super) fn advance_s(&self, seconds: u64) {
+    pub(crate) fn advance_s(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
@@ -77,11 +77,11 @@ impl World {
         self.next.fetch_add(1, Ordering::SeqCst)
     }
 
-    pub(super) async fn batch(&self) -> BatchId {
+    pub(crate) async fn batch(&self) -> BatchId {
         self.batch_with(BatchSettings::default()).await
     }
 
-    pub(super) async fn batch_with(&self, settings: BatchSettings) -> BatchId {
+    pub(crate) async fn batch_with(&self, settings: BatchSettings) -> BatchId {
         let new = NewBatch {
             workspace: self.ws,
             name: format!("batch {}", self.next()),
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// A request that nobody else makes.
-    pub(super) async fn request(&self) -> RequestId {
+    pub(crate) async fn request(&self) -> RequestId {
         let begin = RequestBegin {
             workspace: self.ws,
             scope: "POST /api/call/addCallsToBatch".to_owned(),
@@ -106,7 +106,7 @@ impl World {
         }
     }
 
-    pub(super) async fn chunk(&self, batch: BatchId, records: Vec<ChunkRecord>) -> ChunkAdd {
+    pub(crate) async fn chunk(&self, batch: BatchId, records: Vec<ChunkRecord>) -> ChunkAdd {
         ChunkAdd {
             request: self.request().await,
             chunk_num: 1,
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Adds these records as a request of their own.
-    pub(super) async fn add(&self, batch: BatchId, records: Vec<ChunkRecord>) -> StoredChunk {
+    pub(crate) async fn add(&self, batch: BatchId, records: Vec<ChunkRecord>) -> StoredChunk {
         let chunk = self.chunk(batch, records).await;
         let stored = self.store.call_add_chunk(chunk).await.unwrap();
         self.totals(batch).await;
@@ -127,27 +127,27 @@ impl World {
     }
 
     /// As `add`, one record per number.
-    pub(super) async fn add_numbers(&self, batch: BatchId, numbers: &[u64]) -> Vec<CallId> {
+    pub(crate) async fn add_numbers(&self, batch: BatchId, numbers: &[u64]) -> Vec<CallId> {
         self.add(batch, numbers.iter().map(|n| record(*n)).collect()).await.calls
     }
 
     /// The totals, after a look at I3.
-    pub(super) async fn totals(&self, batch: BatchId) -> BatchTotals {
+    pub(crate) async fn totals(&self, batch: BatchId) -> BatchTotals {
         let t = self.store.batch_fetch(batch).await.unwrap().unwrap().totals;
         assert_eq!(t.total, t.pending + t.live + t.finished, "I3: {t:?}");
         t
     }
 
-    pub(super) async fn call(&self, id: CallId) -> CallView {
+    pub(crate) async fn call(&self, id: CallId) -> CallView {
         self.store.call_fetch(self.ws, id).await.unwrap().unwrap().1
     }
 
-    pub(super) async fn groups(&self) -> Vec<Group> {
+    pub(crate) async fn groups(&self) -> Vec<Group> {
         self.store.dispatch_groups(self.ws, None).await.unwrap()
     }
 
     /// Every call of the workspace that is due.
-    pub(super) async fn due(&self) -> Vec<Candidate> {
+    pub(crate) async fn due(&self) -> Vec<Candidate> {
         let asks: Vec<Ask> = self
             .groups()
             .await
@@ -157,7 +157,7 @@ impl World {
         self.store.dispatch_candidates(&asks).await.unwrap()
     }
 
-    pub(super) fn intent(&self, c: &Candidate) -> NewIntent {
+    pub(crate) fn intent(&self, c: &Candidate) -> NewIntent {
         let intent = Intent {
             call: c.call,
             batch: c.group.batch,
@@ -180,29 +180,29 @@ impl World {
     }
 
     /// The day of the clock, in the workspace's zone.
-    pub(super) fn today(&self) -> Day {
+    pub(crate) fn today(&self) -> Day {
         Day::of(&Zone::utc(), self.now())
     }
 
-    pub(super) async fn head(&self) -> Head {
+    pub(crate) async fn head(&self) -> Head {
         self.store.dispatch_head(self.ws, None).await.unwrap()
     }
 
     /// What a head says of a batch, whatever its state.
-    pub(super) async fn batch_head(&self, batch: BatchId) -> BatchHead {
+    pub(crate) async fn batch_head(&self, batch: BatchId) -> BatchHead {
         let head = self.store.dispatch_head(self.ws, Some(batch)).await.unwrap();
         head.batches.into_iter().find(|b| b.id == batch).unwrap()
     }
 
     /// Other settings of the workspace.
-    pub(super) async fn configure(&self, change: impl FnOnce(&mut WorkspaceSettings)) {
+    pub(crate) async fn configure(&self, change: impl FnOnce(&mut WorkspaceSettings)) {
         let mut settings = self.store.settings_fetch(self.ws).await.unwrap();
         change(&mut settings);
         self.store.settings_update(self.ws, None, settings).await.unwrap();
     }
 
     /// Lists the number of an attempt.
-    pub(super) async fn list(&self, c: &Committed) -> Result<DncRecord, DncAddError> {
+    pub(crate) async fn list(&self, c: &Committed) -> Result<DncRecord, DncAddError> {
         let intent = &c.intent;
         let (phone, batch) = (intent.intent.callee, intent.intent.batch);
         let kind = Some("complaint".to_owned());
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// The dispatch versions of these workspaces.
-    pub(super) async fn versions(&self, of: [WorkspaceId; 2]) -> [u64; 2] {
+    pub(crate) async fn versions(&self, of: [WorkspaceId; 2]) -> [u64; 2] {
         let mut versions = [0; 2];
         for (version, ws) in versions.iter_mut().zip(of) {
             *version = self.store.dispatch_head(ws, None).await.unwrap().version;
@@ -220,19 +220,19 @@ impl World {
 
     /// The version that stands, as a node reads it that is alive: its clock may have been moved by
     /// hours.
-    pub(super) async fn version(&self) -> u64 {
+    pub(crate) async fn version(&self) -> u64 {
         let beat = NodeBeat { wall: self.now(), ..NodeBeat::default() };
         self.store.node_beat(beat).await.unwrap();
         self.store.dispatch_head(self.ws, None).await.unwrap().version
     }
 
     /// Commits these intents on the version that stands.
-    pub(super) async fn commit(&self, intents: Vec<NewIntent>) -> CommitOutcome {
+    pub(crate) async fn commit(&self, intents: Vec<NewIntent>) -> CommitOutcome {
         let version = self.version().await;
         self.try_commit(version, intents).await.unwrap()
     }
 
-    pub(super) async fn try_commit(
+    pub(crate) async fn try_commit(
         &self,
         version: u64,
         intents: Vec<NewIntent>,
@@ -242,13 +242,13 @@ impl World {
     }
 
     /// Makes every due call live.
-    pub(super) async fn dial_all(&self) -> Vec<Committed> {
+    pub(crate) async fn dial_all(&self) -> Vec<Committed> {
         let due = self.due().await;
         self.commit(due.iter().map(|c| self.intent(c)).collect()).await.committed
     }
 
     /// Ends an attempt.
-    pub(super) async fn finish(&self, c: &Committed, outcome: Outcome, next: CallNext) {
+    pub(crate) async fn finish(&self, c: &Committed, outcome: Outcome, next: CallNext) {
         let end = self.end(AttemptState::Ended, outcome);
         let done =
             self.store.attempt_finish(c.attempt, end, next, Settle::default()).await.unwrap();
@@ -257,7 +257,7 @@ impl World {
     }
 
     /// Ends an attempt that is tried again at once, if nothing else is against it.
-    pub(super) async fn again(&self, c: &Committed, state: AttemptState, outcome: Outcome) {
+    pub(crate) async fn again(&self, c: &Committed, state: AttemptState, outcome: Outcome) {
         let end = self.end(state, outcome);
         let next =
             CallNext::Pending { not_before: self.now(), reason: WaitReason::Due, is_retry: true };
@@ -267,7 +267,7 @@ impl World {
     }
 
     /// Ends an attempt for good, and settles it so.
-    pub(super) async fn settle(&self, c: &Committed, settle: Settle) {
+    pub(crate) async fn settle(&self, c: &Committed, settle: Settle) {
         let end = self.end(AttemptState::Ended, completed());
         let next = CallNext::Finished(Disposition::Completed);
         self.store.attempt_finish(c.attempt, end, next, settle).await.unwrap();
@@ -275,12 +275,12 @@ impl World {
     }
 
     /// Ends an attempt as `completed`.
-    pub(super) async fn complete(&self, c: &Committed) {
+    pub(crate) async fn complete(&self, c: &Committed) {
         self.finish(c, completed(), CallNext::Finished(Disposition::Completed)).await;
     }
 
     /// Ends an attempt that is to be retried in a minute.
-    pub(super) async fn retry_later(&self, c: &Committed) {
+    pub(crate) async fn retry_later(&self, c: &Committed) {
         let next = CallNext::Pending {
             not_before: self.now().after(Duration::from_secs(60)),
             reason: WaitReason::RetryDelay,
@@ -289,7 +289,7 @@ impl World {
         self.finish(c, no_answer(), next).await;
     }
 
-    pub(super) fn end(&self, state: AttemptState, outcome: Outcome) -> AttemptEnd {
+    pub(crate) fn end(&self, state: AttemptState, outcome: Outcome) -> AttemptEnd {
         AttemptEnd {
             state,
             outcome,
@@ -302,11 +302,11 @@ impl World {
     }
 }
 
-pub(super) fn record(phone: u64) -> ChunkRecord {
+pub(crate) fn record(phone: u64) -> ChunkRecord {
     record_with(phone, &format!(r#"{{"phoneNumber":"{phone}"}}"#), BERLIN)
 }
 
-pub(super) fn record_with(phone: u64, fields: &str, class: &str) -> ChunkRecord {
+pub(crate) fn record_with(phone: u64, fields: &str, class: &str) -> ChunkRecord {
     ChunkRecord {
         phone: PhoneNumber::from_digits(phone),
         class: Arc::from(class),
@@ -315,7 +315,7 @@ pub(super) fn record_with(phone: u64, fields: &str, class: &str) -> ChunkRecord 
     }
 }
 
-pub(super) fn completed() -> Outcome {
+pub(crate) fn completed() -> Outcome {
     Outcome {
         disposition: Disposition::Completed,
         fault: Fault::None,
@@ -326,7 +326,7 @@ pub(super) fn completed() -> Outcome {
     }
 }
 
-pub(super) fn no_answer() -> Outcome {
+pub(crate) fn no_answer() -> Outcome {
     Outcome {
         disposition: Disposition::NoAnswer,
         fault: Fault::Callee,
@@ -338,13 +338,13 @@ pub(super) fn no_answer() -> Outcome {
 }
 
 /// `n` spread over so many bytes.
-pub(super) fn bytes<const N: usize>(n: u64) -> [u8; N] {
+pub(crate) fn bytes<const N: usize>(n: u64) -> [u8; N] {
     let mut bytes = [0; N];
     bytes[..8].copy_from_slice(&n.to_le_bytes());
     bytes
 }
 
-pub(super) fn new_key(n: u64) -> NewKey {
+pub(crate) fn new_key(n: u64) -> NewKey {
     NewKey {
         hash: bytes(n),
         hint: "abcd".to_owned(),
@@ -353,13 +353,13 @@ pub(super) fn new_key(n: u64) -> NewKey {
     }
 }
 
-pub(super) async fn workspace(store: &dyn Store, name: &str, key: u64) -> WorkspaceCreated {
+pub(crate) async fn workspace(store: &dyn Store, name: &str, key: u64) -> WorkspaceCreated {
     let settings = WorkspaceSettings { concurrency: Some(7), ..WorkspaceSettings::default() };
     let new = NewWorkspace { name: name.to_owned(), key: new_key(key), settings };
     store.workspace_create(new).await.unwrap()
 }
 
-pub(super) fn agent_spec(name: &str) -> AgentSpec {
+pub(crate) fn agent_spec(name: &str) -> AgentSpec {
     AgentSpec {
         name: name.to_owned(),
         languages: vec!["en-US".to_owned()],
@@ -374,7 +374,7 @@ pub(super) fn agent_spec(name: &str) -> AgentSpec {
     }
 }
 
-pub(super) async fn phone(
+pub(crate) async fn phone(
     store: &dyn Store,
     ws: WorkspaceId,
     number: u64,
@@ -389,7 +389,7 @@ pub(super) async fn phone(
     store.phone_create(ws, new).await.unwrap()
 }
 
-pub(super) fn query() -> CallQuery {
+pub(crate) fn query() -> CallQuery {
     CallQuery {
         page: 1,
         limit: 10,

@@ -1,11 +1,13 @@
--- Attempts that belong to a process not heard of after $2, or gone, become this one's ($1), as many
--- as it may have at once ($3). Who has them is asked of `attempt`: that row is locked, and looked
+-- Attempts that belong to a process not heard of after $2, or gone, become this one's ($1), which
+-- must be alive itself; as many as it may have at once ($3). Who has them is asked of `attempt`: that row is locked, and looked
 -- at once more if another process was quicker.
 WITH gone AS (
   SELECT a.seq, l.workspace, l.phone
   FROM live l
   JOIN attempt a ON a.seq = l.attempt
   WHERE coalesce(l.rescuer, l.owner) <> $1
+    AND EXISTS (
+      SELECT 1 FROM node n WHERE n.instance = $1 AND n.left_at IS NULL AND n.beat_at > $2)
     AND NOT EXISTS (
       SELECT 1 FROM node n
       WHERE n.instance = coalesce(l.rescuer, l.owner) AND n.left_at IS NULL AND n.beat_at > $2)
