@@ -37,6 +37,7 @@ pub(crate) struct Server {
     user: Option<(u32, u32)>,
     port: u16,
     databases: AtomicU64,
+    installation: OnceLock<String>,
     pooler: Mutex<Option<Pooler>>,
     /// Closed when this process ends, and with it the server.
     _keeper: (Child, ChildStdin),
@@ -86,17 +87,38 @@ impl Server {
         }
         let log = fs::File::create(folder.join("postgres.log")).unwrap();
         let keeper = started(server.stderr(log));
-        let databases = AtomicU64::default();
-        let pooler = Mutex::default();
-        let server = Self { folder, programs, user, port, databases, pooler, _keeper: keeper };
+        let server = Self {
+            folder,
+            programs,
+            user,
+            port,
+            databases: AtomicU64::default(),
+            installation: OnceLock::new(),
+            pooler: Mutex::default(),
+            _keeper: keeper,
+        };
         server.wait_for(port);
         server
     }
 
     /// A fresh database; its URL.
     pub(crate) fn database(&self) -> String {
+        self.database_like("template1")
+    }
+
+    /// A database with an empty installation, which `make` makes of an empty database once.
+    pub(crate) fn installation(&self, make: impl FnOnce(&str)) -> String {
+        let template = self.installation.get_or_init(|| {
+            let url = self.database();
+            make(&url);
+            url
+        });
+        self.database_like(name_of(template))
+    }
+
+    fn database_like(&self, template: &str) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::SeqCst));
-        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
         self.url(&name)
     }
 
@@ -109,7 +131,7 @@ impl Server {
     pub(crate) fn pooled(&self, direct: &str) -> String {
         let mut pooler = self.pooler.lock().unwrap();
         let port = pooler.get_or_insert_with(|| self.start_pooler()).port;
-        url(port, direct.rsplit_once('/').and_then(|(_, d)| d.split('?').next()).unwrap())
+        url(port, name_of(direct))
     }
 
     /// The authority that signed the server's certificate, which is for `localhost`.
@@ -174,6 +196,11 @@ impl Server {
 
 fn url(port: u16, database: &str) -> String {
     format!("postgres://{ROLE}@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+/// The database of a URL.
+pub(crate) fn name_of(url: &str) -> &str {
+    url.rsplit_once('/').and_then(|(_, database)| database.split('?').next()).unwrap()
 }
 
 /// A certificate of the server, and of the authority that signed it.

@@ -120,11 +120,7 @@ impl PgTx<'_> {
         .await
     }
 
-    pub(super) async fn key_revoke(
-        &self,
-        ws: WorkspaceId,
-        key: KeyId,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
         self.dispatch_hold(ws).await?;
         let id = params![key.seq64(), key.secs(), ws.seq64(), self.now()];
         if self.exec(pg!("key/revoke"), id).await? == 0 {

@@ -8,8 +8,7 @@ use super::error::corrupt;
 use super::tx::only_value;
 
 /// Asks for it.
-pub(super) const ASK: &str =
-    "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+pub(super) const ASK: &str = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// Its answer.
 pub(super) fn read(messages: &[SimpleQueryMessage]) -> Result<Timestamp, StoreError> {

@@ -28,9 +28,16 @@ pub(super) fn store_error(e: &Error) -> StoreError {
         b"53100" => StoreError::Full,
         // Connections, resources, an operator's action (and a statement that took too long), locks,
         // files; conflicts; credentials and names, which a failover may bring; no writes here.
-        [b'0', b'8', ..] | [b'5', b'3', ..] | [b'5', b'7', ..] | [b'5', b'8', ..]
-        | [b'4', b'0', ..] | [b'2', b'8', ..] | [b'3', b'D', ..]
-        | b"55P03" | b"25006" | b"25P03" => StoreError::Unavailable(why),
+        [b'0', b'8', ..]
+        | [b'5', b'3', ..]
+        | [b'5', b'7', ..]
+        | [b'5', b'8', ..]
+        | [b'4', b'0', ..]
+        | [b'2', b'8', ..]
+        | [b'3', b'D', ..]
+        | b"55P03"
+        | b"25006"
+        | b"25P03" => StoreError::Unavailable(why),
         _ => StoreError::Internal(why),
     }
 }

@@ -1,5 +1,5 @@
-//! What only a server does: it is gone and back, it does not answer, it encrypts; transactions meet;
-//! the schema is another's.
+//! What only a server does: it is gone and back, it does not answer, it encrypts; transactions
+//! meet; the schema is another's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::tests::{block_on, node};
 use super::tx::Kind;
 use super::{OpenError, PgConfig, PostgresStore, client};
 use crate::conformance::TestClock;
-use crate::testing::Server;
+use crate::testing::{Server, name_of};
 
 async fn open(url: &str) -> Arc<PostgresStore> {
     let config = PgConfig { migrate_if_empty: true, ..PgConfig::at(url) };
@@ -61,7 +61,7 @@ fn connections_that_died_are_replaced() {
         let store = open(&url).await;
         store.ping().await.unwrap();
         for _ in 0..3 {
-            let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+            let name = name_of(&url);
             let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity";
             server.psql("postgres", &format!("{kill} WHERE datname = '{name}'"));
             store.ping().await.unwrap();
@@ -87,7 +87,10 @@ fn whoever_meets_another_is_told_to_run_again() {
     block_on(async {
         let store = open(&url).await;
         let beside = Server::shared().plain(&url).await;
-        beside.batch_execute("INSERT INTO class (id, text) VALUES (1, 'a'), (2, 'b')").await.unwrap();
+        beside
+            .batch_execute("INSERT INTO class (id, text) VALUES (1, 'a'), (2, 'b')")
+            .await
+            .unwrap();
         let touch = "UPDATE class SET text = text || '.' WHERE id = $1";
         let crossing = async |first: i64, second: i64, both: &tokio::sync::Barrier| {
             let tx = store.begin(Kind::Write).await.unwrap();

@@ -168,15 +168,18 @@ macro_rules! typed {
     )*};
 }
 typed! {
-    i64: INT8 i32: INT4 i16: INT2 f64: FLOAT8 bool: BOOL String: TEXT &str: TEXT Vec<u8>: BYTEA
-    &[u8]: BYTEA u8: INT8 u16: INT8 u32: INT8 u64: INT8 usize: INT8 Timestamp: INT8 PhoneNumber: INT8
-    &String: TEXT Vec<i64>: INT8_ARRAY Vec<String>: TEXT_ARRAY
+    i64: INT8 i32: INT4 i16: INT2 u8: INT8 u16: INT8 u32: INT8 u64: INT8 usize: INT8 f64: FLOAT8
+    bool: BOOL String: TEXT &String: TEXT &str: TEXT Vec<u8>: BYTEA &[u8]: BYTEA
+    Timestamp: INT8 PhoneNumber: INT8 Vec<i64>: INT8_ARRAY Vec<String>: TEXT_ARRAY
 }
 
 macro_rules! borrowed {
     ($($value:ty)*) => {$(impl Borrowed for $value {})*};
 }
-borrowed!(String Vec<&str> Vec<i64> Vec<String> Vec<bool> Vec<u8> i64 u32 u64 std::sync::Arc<str> Box<str>);
+borrowed! {
+    String Vec<&str> Vec<i64> Vec<String> Vec<bool> Vec<u8> i64 u32 u64 std::sync::Arc<str>
+    Box<str>
+}
 
 impl<const N: usize> Borrowed for [u8; N] {}
 

@@ -21,16 +21,16 @@ impl PgTx<'_> {
         let now = self.now();
         self.agent_must_exist(ws, new.agent).await?;
         let trunks = match new.integration {
-            Integration::Simulated if new.trunks.is_empty() => vec![self.trunk_simulated(ws).await?],
+            Integration::Simulated if new.trunks.is_empty() => {
+                vec![self.trunk_simulated(ws).await?]
+            }
             _ => new.trunks.clone(),
         };
         self.trunks_must_fit(ws, new.integration, &trunks).await?;
         let agent = new.agent.map(|a| a.seq64());
         let row = params![now, ws.seq64(), new.number, new.integration.as_str(), agent];
-        let seq: i64 = self
-            .one(pg!("phone/insert"), row, |r| r.int(0))
-            .await?
-            .ok_or(PhoneError::Duplicate)?;
+        let seq: i64 =
+            self.one(pg!("phone/insert"), row, |r| r.int(0)).await?.ok_or(PhoneError::Duplicate)?;
         let id = PhoneId::of(seq, now.as_millis());
         self.phone_set_trunks(id, &trunks).await?;
         Ok(PhoneRecord {

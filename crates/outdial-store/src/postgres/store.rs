@@ -126,7 +126,10 @@ operations! {
     Read agent_fetch(ws: WorkspaceId => ws, id: AgentId => id)
         -> Option<AgentRecord>, StoreError;
     Write agent_update(
-        ws: WorkspaceId => ws, id: AgentId => id, version: Option<u32> => version, a: AgentSpec => &a
+        ws: WorkspaceId => ws,
+        id: AgentId => id,
+        version: Option<u32> => version,
+        a: AgentSpec => &a
     ) -> AgentRecord, AgentError;
     Write agent_delete(ws: WorkspaceId => ws, id: AgentId => id) -> (), AgentError;
 

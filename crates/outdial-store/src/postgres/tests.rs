@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outdial_ports::Store;
 use outdial_ports::store::NodeSpec;
 
-use super::{PgConfig, PostgresStore};
+use super::{PgConfig, PostgresStore, migrate};
 use crate::conformance::{Database, Factory, TestClock, run_all};
 use crate::testing::Server;
 
@@ -33,7 +33,9 @@ struct Installation {
 impl Factory for Installations {
     fn empty(&self, clock: Arc<TestClock>) -> Box<dyn Database> {
         let server = Server::shared();
-        let direct = server.database();
+        let direct = server.installation(|url| {
+            now(migrate(url)).unwrap();
+        });
         let url = if self.is_pooled { server.pooled(&direct) } else { direct.clone() };
         Box::new(Installation { url, direct, clock })
     }
@@ -43,8 +45,7 @@ impl Installation {
     async fn join(&self) -> Arc<PostgresStore> {
         let clock: Arc<TestClock> = Arc::clone(&self.clock);
         let clock: Arc<dyn outdial_ports::Clock> = clock;
-        let config =
-            PgConfig { clock: Some(clock), migrate_if_empty: true, ..PgConfig::at(&self.url) };
+        let config = PgConfig { clock: Some(clock), ..PgConfig::at(&self.url) };
         let store = PostgresStore::connect(config).await.unwrap();
         store.node_join(node()).await.unwrap();
         // The suite's clock leaps: whoever is there is there for good.

@@ -241,7 +241,8 @@ impl<'a> PgTx<'a> {
             self.conn.forget_idle();
             return;
         }
-        let undone = timeout(self.shared.begin_within, self.conn.client().batch_execute("ROLLBACK"));
+        let undone =
+            timeout(self.shared.begin_within, self.conn.client().batch_execute("ROLLBACK"));
         if let Ok(Ok(())) = undone.await {
             self.conn.give_back();
         }
@@ -251,11 +252,7 @@ impl<'a> PgTx<'a> {
 /// One round trip begins the transaction, bounds what a process that is stopped in the midst of it
 /// can hold up, and reads the clock.
 fn begin_text(kind: Kind, may_take: Duration) -> String {
-    let how = if kind.writes() {
-        "READ COMMITTED READ WRITE"
-    } else {
-        "REPEATABLE READ READ ONLY"
-    };
+    let how = if kind.writes() { "READ COMMITTED READ WRITE" } else { "REPEATABLE READ READ ONLY" };
     let ms = may_take.as_millis();
     format!(
         "BEGIN ISOLATION LEVEL {how}; SET LOCAL statement_timeout = {ms}; \
