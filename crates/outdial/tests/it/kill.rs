@@ -48,9 +48,8 @@ fn kills(rounds: u64, postgres: Option<&Postgres>) {
     let mut chance = Chance(seed);
     // How long an undisturbed ingest takes here; kills are spread over it and a little more.
     let undisturbed = Round::new(&mut chance, 0, LIMIT, postgres).run(false).ingest;
-    let rounds: Vec<Round> = (1..=rounds)
-        .map(|n| Round::new(&mut chance, n, undisturbed * 5 / 4, postgres))
-        .collect();
+    let rounds: Vec<Round> =
+        (1..=rounds).map(|n| Round::new(&mut chance, n, undisturbed * 5 / 4, postgres)).collect();
     // Two at a time: most of a round is waiting for calls.
     let (early, late) = rounds.split_at(rounds.len() / 2);
     let run_all =
@@ -210,7 +209,7 @@ impl Round {
 
 /// `count` contacts of every row of the simulated table but the network's refusals, whose waits are
 /// in real time and would only make the rounds longer.
-fn contacts(first: u64, count: u64) -> Vec<Value> {
+pub(crate) fn contacts(first: u64, count: u64) -> Vec<Value> {
     let mut all = records(first, count * 2);
     all.retain(|r| !matches!(&r["phoneNumber"].as_str().unwrap()[9..], "93" | "94" | "95"));
     all.truncate(usize::try_from(count).unwrap());
