@@ -48,9 +48,6 @@ impl Asked {
     }
 }
 
-/// Lane, class and `is_retry`.
-pub(super) type GroupColumns = (i64, i64, bool);
-
 /// A line's kind and `seq`.
 type LineKey = (i64, i64);
 
@@ -220,20 +217,6 @@ impl PgTx<'_> {
         Ok(groups)
     }
 
-    /// The groups of a batch's pending calls in one lane (none: in all), and when the first of each
-    /// is due.
-    pub(super) async fn pending_groups(
-        &self,
-        batch: i64,
-        lane: Option<i64>,
-    ) -> Result<Vec<(GroupColumns, Timestamp)>, StoreError> {
-        let (first, last) = lane.map_or((0, i64::from(u32::MAX)), |l| (l, l));
-        self.all(pg!("dispatch/pending_groups"), params![batch, first, last], |r| {
-            Ok(((r.int(0)?, r.int(1)?, r.flag(2)?), r.time(3)?))
-        })
-        .await
-    }
-
     pub(super) async fn dispatch_waiting(
         &self,
         batches: &[BatchId],
@@ -343,8 +326,8 @@ impl Lines {
         slots: &BTreeMap<LineKey, Vec<Timestamp>>,
     ) -> Result<Self, StoreError> {
         let slots_of = |key: LineKey| slots.get(&key).cloned().unwrap_or_default();
-        let mut lines = Self::default();
-        lines.batches = batches.into_iter().map(|b| (b.id.seq64(), b)).collect();
+        let batches = batches.into_iter().map(|b| (b.id.seq64(), b)).collect();
+        let mut lines = Self { batches, ..Self::default() };
         for (batch, mut number) in numbers {
             let batch = lines.batches.get_mut(&batch).ok_or_else(|| corrupt("batch"))?;
             batch.numbers.push(number.id);
