@@ -2,8 +2,9 @@
 //!
 //! Four files per database, named after it. `NAME.marks`: by which attempt of each workspace the
 //! database is recognised; only who holds `NAME.lock` writes it. `NAME.node`: which of the nodes
-//! this is, in every life of it. `NAME.accepted`: what the operator accepted. Lines are appended to both. A line is complete when it ends in ` .`: what a crash left
-//! half-written was never acknowledged and is not read. Nothing in them is secret.
+//! this is, in every life of it. `NAME.accepted`: what the operator accepted. Lines are appended to
+//! marks and acceptances. A line is complete when it ends in ` .`: what a crash left half-written
+//! was never acknowledged and is not read. Nothing in them is secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -253,7 +254,8 @@ impl StateFiles {
             Err(TryLockError::WouldBlock) => bail!(
                 "another process serves this database, or a copy of it, with the state directory \
                  {}: stop that first. A copy must not dial beside the original, for people would \
-                 be called twice; nodes of one PostgreSQL have a state directory each (--state-dir)",
+                 be called twice; nodes of one PostgreSQL have a state directory each \
+                 (--state-dir)",
                 self.directory.display()
             ),
             Err(TryLockError::Error(error)) => Err(error).with_context(cannot),

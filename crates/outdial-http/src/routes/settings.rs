@@ -39,8 +39,8 @@ pub(super) async fn update(
     Ok(Envelope::ok("Settings updated successfully", new.into()))
 }
 
-/// Changes the caller's settings, whoever else changes them at the same time. What protects the called is logged
-/// with the key that switched it.
+/// Changes the caller's settings, whoever else changes them at the same time. What protects the
+/// called is logged with the key that switched it.
 pub(super) async fn edit(
     app: &App,
     caller: &Principal,
