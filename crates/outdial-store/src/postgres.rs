@@ -15,6 +15,7 @@ mod attempt;
 mod batch;
 mod call;
 mod chunk;
+mod chunk_old;
 mod class;
 mod clock;
 mod dispatch;

@@ -10,16 +10,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{try_join3, try_join4};
+use futures_util::future::{try_join, try_join4};
 use outdial_core::batch::{BatchState, PauseReason};
-use outdial_core::call::CallState;
 use outdial_core::id::CallId;
 use outdial_core::outcome::Disposition;
 use outdial_ports::failpoint;
 use outdial_ports::store::{ChunkAdd, ChunkError, ChunkLane, ChunkRecord, StoreError, StoredChunk};
-use tokio_postgres::Row;
 
-use super::call::call_state;
+use super::chunk_old::Columns;
 use super::dnc::Watch;
 use super::error::corrupt;
 use super::params::params;
@@ -27,34 +25,34 @@ use super::pg;
 use super::rows::{Id, RowExt, digits};
 use super::totals::Delta;
 use super::tx::PgTx;
-use crate::common::{DO_NOT_CALL, blocked};
+use crate::common::blocked;
 
 /// Sequence numbers of a block, which is as long as the identity of `call` grows: not fewer than a
 /// chunk has records.
 const BLOCK: usize = 1000;
 
 /// What the records of a chunk have in common.
-struct Chunk {
-    batch: i64,
+pub(super) struct Chunk {
+    pub(super) batch: i64,
     /// Lane of a new or re-opened call.
-    lane: u32,
+    pub(super) lane: u32,
     /// Lane that a pending call moves to, if it moves.
-    moves_to: Option<u32>,
-    agent: i64,
-    agent_version: u32,
+    pub(super) moves_to: Option<u32>,
+    pub(super) agent: i64,
+    pub(super) agent_version: u32,
 }
 
 /// A record as it is stored.
-struct Item<'a> {
-    record: &'a ChunkRecord,
-    phone: i64,
-    class: i64,
-    listed: bool,
+pub(super) struct Item<'a> {
+    pub(super) record: &'a ChunkRecord,
+    pub(super) phone: i64,
+    pub(super) class: i64,
+    pub(super) listed: bool,
 }
 
 impl Item<'_> {
     /// Why it is finished at once, as two columns.
-    fn blocked(&self) -> (Option<&'static str>, Option<&'static str>) {
+    pub(super) fn blocked(&self) -> (Option<&'static str>, Option<&'static str>) {
         let (disposition, reason) = blocked(self.record, self.listed).unzip();
         (disposition.map(Disposition::as_str), reason)
     }
@@ -69,52 +67,17 @@ struct Found {
     enable_dnc: bool,
     next_lane: i64,
     watch: Watch,
-}
-
-/// A call that was there before.
-struct Existing {
-    seq: i64,
-    id: CallId,
-    phone: i64,
-    state: CallState,
-    was_completed: bool,
-    /// Skipped because its number was listed.
-    was_listed: bool,
-    picked: bool,
+    /// The first of the sequence numbers that are this chunk's.
+    block: i64,
 }
 
 /// What has come of the chunk so far.
 #[derive(Default)]
-struct Done {
-    calls: Vec<CallId>,
-    updated: u32,
-    deferred: u32,
-    delta: Delta,
-}
-
-/// Columns of calls that are written alike, a row per call.
-#[derive(Default)]
-struct Columns<'a> {
-    seqs: Vec<i64>,
-    classes: Vec<i64>,
-    dispositions: Vec<Option<&'static str>>,
-    reasons: Vec<Option<&'static str>>,
-    fields: Vec<&'a str>,
-}
-
-impl<'a> Columns<'a> {
-    fn push(
-        &mut self,
-        seq: i64,
-        item: &Item<'a>,
-        blocked: (Option<&'static str>, Option<&'static str>),
-    ) {
-        self.seqs.push(seq);
-        self.classes.push(item.class);
-        self.dispositions.push(blocked.0);
-        self.reasons.push(blocked.1);
-        self.fields.push(&item.record.fields);
-    }
+pub(super) struct Done {
+    pub(super) calls: Vec<CallId>,
+    pub(super) updated: u32,
+    pub(super) deferred: u32,
+    pub(super) delta: Delta,
 }
 
 impl PgTx<'_> {
@@ -123,12 +86,8 @@ impl PgTx<'_> {
             return Err(StoreError::Internal("a chunk is too long".to_owned()).into());
         }
         let key = params![add.request.seq64(), add.request.secs(), add.chunk_num];
-        let (claimed, found, block) = try_join3(
-            self.exec(pg!("request/claim_chunk"), key),
-            self.chunk_batch(add),
-            self.chunk_block(add.records.len()),
-        )
-        .await?;
+        let (claimed, found) =
+            try_join(self.exec(pg!("request/claim_chunk"), key), self.chunk_batch(add)).await?;
         if claimed == 0 {
             let stored = self.chunk_fetch(add.request, add.chunk_num).await?;
             let why = || StoreError::Internal(format!("no request {}", add.request));
@@ -136,6 +95,7 @@ impl PgTx<'_> {
         }
         let found =
             found.filter(|f| f.state != BatchState::Deleted).ok_or(ChunkError::BatchGone)?;
+        let block = found.block;
         let moves_to = match add.lane {
             ChunkLane::Current => None,
             ChunkLane::Lane(lane) => Some(lane),
@@ -185,18 +145,10 @@ impl PgTx<'_> {
                 enable_dnc: r.flag(4)?,
                 next_lane: r.int(5)?,
                 watch: Watch { switch: r.flag(6)?, any: r.flag(7)? },
+                block: r.int(8)?,
             })
         })
         .await
-    }
-
-    /// The first of the sequence numbers that are this chunk's.
-    async fn chunk_block(&self, records: usize) -> Result<i64, StoreError> {
-        if records == 0 {
-            return Ok(0);
-        }
-        let first = self.one(pg!("call/take_block"), params![], |r| r.int(0)).await?;
-        first.ok_or_else(|| corrupt("lack of a sequence"))
     }
 
     /// The batch's state after the chunk, written if it is another. Without a calling number it has
@@ -326,6 +278,11 @@ impl PgTx<'_> {
             rows.push(seq, item, item.blocked());
             phones.push(item.phone);
         }
+        if rows.dispositions.iter().all(Option::is_none) {
+            // What is shorter than the others is filled up with NULL.
+            rows.dispositions.clear();
+            rows.reasons.clear();
+        }
         let row = params![
             chunk.batch,
             chunk.lane,
@@ -340,113 +297,6 @@ impl PgTx<'_> {
         ];
         let inserted = self.exec(pg!("call/insert"), row).await?;
         Ok(usize::try_from(inserted).unwrap_or(usize::MAX))
-    }
-
-    /// Numbers that the batch has already; they stay as they are until the end.
-    async fn chunk_find(
-        &self,
-        chunk: &Chunk,
-        items: &[Item<'_>],
-        block: i64,
-    ) -> Result<Vec<Existing>, StoreError> {
-        let phones: Vec<i64> = items.iter().map(|i| i.phone).collect();
-        self.all(pg!("call/existing"), params![chunk.batch, phones, block], existing).await
-    }
-
-    /// What the rules say of numbers that were there.
-    async fn chunk_existing(
-        &self,
-        chunk: &Chunk,
-        items: &[Item<'_>],
-        old: &BTreeMap<i64, Existing>,
-        done: &mut Done,
-    ) -> Result<(), StoreError> {
-        let mut fields = Columns::default();
-        let (mut deferred, mut pending, mut reopened) =
-            (Columns::default(), Columns::default(), Columns::default());
-        let mut touched = Vec::new();
-        for item in items {
-            let Some(e) = old.get(&item.phone) else { continue };
-            done.updated += 1;
-            let block = item.blocked();
-            if e.state == CallState::Live {
-                // The new fields wait until it is over. Whether it is listed is looked up then.
-                done.deferred += 1;
-                let (disposition, reason) = item.record.blocked.unzip();
-                deferred.push(e.seq, item, (disposition.map(Disposition::as_str), reason));
-                continue;
-            }
-            fields.push(e.seq, item, block);
-            if item.listed && e.was_listed {
-                touched.push(e.seq);
-                continue;
-            }
-            if e.state == CallState::Pending {
-                pending.push(e.seq, item, block);
-            } else {
-                reopened.push(e.seq, item, block);
-                done.delta.finished -= 1;
-                done.delta.pending += 1;
-                done.delta.picked -= i64::from(e.picked);
-                done.delta.completed -= i64::from(e.was_completed);
-            }
-            if block.0.is_some() {
-                done.delta.pending -= 1;
-                done.delta.finished += 1;
-                // A pending call that a person answered in this round keeps its `picked`.
-            }
-        }
-        if !fields.seqs.is_empty() {
-            self.exec(pg!("call/set_fields"), params![fields.seqs, fields.fields]).await?;
-        }
-        if !touched.is_empty() {
-            self.exec(pg!("call/touch"), params![touched, self.now()]).await?;
-        }
-        self.chunk_rewrite(pg!("call/update_pending"), chunk, chunk.moves_to, &pending).await?;
-        self.chunk_rewrite(pg!("call/reopen"), chunk, Some(chunk.lane), &reopened).await?;
-        self.chunk_defer(chunk, &deferred).await
-    }
-
-    async fn chunk_rewrite(
-        &self,
-        text: &str,
-        chunk: &Chunk,
-        lane: Option<u32>,
-        rows: &Columns<'_>,
-    ) -> Result<(), StoreError> {
-        if rows.seqs.is_empty() {
-            return Ok(());
-        }
-        let row = params![
-            lane,
-            chunk.agent,
-            chunk.agent_version,
-            self.now(),
-            &rows.seqs[..],
-            &rows.classes[..],
-            &rows.dispositions[..],
-            &rows.reasons[..],
-        ];
-        self.exec(text, row).await?;
-        Ok(())
-    }
-
-    async fn chunk_defer(&self, chunk: &Chunk, rows: &Columns<'_>) -> Result<(), StoreError> {
-        if rows.seqs.is_empty() {
-            return Ok(());
-        }
-        let row = params![
-            chunk.moves_to,
-            chunk.agent,
-            chunk.agent_version,
-            &rows.seqs[..],
-            &rows.classes[..],
-            &rows.dispositions[..],
-            &rows.reasons[..],
-            &rows.fields[..],
-        ];
-        self.exec(pg!("call/defer"), row).await?;
-        Ok(())
     }
 
     /// Remembers which sequence numbers are the batch's; see `call_run` in the schema.
@@ -470,23 +320,4 @@ impl PgTx<'_> {
         self.exec(pg!("call/insert_run"), row).await?;
         Ok(())
     }
-}
-
-fn existing(r: &Row) -> Result<Existing, StoreError> {
-    let state = call_state(r, 3)?;
-    let disposition = r.word_opt(4, Disposition::parse)?;
-    let reason: Option<&str> = r.col(5)?;
-    let finished = state == CallState::Finished;
-    Ok(Existing {
-        seq: r.int(0)?,
-        id: r.id(0)?,
-        phone: r.int(2)?,
-        state,
-        was_completed: finished && disposition == Some(Disposition::Completed),
-        // One whose call was cut short because of the list is `canceled`.
-        was_listed: finished
-            && disposition == Some(Disposition::Skipped)
-            && reason == Some(DO_NOT_CALL),
-        picked: r.flag(6)?,
-    })
 }

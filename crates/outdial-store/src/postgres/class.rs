@@ -66,20 +66,11 @@ impl PgTx<'_> {
         Ok(found)
     }
 
-    async fn classes_by_text(
-        &self,
-        texts: &[&str],
-    ) -> Result<BTreeMap<Arc<str>, i64>, StoreError> {
+    async fn classes_by_text(&self, texts: &[&str]) -> Result<BTreeMap<Arc<str>, i64>, StoreError> {
         let rows = self
             .all(pg!("class/by_text"), params![texts], |r| Ok((r.text(0)?.into(), r.int(1)?)))
             .await?;
         Ok(rows.into_iter().collect())
-    }
-
-    /// The zones of a class.
-    pub(super) async fn class_zones(&self, id: i64) -> Result<Arc<Class>, StoreError> {
-        let mut found = self.class_zones_of(&[id]).await?;
-        found.remove(&id).ok_or_else(|| corrupt("class"))
     }
 
     /// The zones of all these classes.

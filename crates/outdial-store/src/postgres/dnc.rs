@@ -12,7 +12,6 @@ use outdial_ports::store::{
 };
 use tokio_postgres::Row;
 
-use super::error::corrupt;
 use super::params::params;
 use super::pg;
 use super::rows::{Id, RowExt, digits};
@@ -136,15 +135,6 @@ impl PgTx<'_> {
                 }
             }
         }
-    }
-
-    /// What has to be looked up in this workspace.
-    pub(super) async fn dnc_watch(&self, workspace: i64) -> Result<Watch, StoreError> {
-        self.one(pg!("dnc/watch"), params![workspace], |r| {
-            Ok(Watch { switch: r.flag(0)?, any: r.flag(1)? })
-        })
-        .await?
-        .ok_or_else(|| corrupt("lack of a workspace"))
     }
 
     /// Those of these numbers that are listed.
