@@ -27,7 +27,9 @@ const ROLE: &str = "outdial";
 const LOOKS: (u32, Duration) = (600, Duration::from_millis(50));
 
 /// Runs a program until whoever started it is gone, however that ended, and leaves nothing behind.
-const KEEPER: &str = r#"dir="$1"; shift; "$@" </dev/null & cat >/dev/null; kill -QUIT $!; wait
+/// The one signal ends PostgreSQL at once, the other PgBouncer.
+const KEEPER: &str = r#"dir="$1"; shift; "$@" </dev/null & cat >/dev/null; kill -QUIT $!
+kill -TERM $!; wait
 [ -z "$dir" ] || rm -rf "$dir""#;
 
 /// A server.
