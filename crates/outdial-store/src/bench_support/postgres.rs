@@ -12,6 +12,7 @@ use crate::postgres::pg;
 
 /// An instant.
 const AT: i64 = 1_747_319_400_000;
+const BLOCK: &str = "SELECT nextval(pg_get_serial_sequence('call', 'seq'))";
 
 /// Inserts new calls of `batch`, each (phone, fields), in transactions of `chunk` rows. The
 /// database must have been opened as a store before, and the batch must not have these numbers.
@@ -98,9 +99,9 @@ async fn connect(url: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// A block of sequence numbers.
+/// A block of sequence numbers, as a chunk takes it (`batch/for_chunk`).
 async fn block(client: &Client) -> Result<i64, Error> {
-    let rows = client.query_typed(pg!("call/take_block"), &[]).await?;
+    let rows = client.query_typed(BLOCK, &[]).await?;
     Ok(rows.first().map_or(0, |row| row.get(0)))
 }
 

@@ -8,8 +8,6 @@ mod database_gone;
 mod machine;
 mod nodes;
 mod phones;
-#[path = "../../benches/support/postgres.rs"]
-mod postgres;
 mod proxy;
 mod slow;
 mod three_nodes;

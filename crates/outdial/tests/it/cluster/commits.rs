@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::nodes::{Node, nodes};
-use super::postgres::Postgres;
 use super::proxy::Lose;
 use crate::evidence::{check_dialed, ids_of, placed};
 use crate::faulty_disk::talkers;
 use crate::harness::{PATIENCE, Server, lines_in, wait_for};
+use crate::postgres::Postgres;
 
 /// What stands in the SQL of a chunk alone, and in that of a plan's intents.
 const CHUNK: &str = "INTO call_fields";
@@ -23,7 +23,7 @@ fn a_chunk_whose_commit_has_no_answer_is_stored_once_and_told_truthfully() {
     let postgres = Postgres::start(&[]);
     let nodes = nodes(&postgres, 1, &[]);
     let Node { home, proxy, .. } = &nodes[0];
-    let server = home.serve().0;
+    let server = home.serve();
     let number = server.make_number();
     for (n, lose) in [(1, Lose::Answer), (2, Lose::Wish), (3, Lose::Answer)] {
         let batch = server.make_batch(&number, &json!({}));
@@ -79,7 +79,7 @@ fn a_plan_whose_commit_has_no_answer_places_no_call_and_loses_none() {
     let postgres = Postgres::start(&[]);
     let nodes = nodes(&postgres, 1, &[("OUTDIAL_SIMULATED_SPEED", "20")]);
     let Node { home, proxy, .. } = &nodes[0];
-    let server = home.serve().0;
+    let server = home.serve();
     let number = server.make_number();
     let batch = server.make_batch(&number, &json!({ "concurrency": 15 }));
     let people = talkers(12_125_550_000, DIALED);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::nodes::{Node, nodes};
-use super::postgres::Postgres;
 use crate::evidence::{check_dialed, ids_of};
 use crate::faulty_disk::talkers;
 use crate::harness::{
     Answer, Home, PATIENCE, Server, lines_in, monotonic, records, try_send, wait_for,
 };
+use crate::postgres::Postgres;
 
 /// How long after the database is back calls go out again.
 const RESUMED: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ fn postgresql_restarted_at_once_while_lists_come_in_and_calls_go_out() {
     let mut postgres = Postgres::start(&[]);
     let nodes = nodes(&postgres, 1, &[("OUTDIAL_SIMULATED_SPEED", "10")]);
     let home = &nodes[0].home;
-    let server = home.serve().0;
+    let server = home.serve();
     let number = server.make_number();
     let (dialed, total) = start_dialing(&server, &number, 1_200);
     let stored = server.make_batch(&number, &json!({}));
@@ -154,7 +154,7 @@ fn half_open_connections_are_found_out_and_others_are_made() {
     let postgres = Postgres::start(&[]);
     let nodes = nodes(&postgres, 1, &[("OUTDIAL_SIMULATED_SPEED", "10")]);
     let Node { home, proxy, .. } = &nodes[0];
-    let server = home.serve().0;
+    let server = home.serve();
     let number = server.make_number();
     let (dialed, total) = start_dialing(&server, &number, 1_200);
     let stored = server.make_batch(&number, &json!({}));

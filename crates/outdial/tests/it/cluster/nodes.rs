@@ -5,9 +5,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::postgres::Postgres;
 use super::proxy::Proxy;
 use crate::harness::{Home, PATIENCE, Server, stdout_of, wait_for};
+use crate::postgres::Postgres;
 use crate::sip::free_port;
 
 /// A node's home, and what stands between it and the database.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::nodes::{Node, make_sip_number, nodes};
 use super::phones::{Phones, tightest, times_called};
-use super::postgres::Postgres;
 use crate::harness::{PATIENCE, monotonic, records, wait_for};
+use crate::postgres::Postgres;
 
 const SLOW: Duration = Duration::from_secs(2);
 /// How long it is slow.
@@ -27,7 +27,7 @@ fn a_slow_database_makes_no_late_call_and_no_burst() {
     let phones = Phones::start();
     let nodes = nodes(&postgres, 1, &[]);
     let Node { home, proxy, .. } = &nodes[0];
-    let server = home.serve().0;
+    let server = home.serve();
     let limits = json!({ "callsPerSecond": CALLS_PER_SECOND, "channels": 40 });
     let number = make_sip_number(&server, &home.user, phones.port(), &limits);
     let batch = server.make_batch(&number, &json!({}));

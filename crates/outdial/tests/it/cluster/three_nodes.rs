@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::nodes::{Node, freeze, kill, make_sip_number, nodes, states, thaw, wait_state};
 use super::phones::{LONGEST, Phones, longest_silence, tightest, times_called};
-use super::postgres::Postgres;
 use crate::harness::{PATIENCE, Server, monotonic, records, wait_for};
+use crate::postgres::Postgres;
 
 /// A lease is 30 s.
 const AWAY: Duration = Duration::from_secs(40);
@@ -40,7 +40,7 @@ fn three_nodes_call_everybody_once_whatever_becomes_of_them() {
     let postgres = Postgres::start(&[]);
     let phones = Phones::start();
     let three = nodes(&postgres, 3, &[("OUTDIAL_LOG_FILTER", "info,outdial_engine=debug")]);
-    let mut servers: Vec<Server<'_>> = three.iter().map(|node| node.home.serve().0).collect();
+    let mut servers: Vec<Server<'_>> = three.iter().map(|node| node.home.serve()).collect();
     let batch = fill(&three, &servers, &phones, limits, contacts);
 
     let begun = monotonic();
@@ -129,7 +129,7 @@ fn suffer<'a>(
     more(limits.calls_per_second * 3);
     let mut bound = at_stake(killed);
     kill(&mut servers[killed]);
-    servers[killed] = three[killed].home.serve().0;
+    servers[killed] = three[killed].home.serve();
     let port = three[killed].sip_port;
     wait_for("the killed one dials again", BACK * 3, || {
         (phones.called_lately(port, Duration::from_millis(500)) > 0).then_some(())
