@@ -56,8 +56,8 @@ impl PgTx<'_> {
             .one(pg!("dnc/insert"), row, |r| r.int(0))
             .await?
             .ok_or(DncAddError::AlreadyListed)?;
-        // All that are not over are held: an attempt that ends at the same moment sees the entry, or
-        // has left its call pending by now. A chunk that is not committed yet is not seen; the
+        // All that are not over are held: an attempt that ends at the same moment sees the entry,
+        // or has left its call pending by now. A chunk that is not committed yet is not seen; the
         // commit of an intent looks at the list once more.
         let unfinished =
             self.all(pg!("dnc/hold_unfinished"), params![workspace, phone], |r| r.int(0)).await?;

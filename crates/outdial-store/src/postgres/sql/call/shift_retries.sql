@@ -1,5 +1,5 @@
--- Those retries of a batch that wait for its delay wait longer by $2 ms, after an attempt that ended
--- as unknown by $3. Shorter: none is due before $4 that was not.
+-- Those retries of a batch that wait for its delay wait longer by $2 ms, after an attempt that
+-- ended as unknown by $3. Shorter: none is due before $4 that was not.
 WITH mine AS MATERIALIZED (
   SELECT seq FROM call
   WHERE state = 0 AND batch = $1 AND is_retry AND wait_reason = 'retry_delay'

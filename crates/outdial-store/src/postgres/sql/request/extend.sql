@@ -1,4 +1,5 @@
--- Whoever holds the row extends it, too, or ends it: chunks of a request do not wait for each other.
+-- Whoever holds the row extends it, too, or ends it: chunks of a request do not wait for each
+-- other.
 UPDATE request SET lease_until = $2
 WHERE seq = (
   SELECT seq FROM request
