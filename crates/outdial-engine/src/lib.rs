@@ -90,7 +90,7 @@ impl Engine {
         // From here on a jump shows, also one before the first call.
         ctx.compare_clocks();
         // The carrier knows its trunks before the first call; if not now, then within a second.
-        if let Err(error) = trunks::exchange(Arc::clone(&ctx)).await {
+        if let Err(error) = tasks::guarded(trunks::exchange(Arc::clone(&ctx))).await {
             tracing::warn!(%error, "the trunks are not known yet");
         }
         let mut house = housekeeping::start(&ctx);
