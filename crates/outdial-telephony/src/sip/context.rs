@@ -20,7 +20,7 @@ use super::message::SipUri;
 use super::transaction::Timers;
 use super::transport::{TransportConfig, Transports};
 use super::trunk::{Trunk, Unreachable};
-use super::{SipConfig, health, orphan};
+use super::{SipConfig, ending, health};
 use crate::rtp::{RtpPorts, Source};
 
 /// Between two tries to open the sockets.
@@ -134,6 +134,11 @@ impl Context {
 
     pub(crate) fn trunk(&self, id: TrunkId) -> Option<Arc<Trunk>> {
         self.trunks.borrow().get(&id).cloned()
+    }
+
+    /// Every trunk.
+    pub(crate) fn trunks(&self) -> Vec<Arc<Trunk>> {
+        self.trunks.borrow().values().cloned().collect()
     }
 
     /// A trunk that may not have been told yet.
@@ -277,7 +282,7 @@ async fn open(ctx: &Arc<Context>) -> Result<(), String> {
     let (ending, of_strays) = (Arc::clone(ctx), Arc::clone(&open));
     tokio::spawn(async move {
         while let Some(stray) = strays.recv().await {
-            tokio::spawn(orphan::end_stray(Arc::clone(&ending), Arc::clone(&of_strays), stray));
+            tokio::spawn(ending::end_stray(Arc::clone(&ending), Arc::clone(&of_strays), stray));
         }
     });
     for trunk in ctx.trunks.borrow().values() {

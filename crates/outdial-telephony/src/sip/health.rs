@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use outdial_ports::store::{Transport, TrunkState};
 
-use super::ask::{Proof, Question, ask_with_credentials};
+use super::ask::{Question, ask_with_credentials};
+use super::logins::Headers;
 use super::message::{Method, RequestBuilder, Response, SipUri, name_addr};
 use super::transport::Flow;
 use super::trunk::{Trunk, Unreachable};
@@ -45,7 +46,7 @@ pub(crate) async fn look(ctx: &Context, trunk: &Trunk) -> Result<Look, Unreachab
     let (uri, us) = (trunk.uri().map_err(bad)?, trunk.us().map_err(bad)?);
     let person = Person { uri: &uri, from: &us, to: &uri, tag: ctx.random_hex() };
     let call_id = ctx.random_hex();
-    let build = |cseq, branch: &str, proof: &Proof| {
+    let build = |cseq, branch: &str, proof: &Headers| {
         person
             .start(ctx, trunk, &flow, &Method::Options, cseq, branch, &call_id, proof)?
             .header("Accept", "application/sdp")
@@ -76,7 +77,7 @@ pub(crate) async fn bindings(
     let us = trunk.us().map_err(bad)?;
     let person = Person { uri: &registrar, from: &us, to: &us, tag: ctx.random_hex() };
     let call_id = ctx.random_hex();
-    let build = |cseq, branch: &str, proof: &Proof| {
+    let build = |cseq, branch: &str, proof: &Headers| {
         person
             .start(ctx, trunk, &flow, &Method::Register, cseq, branch, &call_id, proof)?
             .build()
@@ -197,7 +198,7 @@ async fn register(
     let us = trunk.us().map_err(bad)?;
     let contact = trunk.contact(&us.user().unwrap_or_default(), &flow).map_err(bad)?;
     let person = Person { uri: &registrar, from: &us, to: &us, tag: tag.to_owned() };
-    let build = |cseq, branch: &str, proof: &Proof| -> Option<Bytes> {
+    let build = |cseq, branch: &str, proof: &Headers| -> Option<Bytes> {
         person
             .start(ctx, trunk, &flow, &Method::Register, cseq, branch, call_id, proof)?
             .header("Contact", name_addr(&contact, None))
@@ -249,7 +250,7 @@ impl Person<'_> {
         cseq: u32,
         branch: &str,
         call_id: &str,
-        proof: &Proof,
+        proof: &Headers,
     ) -> Option<RequestBuilder> {
         let routes = trunk.routes().ok()?;
         let request = RequestBuilder::new(method, self.uri)
@@ -268,7 +269,7 @@ impl Person<'_> {
 async fn reach(ctx: &Context, trunk: &Trunk) -> Result<(Arc<Open>, Flow), Unreachable> {
     let by = ctx.clock.monotonic().after(ctx.timers.t1.saturating_mul(20));
     let open = ctx.opened(by).await?;
-    let flow = trunk.reach(ctx, &trunk.first_hop(), by).await?;
+    let flow = trunk.reach(ctx, &trunk.first_hop(), trunk.spec.transport, by).await?;
     Ok((open, flow))
 }
 

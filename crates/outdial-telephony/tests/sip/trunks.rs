@@ -75,6 +75,27 @@ async fn registers_with_credentials_before_it_dials() {
 }
 
 #[tokio::test]
+async fn a_proxy_and_the_registrar_both_ask() {
+    let mut peer = Stranger::udp().await;
+    let mut sip = spec(peer.addr, Transport::Udp);
+    (sip.register, sip.username) = (true, Some("user".to_owned()));
+    sip.password = Some(Secret("secret".to_owned()));
+    let world = World::new(sip);
+    let first = peer.expect("REGISTER").await;
+    let of = |realm: &str| format!("Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"\r\n");
+    let proxy = format!("Proxy-Authenticate: {}", of("edge"));
+    peer.answer_with(&first, 407, "a", &proxy, "").await;
+    let second = peer.expect("REGISTER").await;
+    let registrar = format!("WWW-Authenticate: {}", of("home"));
+    peer.answer_with(&second, 401, "a", &registrar, "").await;
+    let third = peer.expect("REGISTER").await;
+    assert!(third.get("Proxy-Authorization").contains("realm=\"edge\""), "{}", third.text);
+    assert!(third.get("Authorization").contains("realm=\"home\""), "{}", third.text);
+    peer.answer(&third, 200, "a").await;
+    world.until("up", |w| state(w) == TrunkState::Up).await;
+}
+
+#[tokio::test]
 async fn a_refused_registration_is_down() {
     let mut peer = Stranger::udp().await;
     let mut sip = spec(peer.addr, Transport::Udp);
