@@ -17,6 +17,7 @@ use super::dns::Resolver;
 use super::endpoint::Endpoint;
 use super::ids::{Ids, hex};
 use super::message::SipUri;
+use super::register::{is_taken_over, unregister, unregister_all};
 use super::transaction::Timers;
 use super::transport::{TransportConfig, Transports};
 use super::trunk::{Trunk, Unreachable};
@@ -188,6 +189,14 @@ impl Context {
         self.trunks.borrow().values().map(|trunk| trunk.report()).collect()
     }
 
+    /// Looks at no trunk any more, and takes back what it left at them.
+    pub(super) async fn leave(self: &Arc<Self>) {
+        for watch in self.tasks().watches.values() {
+            watch.abort();
+        }
+        unregister_all(self).await;
+    }
+
     /// Takes nothing in any more, and looks at no trunk.
     pub(super) fn close(&self) {
         let mut tasks = self.tasks();
@@ -217,8 +226,17 @@ impl Context {
             }
             let trunk = Arc::new(trunk);
             self.tell_failure(&trunk);
-            let watch = health::watch(Arc::clone(self), Arc::clone(&trunk));
-            let watch = tokio::spawn(watch).abort_handle();
+            let (ctx, new) = (Arc::clone(self), Arc::clone(&trunk));
+            let is_taken_over = |old: &&Arc<Trunk>| is_taken_over(&old.spec, &new.spec);
+            let old = before.get(&trunk.id).filter(|old| !is_taken_over(old)).cloned();
+            let watch = tokio::spawn(async move {
+                // Not after the registration that follows: it may be of the same name.
+                if let Some(old) = old {
+                    unregister(&ctx, &old).await;
+                }
+                health::watch(ctx, new).await;
+            });
+            let watch = watch.abort_handle();
             if let Some(old) = tasks.watches.insert(trunk.id, watch) {
                 old.abort();
             }
@@ -228,6 +246,12 @@ impl Context {
             let is_there = trunks.contains_key(id);
             if !is_there {
                 watch.abort();
+                let (ctx, old) = (Arc::clone(self), before.get(id).cloned());
+                tokio::spawn(async move {
+                    if let Some(old) = old {
+                        unregister(&ctx, &old).await;
+                    }
+                });
             }
             is_there
         });

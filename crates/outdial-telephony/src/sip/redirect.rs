@@ -1,5 +1,5 @@
-//! Where a trunk may send us on (RFC 3261 section 8.1.3.4): over which transport, and whether that is
-//! still the trunk. It must never take a call that was to be secret over an open way, or take a
+//! Where a trunk may send us on (RFC 3261 section 8.1.3.4): over which transport, and whether that
+//! is still the trunk. It must never take a call that was to be secret over an open way, or take a
 //! stranger for the trunk: the trunk's credentials are for the trunk alone.
 
 use std::net::IpAddr;

@@ -14,6 +14,7 @@ use outdial_ports::store::{CallerIdIn, SipSpec, Transport, TrunkHealth, TrunkRec
 use super::Context;
 use super::digest::Credentials;
 use super::message::{SipUri, Unfit};
+use super::register::Registration;
 use super::transport::{Flow, Peer};
 
 /// A SIP trunk, as told.
@@ -23,6 +24,7 @@ pub(crate) struct Trunk {
     pub(crate) spec: SipSpec,
     standing: Mutex<Standing>,
     is_registered: AtomicBool,
+    registration: Mutex<Option<Registration>>,
     /// The shortest session interval that it takes, as far as it said, in seconds.
     min_se: AtomicU32,
 }
@@ -70,7 +72,8 @@ impl Trunk {
         let is_registered = AtomicBool::new(false);
         let standing =
             Mutex::new(Standing { updated_at, ring_limit: None, health: TrunkHealth::default() });
-        Self { id, spec, standing, is_registered, min_se: AtomicU32::new(0) }
+        let (registration, min_se) = (Mutex::default(), AtomicU32::new(0));
+        Self { id, spec, standing, is_registered, registration, min_se }
     }
 
     /// How it is.
@@ -109,6 +112,11 @@ impl Trunk {
     /// Takes note of a registration, or of its end.
     pub(crate) fn set_registered(&self, is_registered: bool) {
         self.is_registered.store(is_registered, Ordering::Relaxed);
+    }
+
+    /// What its registrar knows of us; none: nothing was asked.
+    pub(crate) fn registration(&self) -> MutexGuard<'_, Option<Registration>> {
+        self.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shortest session interval that it takes, in seconds (RFC 4028 section 7.4); 0: it did
