@@ -31,7 +31,7 @@ fn rings(number: &str) -> Option<Duration> {
 }
 
 #[test]
-fn sip_killed_at_any_moment_everybody_is_called_once() {
+fn sip_killed_at_any_moment_everybody_is_called() {
     let seed = std::env::var("OUTDIAL_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("OUTDIAL_KILL_SEED={seed}");
