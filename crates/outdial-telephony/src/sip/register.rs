@@ -1,5 +1,6 @@
-//! Registrations (RFC 3261 section 10): made, refreshed before they end, and taken back when a trunk
-//! is of no use any more. It must never say that one stands which the registrar did not grant.
+//! Registrations (RFC 3261 section 10): made, refreshed before they end, and taken back when a
+//! trunk is of no use any more. It must never say that one stands which the registrar did not
+//! grant.
 
 use std::sync::Arc;
 use std::time::Duration;

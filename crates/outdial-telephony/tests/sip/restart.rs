@@ -8,7 +8,7 @@ use outdial_core::outcome::CallEnd;
 use outdial_ports::Carrier;
 use outdial_ports::store::{Secret, Transport};
 
-use crate::stranger::{Message, Stranger};
+use crate::stranger::{Message, SDP, Stranger};
 use crate::world::{SOON, T1, TIMER_B, World, end, next, spec, trunk};
 
 /// A process that places one call and is killed when the test says so.
@@ -269,7 +269,8 @@ async fn each_of_two_late_answers_gets_ack_and_bye() {
 
 #[tokio::test]
 async fn a_late_answer_is_ended_with_credentials_if_the_trunk_asks() {
-    for is_trunk in [true, false] {
+    // The trunk; a stranger; the trunk, with a stranger as its contact.
+    for (answers, ends) in [("t", "t"), ("s", "s"), ("t", "s")] {
         let mut peer = Stranger::udp().await;
         let doomed = Doomed::start(peer.addr, CallEvent::Ended(CallEnd::Lost));
         let invite = peer.expect("INVITE").await;
@@ -278,15 +279,20 @@ async fn a_late_answer_is_ended_with_credentials_if_the_trunk_asks() {
         (sip.username, sip.password) = (Some("user".into()), Some(Secret("secret".into())));
         world.carrier.set_trunks(vec![trunk(sip)]);
         let mut other = Stranger::udp_at("127.0.0.2").await;
-        let from = if is_trunk { &mut peer } else { &mut other };
-        from.talk_to(world.carrier.udp_addr().unwrap());
-        from.accept(&invite, "a").await;
+        let us = world.carrier.udp_addr().unwrap();
+        let contact = if ends == "t" { peer.addr } else { other.addr };
+        let from = if answers == "t" { &mut peer } else { &mut other };
+        from.talk_to(us);
+        let text = from.answer_text(&invite, 200, "a", "", SDP);
+        let contact = format!("sip:callee@{contact}>");
+        from.send(&text.replace(&format!("sip:callee@{}>", from.addr), &contact)).await;
+        let from = if ends == "t" { &mut peer } else { &mut other };
         let bye = from.next_but(&["INVITE", "ACK"]).await;
         from.answer_with(&bye, 401, "a", CHALLENGE, "").await;
         let again = from.next_within(TIMER_B * 3).await;
         assert!(again.is("BYE") && again.cseq() > bye.cseq(), "{}", again.text);
         let is_shown = again.get("Authorization").contains("username=\"user\"");
-        assert_eq!(is_shown, is_trunk, "{}", again.text);
+        assert_eq!(is_shown, ends == "t", "{}", again.text);
         from.answer(&again, 200, "a").await;
     }
 }
