@@ -159,6 +159,8 @@ async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet
             tracing::warn!("what is unsent is left to the next process");
         }
     }
+    // Should there be no time left, registrations end by themselves.
+    until_or(ctx, now.after(limit), ctx.carrier.leave()).await;
     let drained = Drained { still_live: ctx.live.count() };
     tracing::info!(still_live = drained.still_live, "drained");
     drained
