@@ -99,7 +99,7 @@ impl Engine {
             tracing::warn!(%error, "the database has not heard of this node yet");
         }
         // The carrier knows its trunks before the first call; if not now, then within a second.
-        if let Err(error) = trunks::exchange(Arc::clone(&ctx)).await {
+        if let Err(error) = tasks::guarded(trunks::exchange(Arc::clone(&ctx))).await {
             tracing::warn!(%error, "the trunks are not known yet");
         }
         let mut house = housekeeping::start(&ctx);
@@ -170,6 +170,8 @@ async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet
             tracing::warn!("what is unsent is left to the next process");
         }
     }
+    // Should there be no time left, registrations end by themselves.
+    until_or(ctx, now.after(limit), ctx.carrier.leave()).await;
     let drained = Drained { still_live: ctx.live.count() };
     tracing::info!(still_live = drained.still_live, "drained");
     drained

@@ -148,7 +148,9 @@ impl Runner {
                 let dialog = control.as_ref().and_then(|control| control.dialog());
                 match ctx.store.attempt_record(attempt, progress, dialog).await {
                     Ok(true) => {
-                        failpoint("engine.answer_recorded");
+                        if answered {
+                            failpoint("engine.answer_recorded");
+                        }
                         return control.iter().for_each(|control| control.is_stored());
                     }
                     // A later record was quicker.

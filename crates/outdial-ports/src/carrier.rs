@@ -44,6 +44,9 @@ pub struct CallOrder {
 /// What happens on a call, in order; ends after `CallEvent::Ended`.
 pub type CallStream = Pin<Box<dyn Stream<Item = CallEvent> + Send>>;
 
+/// Ready when the trunks were left.
+pub type Leaving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// A call in the carrier's hands.
 pub struct PlacedCall {
     /// What happens.
@@ -113,6 +116,11 @@ pub trait Carrier: Send + Sync {
     /// What was found of the trunks' health, with the `updated_at` of what was looked at.
     fn trunk_health(&self) -> Vec<(TrunkId, Timestamp, TrunkHealth)> {
         Vec::new()
+    }
+    /// The process is about to end, and places no call any more: takes back what it left at the
+    /// trunks (registrations). Takes seconds at most.
+    fn leave(&self) -> Leaving<'_> {
+        Box::pin(std::future::ready(()))
     }
 }
 

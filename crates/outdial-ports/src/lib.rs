@@ -10,7 +10,7 @@ mod failpoint;
 pub mod store;
 mod watermark;
 
-pub use carrier::{CallControl, CallOrder, CallStream, Carrier, OrphanCall, PlacedCall};
+pub use carrier::{CallControl, CallOrder, CallStream, Carrier, Leaving, OrphanCall, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
 pub use store::Store;

@@ -12,7 +12,7 @@ use outdial_core::id::TrunkId;
 use outdial_core::outcome::CallEnd;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{Integration, TrunkHealth, TrunkRecord};
-use outdial_ports::{CallControl, CallOrder, Carrier, OrphanCall, PlacedCall};
+use outdial_ports::{CallControl, CallOrder, Carrier, Leaving, OrphanCall, PlacedCall};
 
 /// The carriers of a process, as one.
 pub struct Carriers {
@@ -70,6 +70,13 @@ impl Carrier for Carriers {
         let mut all = self.simulated.trunk_health();
         all.extend(self.sip.trunk_health());
         all
+    }
+
+    fn leave(&self) -> Leaving<'_> {
+        Box::pin(async {
+            self.simulated.leave().await;
+            self.sip.leave().await;
+        })
     }
 }
 

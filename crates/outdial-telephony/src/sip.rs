@@ -9,13 +9,17 @@ pub(crate) mod call;
 mod context;
 pub(crate) mod digest;
 pub(crate) mod dns;
+pub(crate) mod ending;
 pub(crate) mod endpoint;
 pub(crate) mod examine;
 pub(crate) mod health;
 pub(crate) mod ids;
 pub(crate) mod line;
+pub(crate) mod logins;
 pub(crate) mod message;
 pub(crate) mod orphan;
+pub(crate) mod redirect;
+pub(crate) mod register;
 pub(crate) mod sdp;
 pub(crate) mod setup;
 pub(crate) mod transaction;
@@ -31,7 +35,7 @@ use std::time::Duration;
 use outdial_core::id::TrunkId;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{TrunkHealth, TrunkRecord};
-use outdial_ports::{CallOrder, Carrier, Clock, Entropy, OrphanCall, PlacedCall};
+use outdial_ports::{CallOrder, Carrier, Clock, Entropy, Leaving, OrphanCall, PlacedCall};
 use thiserror::Error;
 
 use crate::rtp::{SoundError, Source, read_sound};
@@ -150,5 +154,9 @@ impl Carrier for SipCarrier {
 
     fn trunk_health(&self) -> Vec<(TrunkId, Timestamp, TrunkHealth)> {
         self.0.health()
+    }
+
+    fn leave(&self) -> Leaving<'_> {
+        Box::pin(self.0.leave())
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn sip(config: &config::SipConfig) -> SipConfig {
         tls,
         public_address: config.public_address,
         extra_ca: config.ca_file.clone(),
+        sound: config.sound.clone(),
         rtp_ports: (rtp_ports.first > 0).then_some(rtp_ports.first..=rtp_ports.last),
         t1: config.t1.or_else(t1_of_tests).unwrap_or(defaults.t1),
         ..defaults

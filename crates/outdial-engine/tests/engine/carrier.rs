@@ -15,7 +15,7 @@ use outdial_core::simulated::{Script, SimulatedCall, SimulatedInput};
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{TrunkHealth, TrunkRecord};
 use outdial_ports::{
-    CallControl, CallOrder, Carrier, Clock, Entropy, Monotonic, OrphanCall, PlacedCall,
+    CallControl, CallOrder, Carrier, Clock, Entropy, Leaving, Monotonic, OrphanCall, PlacedCall,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -66,6 +66,8 @@ struct State {
     /// What becomes of calls that are taken over, by their callees' last digits.
     fates: BTreeMap<u64, CallEnd>,
     taken_over: Vec<OrphanCall>,
+    /// Calls that were live whenever the trunks were left.
+    left_with: Vec<usize>,
     /// Answers that were told to be stored.
     stored: Vec<AttemptId>,
     trunks: Vec<Vec<TrunkRecord>>,
@@ -124,6 +126,11 @@ impl TestCarrier {
     /// Calls that were to be taken over, in order.
     pub(crate) fn taken_over(&self) -> Vec<OrphanCall> {
         self.state.lock().unwrap().taken_over.clone()
+    }
+
+    /// How many calls were live whenever the trunks were left.
+    pub(crate) fn left_with(&self) -> Vec<usize> {
+        self.state.lock().unwrap().left_with.clone()
     }
 
     /// Attempts whose answer was told to be stored.
@@ -241,6 +248,12 @@ impl Carrier for TestCarrier {
 
     fn trunk_health(&self) -> Vec<(TrunkId, Timestamp, TrunkHealth)> {
         self.state.lock().unwrap().health.clone()
+    }
+
+    fn leave(&self) -> Leaving<'_> {
+        let live = self.live();
+        self.state.lock().unwrap().left_with.push(live);
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -74,6 +74,7 @@ async fn drain_gives_back_what_has_not_left_and_lets_calls_end() {
     assert_eq!(drained, Drained { still_live: 0 });
     assert_eq!(world.carrier.count(), placed, "nothing left any more");
     assert!(world.carrier.cancels().is_empty(), "calls ended by themselves");
+    assert_eq!(world.carrier.left_with(), [0], "the trunks are left once, after the last call");
     let record = world.record(batch).await;
     assert_eq!((record.state, record.totals.live), (BatchState::Active, 0));
     assert_eq!(record.totals.completed as usize, placed);

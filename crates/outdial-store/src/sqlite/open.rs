@@ -12,6 +12,8 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::db::SqliteDb;
 use super::error::store_error;
@@ -241,11 +243,34 @@ fn migrate(path: &Path, mode: OpenMode, entropy: &dyn Entropy) -> Result<(), Ope
     let (file, lock) = lock_file(path, "migrate.lock")?;
     file.lock().map_err(|source| OpenError::Lock { path: lock, source })?;
     let mut conn = connect_as(path, Role::Writer, mode).map_err(|e| failed(path, &e))?;
+    check_history(&conn, path)?;
     let _not_served = match mode {
         OpenMode::Serve => None,
         OpenMode::Tool => lock_to_change(&mut conn, path)?,
     };
     update_schema(&mut conn, path, entropy)
+}
+
+/// Looks at what refinery is about to read of its earlier runs: it panics where a disk has harmed
+/// that.
+fn check_history(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let read = || {
+        let mut known = conn.prepare(sql!("meta/history"))?;
+        let rows = known.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let mut is_there = conn.prepare(sql!("meta/has_history")).map_err(|e| failed(path, &e))?;
+    if !is_there.exists([]).map_err(|e| failed(path, &e))? {
+        return Ok(());
+    }
+    for (applied_on, checksum) in read().map_err(|e| failed(path, &e))? {
+        if OffsetDateTime::parse(&applied_on, &Rfc3339).is_err() || checksum.parse::<u64>().is_err()
+        {
+            let why = "its own history is damaged".to_owned();
+            return Err(OpenError::Schema { path: path.to_owned(), why });
+        }
+    }
+    Ok(())
 }
 
 /// A command must not change the schema under a server that knows only the old one. None: there is

@@ -184,6 +184,21 @@ fn keeps_what_a_newer_version_left() {
     assert!(matches!(refused, Err(OpenError::Schema { .. })), "{:?}", refused.err());
 }
 
+/// The migrations' library panics where it cannot read what it wrote of its earlier runs.
+#[test]
+fn a_damaged_history_is_refused() {
+    for damage in ["applied_on = 'yesterday'", "checksum = '-'", "applied_on = x'00ff'"] {
+        let file = File::new(Arc::default());
+        drop(file.open(OpenMode::Serve).unwrap());
+        let conn = rusqlite::Connection::open(file.path()).unwrap();
+        conn.execute_batch(&format!("UPDATE refinery_schema_history SET {damage}")).unwrap();
+        drop(conn);
+        for mode in [OpenMode::Serve, OpenMode::Tool] {
+            assert!(file.open(mode).is_err(), "{damage}, {mode:?}");
+        }
+    }
+}
+
 /// A command of a new version must not change the schema under the server of an old one.
 #[test]
 fn a_tool_leaves_the_schema_of_an_older_server_alone() {

@@ -8,17 +8,15 @@ use bytes::Bytes;
 use outdial_ports::Monotonic;
 
 use super::Context;
-use super::digest::{Challenges, Credentials};
+use super::digest::Credentials;
 use super::endpoint::Endpoint;
+use super::logins::{Headers, Learned, Logins};
 use super::message::{Method, Response, SipUri};
 use super::transaction::{ClientRequest, Timers, TxAction};
 use super::transport::{Flow, Sent};
 
 /// How often a challenge is answered.
 const LOGINS: u32 = 2;
-
-/// The headers of a question with credentials.
-pub(crate) type Proof = Vec<(&'static str, String)>;
 
 /// What is sent, and over which way.
 pub(crate) struct Sending<'a> {
@@ -84,31 +82,27 @@ pub(crate) async fn ask_with_credentials(
     end: &Arc<Endpoint>,
     flow: &Flow,
     question: &Question<'_>,
-    build: impl Fn(u32, &str, &Proof) -> Option<Bytes>,
+    build: impl Fn(u32, &str, &Headers) -> Option<Bytes>,
 ) -> Option<Response> {
-    let mut proof = Proof::new();
+    let mut logins = Logins::default();
     let mut nth = 0;
     loop {
         let cseq = question.cseq.saturating_add(nth);
         let branch = ctx.random_branch();
+        let (who, uri) = (question.credentials.as_ref(), question.uri.as_str());
+        let proof = logins.headers(who, &question.method, uri, &ctx.random_hex());
         let bytes = build(cseq, &branch, &proof)?;
         let by = ctx.clock.monotonic().after(question.patience);
         let sending = Sending { method: &question.method, flow, branch: &branch, bytes };
         let answer = ask(end, sending, &ctx.timers, by).await?;
-        if !matches!(answer.status, 401 | 407) || nth >= LOGINS {
-            return Some(answer);
-        }
-        let (Some(challenges), Some(credentials)) =
-            (Challenges::of(&answer), question.credentials.as_ref())
-        else {
-            return Some(answer);
-        };
         // Refused with these credentials: they do not get better by being repeated.
-        if nth > 0 && !challenges.is_stale() {
+        let may_go_on = matches!(answer.status, 401 | 407)
+            && nth < LOGINS
+            && who.is_some()
+            && logins.learn(&answer) == Learned::Fresh;
+        if !may_go_on {
             return Some(answer);
         }
-        let (method, uri) = (&question.method, question.uri.as_str());
-        proof = challenges.authorize(credentials, method, uri, 1, &ctx.random_hex());
         nth += 1;
     }
 }

@@ -21,7 +21,6 @@ mod dialog;
 mod interface;
 mod invite;
 mod leg;
-mod logins;
 mod session;
 
 /// What a part of the call works with, while it holds the part itself.
@@ -37,6 +36,7 @@ macro_rules! desk {
 }
 
 mod calling;
+mod forks;
 mod peer;
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,14 +49,15 @@ use outdial_ports::store::Transport;
 
 pub(crate) use calling::LAST_CSEQ;
 pub(crate) use dialog::Dialog;
+pub(crate) use forks::Trickle;
 pub(crate) use interface::{CallSetup, Hop, Input, Kind, Output, Sending};
 pub(crate) use invite::cancel_of;
 
+use crate::sip::logins::Logins;
 use crate::sip::message::{Method, Response, SipUri};
 use crate::sip::sdp::Remote;
 use invite::{Cancel, Invite};
 use leg::Leg;
-use logins::Logins;
 use peer::Served;
 
 /// What we can be asked for within a call.
@@ -85,6 +86,11 @@ pub(crate) struct Call {
     early: Vec<(String, Remote)>,
     /// What 2xx made. At most one has a session: the call.
     legs: Vec<Leg>,
+    /// Tells the legs apart, also those that are not remembered.
+    next_leg: u32,
+    more_forks: Trickle,
+    /// Tags of the peer whose BYE came before the 2xx that it ends.
+    overtaken: Vec<String>,
     served: Vec<Served>,
     logins: Logins,
     end: Option<CallEnd>,
@@ -108,6 +114,9 @@ impl Call {
             is_ringing: false,
             early: Vec::new(),
             legs: Vec::new(),
+            next_leg: 0,
+            more_forks: Trickle::default(),
+            overtaken: Vec::new(),
             served: Vec::new(),
             logins: Logins::default(),
             end: None,

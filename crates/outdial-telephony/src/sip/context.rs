@@ -17,10 +17,11 @@ use super::dns::Resolver;
 use super::endpoint::Endpoint;
 use super::ids::{Ids, hex};
 use super::message::SipUri;
+use super::register::{is_taken_over, unregister, unregister_all};
 use super::transaction::Timers;
 use super::transport::{TransportConfig, Transports};
 use super::trunk::{Trunk, Unreachable};
-use super::{SipConfig, health, orphan};
+use super::{SipConfig, ending, health};
 use crate::rtp::{RtpPorts, Source};
 
 /// Between two tries to open the sockets.
@@ -136,6 +137,11 @@ impl Context {
         self.trunks.borrow().get(&id).cloned()
     }
 
+    /// Every trunk.
+    pub(crate) fn trunks(&self) -> Vec<Arc<Trunk>> {
+        self.trunks.borrow().values().cloned().collect()
+    }
+
     /// A trunk that may not have been told yet.
     pub(crate) async fn trunk_by(&self, id: TrunkId, by: Monotonic) -> Option<Arc<Trunk>> {
         let by = by.min(self.clock.monotonic().after(TRUNK_WITHIN));
@@ -183,6 +189,14 @@ impl Context {
         self.trunks.borrow().values().map(|trunk| trunk.report()).collect()
     }
 
+    /// Looks at no trunk any more, and takes back what it left at them.
+    pub(super) async fn leave(self: &Arc<Self>) {
+        for watch in self.tasks().watches.values() {
+            watch.abort();
+        }
+        unregister_all(self).await;
+    }
+
     /// Takes nothing in any more, and looks at no trunk.
     pub(super) fn close(&self) {
         let mut tasks = self.tasks();
@@ -212,8 +226,17 @@ impl Context {
             }
             let trunk = Arc::new(trunk);
             self.tell_failure(&trunk);
-            let watch = health::watch(Arc::clone(self), Arc::clone(&trunk));
-            let watch = tokio::spawn(watch).abort_handle();
+            let (ctx, new) = (Arc::clone(self), Arc::clone(&trunk));
+            let is_taken_over = |old: &&Arc<Trunk>| is_taken_over(&old.spec, &new.spec);
+            let old = before.get(&trunk.id).filter(|old| !is_taken_over(old)).cloned();
+            let watch = tokio::spawn(async move {
+                // Not after the registration that follows: it may be of the same name.
+                if let Some(old) = old {
+                    unregister(&ctx, &old).await;
+                }
+                health::watch(ctx, new).await;
+            });
+            let watch = watch.abort_handle();
             if let Some(old) = tasks.watches.insert(trunk.id, watch) {
                 old.abort();
             }
@@ -223,6 +246,12 @@ impl Context {
             let is_there = trunks.contains_key(id);
             if !is_there {
                 watch.abort();
+                let (ctx, old) = (Arc::clone(self), before.get(id).cloned());
+                tokio::spawn(async move {
+                    if let Some(old) = old {
+                        unregister(&ctx, &old).await;
+                    }
+                });
             }
             is_there
         });
@@ -277,7 +306,7 @@ async fn open(ctx: &Arc<Context>) -> Result<(), String> {
     let (ending, of_strays) = (Arc::clone(ctx), Arc::clone(&open));
     tokio::spawn(async move {
         while let Some(stray) = strays.recv().await {
-            tokio::spawn(orphan::end_stray(Arc::clone(&ending), Arc::clone(&of_strays), stray));
+            tokio::spawn(ending::end_stray(Arc::clone(&ending), Arc::clone(&of_strays), stray));
         }
     });
     for trunk in ctx.trunks.borrow().values() {

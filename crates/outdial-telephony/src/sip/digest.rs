@@ -123,6 +123,17 @@ impl Challenges {
         self.0.iter().any(|c| c.is_stale)
     }
 
+    /// One by one.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Self> {
+        self.0.iter().map(|one| Self(vec![one.clone()]))
+    }
+
+    /// All of these are of the same side and realm.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let same = |a: &Challenge, b: &Challenge| a.into == b.into && a.realm == b.realm;
+        self.0.iter().all(|a| other.0.iter().all(|b| same(a, b)))
+    }
+
     /// The headers, name and value, with which the request is asked again: its method and the URI
     /// of its request line. `nc` counts the requests with these challenges from 1; `cnonce` is
     /// another for each.

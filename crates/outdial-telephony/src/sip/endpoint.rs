@@ -12,7 +12,7 @@ use outdial_core::outcome::CallEnd;
 use outdial_ports::Clock;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::call::LAST_CSEQ;
+use super::call::{LAST_CSEQ, Trickle};
 use super::ids::Ids;
 use super::message::name_addr;
 use super::message::{Method, Request, RequestBuilder, Response, ResponseBuilder, SipMessage};
@@ -58,6 +58,19 @@ pub(crate) struct Stray {
     pub(crate) flow: Flow,
 }
 
+/// What is to be done with a dialog of a call that nobody runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// End it: nobody asked before.
+    First,
+    /// It is being ended, or was.
+    Known,
+    /// End it; it is one of so many that nothing is remembered of it.
+    More,
+    /// Of these there were too many just now.
+    Late,
+}
+
 #[derive(Default)]
 struct Desk {
     calls: BTreeMap<String, mpsc::Sender<Box<Mail>>>,
@@ -66,6 +79,7 @@ struct Desk {
     known: BTreeMap<String, Known>,
     /// The keys of `known`, oldest first.
     order: VecDeque<String>,
+    more_forks: Trickle,
 }
 
 /// What is known of a call that nobody ran.
@@ -195,16 +209,19 @@ impl Endpoint {
         self.remembered.notify_waiters();
     }
 
-    /// Whether the dialog with that tag of the peer's is to be ended by who asks: nobody asked
-    /// before.
-    pub(crate) fn claim(&self, call_id: &str, tag: &str) -> bool {
+    /// Whether the dialog with that tag of the peer's is to be ended by who asks.
+    pub(crate) fn claim(&self, call_id: &str, tag: &str) -> Claim {
+        let now = self.clock.monotonic();
         let mut desk = self.desk();
         let tags = &mut desk.known(call_id).tags;
-        let is_new = tags.len() < FORKS && tags.iter().all(|known| known != tag);
-        if is_new {
-            tags.push(tag.to_owned());
+        if tags.iter().any(|known| known == tag) {
+            return Claim::Known;
         }
-        is_new
+        if tags.len() < FORKS {
+            tags.push(tag.to_owned());
+            return Claim::First;
+        }
+        if desk.more_forks.take(now) { Claim::More } else { Claim::Late }
     }
 
     /// Sends without being waited for; beyond a bound not at all, since the peer asks again.

@@ -1,14 +1,15 @@
-//! How a trunk is: OPTIONS, registration (RFC 3261 section 10), and for TCP and TLS the connection
-//! that stands before it is needed. It must never call anybody.
+//! How a trunk is: OPTIONS, its registration, and for TCP and TLS the connection that stands before
+//! it is needed. It must never call anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use outdial_ports::store::{Transport, TrunkState};
 
-use super::ask::{Proof, Question, ask_with_credentials};
+use super::ask::{Question, ask_with_credentials};
+use super::logins::Headers;
 use super::message::{Method, RequestBuilder, Response, SipUri, name_addr};
+use super::register::keep_registered;
 use super::transport::Flow;
 use super::trunk::{Trunk, Unreachable};
 use super::{Context, Open};
@@ -17,10 +18,6 @@ use super::{Context, Open};
 const SILENCES: u32 = 3;
 /// How often it is looked at whether a connection stands.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a registration is asked for, seconds.
-const EXPIRES: u32 = 3600;
-/// The shortest that one is refreshed in, seconds; and the pause after one was refused.
-const SOONEST: u32 = 30;
 
 /// Keeps an eye on a trunk, until it is aborted.
 pub(crate) async fn watch(ctx: Arc<Context>, trunk: Arc<Trunk>) {
@@ -45,7 +42,7 @@ pub(crate) async fn look(ctx: &Context, trunk: &Trunk) -> Result<Look, Unreachab
     let (uri, us) = (trunk.uri().map_err(bad)?, trunk.us().map_err(bad)?);
     let person = Person { uri: &uri, from: &us, to: &uri, tag: ctx.random_hex() };
     let call_id = ctx.random_hex();
-    let build = |cseq, branch: &str, proof: &Proof| {
+    let build = |cseq, branch: &str, proof: &Headers| {
         person
             .start(ctx, trunk, &flow, &Method::Options, cseq, branch, &call_id, proof)?
             .header("Accept", "application/sdp")
@@ -76,7 +73,7 @@ pub(crate) async fn bindings(
     let us = trunk.us().map_err(bad)?;
     let person = Person { uri: &registrar, from: &us, to: &us, tag: ctx.random_hex() };
     let call_id = ctx.random_hex();
-    let build = |cseq, branch: &str, proof: &Proof| {
+    let build = |cseq, branch: &str, proof: &Headers| {
         person
             .start(ctx, trunk, &flow, &Method::Register, cseq, branch, &call_id, proof)?
             .build()
@@ -140,107 +137,17 @@ async fn keep_connected(ctx: &Context, trunk: &Trunk) {
     }
 }
 
-async fn keep_registered(ctx: &Context, trunk: &Trunk) {
-    if !trunk.spec.register {
-        return;
-    }
-    trunk.set_health(ctx.clock.now(), TrunkState::Down, "not registered yet".to_owned());
-    let call_id = ctx.random_hex();
-    let tag = ctx.random_hex();
-    let mut cseq = 1;
-    let mut expires = EXPIRES;
-    loop {
-        let found = register(ctx, trunk, &call_id, &tag, cseq, expires).await;
-        // Each request with credentials used one more.
-        cseq = cseq.saturating_add(4);
-        let (state, detail, wait) = match found {
-            Ok(Registered::For(seconds)) => {
-                let wait = (seconds.saturating_mul(4) / 5).max(SOONEST);
-                (TrunkState::Up, "registered".to_owned(), wait)
-            }
-            Ok(Registered::AskFor(seconds)) => {
-                expires = seconds;
-                (TrunkState::Down, format!("registers for {seconds} s at least"), 1)
-            }
-            Ok(Registered::Refused(status)) => {
-                (TrunkState::Down, format!("REGISTER was refused with {status}"), SOONEST)
-            }
-            Err(why) => (TrunkState::Down, why, SOONEST),
-        };
-        trunk.set_health(ctx.clock.now(), state, detail);
-        trunk.set_registered(state == TrunkState::Up);
-        pause(ctx, Duration::from_secs(u64::from(wait))).await;
-    }
-}
-
-/// What came of a REGISTER.
-enum Registered {
-    /// Seconds.
-    For(u32),
-    /// It must be asked for this many seconds.
-    AskFor(u32),
-    Refused(u16),
-}
-
-async fn register(
-    ctx: &Context,
-    trunk: &Trunk,
-    call_id: &str,
-    tag: &str,
-    cseq: u32,
-    expires: u32,
-) -> Result<Registered, String> {
-    let unreachable = |why: Unreachable| format!("cannot be reached: {}", why.detail);
-    let (open, flow) = reach(ctx, trunk).await.map_err(unreachable)?;
-    let bad = |why: super::message::Unfit| why.to_string();
-    let registrar = SipUri::new(None, trunk.domain(), None).map_err(bad)?;
-    let us = trunk.us().map_err(bad)?;
-    let contact = trunk.contact(&us.user().unwrap_or_default(), &flow).map_err(bad)?;
-    let person = Person { uri: &registrar, from: &us, to: &us, tag: tag.to_owned() };
-    let build = |cseq, branch: &str, proof: &Proof| -> Option<Bytes> {
-        person
-            .start(ctx, trunk, &flow, &Method::Register, cseq, branch, call_id, proof)?
-            .header("Contact", name_addr(&contact, None))
-            .header("Expires", expires)
-            .build()
-            .ok()
-    };
-    let question = Question {
-        method: Method::Register,
-        uri: &registrar,
-        cseq,
-        credentials: trunk.credentials(),
-        patience: ctx.timers.t1_64(),
-    };
-    let answer = ask_with_credentials(ctx, &open.endpoint, &flow, &question, build).await;
-    let answer = answer.ok_or("does not answer REGISTER")?;
-    let head = &answer.head;
-    Ok(match answer.status {
-        200..=299 => {
-            let is_ours = |c: &super::message::Address| c.uri.user() == contact.user();
-            let of_contact = head.contacts().into_iter().find(is_ours);
-            let of_contact = of_contact.and_then(|c| c.param("expires")?.parse().ok());
-            Registered::For(of_contact.or(head.expires()).unwrap_or(expires))
-        }
-        423 => match head.get("Min-Expires").and_then(|least| least.trim().parse().ok()) {
-            Some(least) if (expires + 1..=24 * 3600).contains(&least) => Registered::AskFor(least),
-            _ => Registered::Refused(423),
-        },
-        status => Registered::Refused(status),
-    })
-}
-
 /// Who asks whom for what, outside of calls.
-struct Person<'a> {
-    uri: &'a SipUri,
-    from: &'a SipUri,
-    to: &'a SipUri,
-    tag: String,
+pub(super) struct Person<'a> {
+    pub(super) uri: &'a SipUri,
+    pub(super) from: &'a SipUri,
+    pub(super) to: &'a SipUri,
+    pub(super) tag: String,
 }
 
 impl Person<'_> {
     #[expect(clippy::too_many_arguments, reason = "each is a header")]
-    fn start(
+    pub(super) fn start(
         &self,
         ctx: &Context,
         trunk: &Trunk,
@@ -249,7 +156,7 @@ impl Person<'_> {
         cseq: u32,
         branch: &str,
         call_id: &str,
-        proof: &Proof,
+        proof: &Headers,
     ) -> Option<RequestBuilder> {
         let routes = trunk.routes().ok()?;
         let request = RequestBuilder::new(method, self.uri)
@@ -265,15 +172,15 @@ impl Person<'_> {
     }
 }
 
-async fn reach(ctx: &Context, trunk: &Trunk) -> Result<(Arc<Open>, Flow), Unreachable> {
+pub(super) async fn reach(ctx: &Context, trunk: &Trunk) -> Result<(Arc<Open>, Flow), Unreachable> {
     let by = ctx.clock.monotonic().after(ctx.timers.t1.saturating_mul(20));
     let open = ctx.opened(by).await?;
-    let flow = trunk.reach(ctx, &trunk.first_hop(), by).await?;
+    let flow = trunk.reach(ctx, &trunk.first_hop(), trunk.spec.transport, by).await?;
     Ok((open, flow))
 }
 
 /// Up to a tenth shorter, so that trunks do not ask in step.
-async fn pause(ctx: &Context, wait: Duration) {
+pub(super) async fn pause(ctx: &Context, wait: Duration) {
     let part = u32::try_from(ctx.entropy.next_u64() % 100).unwrap_or(0);
     let wait = wait.saturating_sub(wait / 1000 * part);
     ctx.clock.sleep_until(ctx.clock.monotonic().after(wait)).await;

@@ -2,33 +2,30 @@
 //! must never send what the machine did not ask for, nor wait for whoever listens; that nobody
 //! listens any more neither ends nor repeats the call.
 
+mod ways;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as Waker, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_core::Stream;
 use outdial_core::attempt::CallEvent;
 use outdial_core::outcome::CallEnd;
-use outdial_ports::{CallControl, CallOrder, Monotonic, PlacedCall};
+use outdial_ports::{CallControl, CallOrder, PlacedCall};
 use tokio::sync::mpsc;
 
-use super::call::{Call, Hop, Input, Kind, Output, Sending};
+use super::call::{Call, Input, Kind, Output, Sending};
 use super::endpoint::{Mail, Seat};
 use super::message::{SipMessage, Unfit};
+use super::redirect::is_own;
 use super::setup::{Route, setup};
-use super::transport::{Count, Flow, Sent};
+use super::transport::{Count, Flow};
 use super::trunk::{Place, Trunk, Unreachable};
 use super::{Context, Open};
 use crate::rtp::{RtpPort, RtpSession};
 
-/// How long a way may take to be found within a call that stands.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Hops that cannot be reached that are kept.
-const DEAD_ENDS: usize = 8;
 /// Ways back to where requests came from that are kept.
 const BACKS: usize = 8;
 
@@ -115,12 +112,17 @@ impl Line {
         let unfit = |why: Unfit| told(Unreachable { reason: "bad_trunk", detail: why.to_string() });
         let sent_on = ctx.redirect_of(order.trunk, order.callee);
         let route = Route::of(&trunk, order, sent_on).map_err(unfit)?;
-        let flow = trunk.reach(ctx, &route.place, order.send_by).await.map_err(told)?;
+        let by = order.send_by;
+        let flow = trunk.reach(ctx, &route.place, route.transport, by).await.map_err(told)?;
+        let there = (&Place::of(&route.target), route.transport);
+        let is_elsewhere = route.is_sent_on && !is_own(ctx, &open, &trunk, there, by).await;
         let port = open.ports.open().map_err(|error| {
             told(Unreachable { reason: "no_rtp_port", detail: error.to_string() })
         })?;
         let media = SocketAddr::new(flow.local_ip(), port.local().port());
-        let setup = setup(ctx, &trunk, order, route.target, &flow, media).map_err(unfit)?;
+        let mut setup = setup(ctx, &trunk, order, route.target, &flow, media).map_err(unfit)?;
+        setup.is_elsewhere = is_elsewhere;
+        setup.credentials.take_if(|_| is_elsewhere);
         let (seat, mailbox) = open.endpoint.enter(&setup.call_id);
         let call = Call::new(setup);
         let place = route.place;
@@ -133,7 +135,7 @@ impl Line {
         let Ready { open, trunk, flow, place, port, call, mut mailbox, _seat } = *ready;
         let Self { ctx, order, tell, mut asked, control } = self;
         let (media, tell) = (Media::Port(port), Some(tell));
-        let (backs, dead_ends) = (VecDeque::new(), Vec::new());
+        let (backs, nexts, dead_ends) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let mut dialing = Dialing {
             ctx,
             open,
@@ -144,6 +146,7 @@ impl Line {
             call,
             media,
             backs,
+            nexts,
             dead_ends,
             tell,
             control,
@@ -217,6 +220,8 @@ struct Dialing {
     media: Media,
     /// Where requests came from.
     backs: VecDeque<(SocketAddr, Flow)>,
+    /// Where requests went past the peer: their connections are the call's while it lasts.
+    nexts: VecDeque<(Place, Flow)>,
     /// Hops that could not be reached. They are not tried again: meanwhile the call is deaf.
     dead_ends: Vec<Place>,
     /// None once the end was told.
@@ -270,6 +275,7 @@ impl Dialing {
                 Output::Redirect(uri) => {
                     self.ctx.remember_redirect(self.order.trunk, self.order.callee, uri);
                 }
+                Output::LeastInterval(seconds) => self.trunk.remember_min_se(seconds),
                 Output::Over => {}
             }
         }
@@ -313,69 +319,6 @@ impl Dialing {
         if let Media::Session(session) = std::mem::replace(&mut self.media, Media::Over) {
             let stats = session.stats();
             tracing::debug!(attempt = %self.order.attempt, ?stats, "sound of a call");
-        }
-    }
-
-    async fn send(&mut self, to: Hop, bytes: Bytes, what: Kind, by: Option<Monotonic>) -> Sending {
-        let flow = match to {
-            Hop::Peer => self.flow.clone(),
-            Hop::Back(from) => match self.backs.iter().find(|(addr, _)| *addr == from) {
-                Some((_, flow)) => flow.clone(),
-                None => self.flow.clone(),
-            },
-            Hop::Next(uri) => match self.reach_next(Place::of(&uri)).await {
-                Some(flow) => flow,
-                None => return Sending::Nothing,
-            },
-        };
-        let sent = self.open.endpoint.transports.send(&flow, bytes.clone(), by).await;
-        match &sent {
-            Sent::Whole => return Sending::Whole,
-            Sent::Nothing(why) | Sent::Partly(why) => {
-                tracing::debug!(attempt = %self.order.attempt, ?what, why, "not sent whole");
-            }
-        }
-        let is_first = what == Kind::Invite;
-        match sent {
-            Sent::Partly(_) if is_first => Sending::Partly,
-            _ if is_first || !flow.is_closed() => Sending::Nothing,
-            // A connection broke. Whatever is not an INVITE may be sent twice.
-            _ => Box::pin(self.send_anew(bytes, by)).await,
-        }
-    }
-
-    /// Over a connection of its own, which replaces the one that broke.
-    async fn send_anew(&mut self, bytes: Bytes, by: Option<Monotonic>) -> Sending {
-        let place = self.place.clone();
-        let Some(flow) = self.reach(&place).await else { return Sending::Nothing };
-        self.flow = flow;
-        match self.open.endpoint.transports.send(&self.flow, bytes, by).await {
-            Sent::Whole => Sending::Whole,
-            Sent::Nothing(_) => Sending::Nothing,
-            Sent::Partly(_) => Sending::Partly,
-        }
-    }
-
-    async fn reach_next(&mut self, place: Place) -> Option<Flow> {
-        if self.dead_ends.contains(&place) {
-            return None;
-        }
-        let flow = Box::pin(self.reach(&place)).await;
-        if flow.is_none() && self.dead_ends.len() < DEAD_ENDS {
-            self.dead_ends.push(place);
-        }
-        flow
-    }
-
-    async fn reach(&self, place: &Place) -> Option<Flow> {
-        let by = self.ctx.clock.monotonic().after(PATIENCE);
-        match self.trunk.reach(&self.ctx, place, by).await {
-            Ok(flow) => Some(flow),
-            Err(why) => {
-                tracing::debug!(attempt = %self.order.attempt, reason = why.reason,
-                    detail = why.detail, "a hop of a call cannot be reached");
-                None
-            }
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use outdial_core::attempt::{AttemptState, CallEvent};
 use outdial_core::outcome::CallEnd;
 use outdial_ports::{CallControl, CallOrder, Monotonic, OrphanCall, PlacedCall};
@@ -11,13 +10,13 @@ use tokio::sync::mpsc;
 
 use super::ask::{Sending, ask};
 use super::call::{Dialog, LAST_CSEQ, cancel_of};
-use super::digest::Challenges;
+use super::ending::{Keys, dialog_of, end_dialog, end_stray, is_answer, send_ack};
 use super::endpoint::{Mail, Stray, refusal};
 use super::line::Events;
-use super::message::{Method, Request, Response, ResponseBuilder, SipMessage};
+use super::message::{Method, Request, ResponseBuilder, SipMessage};
 use super::setup::setup;
-use super::transport::{Flow, Peer};
-use super::trunk::{Place, Trunk};
+use super::transport::Flow;
+use super::trunk::Trunk;
 use super::{Context, Open};
 
 /// `CSeq` that an INVITE may have had. A CANCEL of one that was never sent is answered with 481 and
@@ -144,10 +143,13 @@ impl Orphaned<'_> {
         let by = self.soon();
         let flow = match flow {
             Some(flow) => flow,
-            None => match trunk.reach(self.ctx, &trunk.first_hop(), by).await {
-                Ok(flow) => flow,
-                Err(_) => return,
-            },
+            None => {
+                let transport = trunk.spec.transport;
+                match trunk.reach(self.ctx, &trunk.first_hop(), transport, by).await {
+                    Ok(flow) => flow,
+                    Err(_) => return,
+                }
+            }
         };
         self.is_canceled = true;
         let order = CallOrder {
@@ -183,8 +185,9 @@ impl Orphaned<'_> {
         let ctx = Arc::clone(self.ctx);
         let (open, trunk) = (Arc::clone(&self.open), self.trunk.clone());
         let give_up_at = self.orphan.give_up_at.max(self.soon());
-        let mut bye =
-            std::pin::pin!(end_dialog(&ctx, &open, trunk.as_deref(), &dialog, give_up_at));
+        let keys = Keys::of(trunk.as_deref(), &dialog);
+        let bye = end_dialog(&ctx, &open, (trunk.as_deref(), keys), &dialog, give_up_at);
+        let mut bye = std::pin::pin!(bye);
         loop {
             let mail = tokio::select! {
                 biased;
@@ -216,137 +219,4 @@ impl Orphaned<'_> {
     fn soon(&self) -> Monotonic {
         self.ctx.clock.monotonic().after(self.ctx.timers.t1_64())
     }
-}
-
-/// ACKs and ends a 2xx of a call that nobody runs.
-pub(crate) async fn end_stray(ctx: Arc<Context>, open: Arc<Open>, stray: Stray) {
-    let Stray { response, flow } = stray;
-    let Some(dialog) = dialog_of(&response, &flow) else { return };
-    send_ack(&ctx, &open, None, &dialog, Some(flow)).await;
-    // A repetition wants its ACK and nothing else.
-    if !open.endpoint.claim(&dialog.call_id, &dialog.remote_tag) {
-        return;
-    }
-    let by = ctx.clock.monotonic().after(ctx.timers.t1_64().saturating_mul(4));
-    end_dialog(&ctx, &open, None, &dialog, by).await;
-    // Not before: until then the callee may be on the line.
-    open.endpoint.remember(&dialog.call_id, CallEnd::AnsweredThenDropped);
-}
-
-fn is_answer(response: &Response) -> bool {
-    response.head.method == Method::Invite && (200..=299).contains(&response.status)
-}
-
-fn dialog_of(response: &Response, flow: &Flow) -> Option<Dialog> {
-    Dialog::of_answer(response, flow.transport(), flow.peer())
-}
-
-/// The ACK of a 2xx, to where the dialog says; else to where the 2xx came from.
-async fn send_ack(
-    ctx: &Context,
-    open: &Open,
-    trunk: Option<&Trunk>,
-    dialog: &Dialog,
-    back: Option<Flow>,
-) {
-    let by = ctx.clock.monotonic().after(ctx.timers.t1_64());
-    let Some(flow) = way(ctx, open, trunk, dialog, by).await.or(back) else { return };
-    let branch = ctx.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, 0);
-    if let Some(ack) = dialog.ack(&flow.via(), &branch, &[]) {
-        open.endpoint.transports.send(&flow, ack, Some(by)).await;
-    }
-}
-
-/// BYE in a dialog, again whenever Timer F has passed, until `by`. True: an answer came.
-async fn end_dialog(
-    ctx: &Context,
-    open: &Open,
-    trunk: Option<&Trunk>,
-    dialog: &Dialog,
-    by: Monotonic,
-) -> bool {
-    let credentials = trunk.and_then(Trunk::credentials);
-    let mut proof = Vec::new();
-    for nth in 0.. {
-        let began = ctx.clock.monotonic();
-        if began >= by {
-            return false;
-        }
-        let flow = way(ctx, open, trunk, dialog, by).await;
-        let cseq = dialog.orphan_cseq(nth);
-        let branch = ctx.ids.branch(&dialog.call_id, &Method::Bye, cseq, 0);
-        let answer = match &flow {
-            Some(flow) => {
-                let Some(bytes) = bye_of(dialog, flow, &branch, cseq, &proof) else {
-                    return false;
-                };
-                let sending = Sending { method: &Method::Bye, flow, branch: &branch, bytes };
-                ask(&open.endpoint, sending, &ctx.timers, by).await
-            }
-            None => None,
-        };
-        match (answer, &credentials) {
-            (Some(answer), Some(credentials)) if matches!(answer.status, 401 | 407) => {
-                if let Some(challenges) = Challenges::of(&answer) {
-                    let uri = dialog.request_uri().as_str();
-                    let cnonce = ctx.ids.cnonce(&dialog.call_id, cseq);
-                    proof = challenges.authorize(credentials, &Method::Bye, uri, 1, &cnonce);
-                    if nth < 2 {
-                        continue;
-                    }
-                }
-            }
-            (Some(answer), None) if matches!(answer.status, 401 | 407) => {}
-            (Some(_), _) => return true,
-            (None, _) => {}
-        }
-        // Not more often than Timer F, whatever the network says at once.
-        let next = began.after(ctx.timers.t1_64()).min(by);
-        ctx.clock.sleep_until(next).await;
-    }
-    false
-}
-
-fn bye_of(
-    dialog: &Dialog,
-    flow: &Flow,
-    branch: &str,
-    cseq: u32,
-    proof: &[(&'static str, String)],
-) -> Option<Bytes> {
-    dialog.bye(&flow.via(), branch, cseq, proof)
-}
-
-/// The way to the next hop of a dialog; else to where its INVITE went.
-async fn way(
-    ctx: &Context,
-    open: &Open,
-    trunk: Option<&Trunk>,
-    dialog: &Dialog,
-    by: Monotonic,
-) -> Option<Flow> {
-    let soon = ctx.clock.monotonic().after(ctx.timers.t1.saturating_mul(10)).min(by);
-    let hop = Place::of(dialog.next_hop());
-    let (host, verify) = match trunk {
-        Some(trunk) => (trunk.first_hop().host, trunk.spec.verify_tls),
-        None => (dialog.peer.ip().to_string(), true),
-    };
-    let located =
-        open.resolver.locate(&hop.host, hop.port, dialog.transport, ctx.entropy.next_u64());
-    let located = tokio::select! {
-        biased;
-        located = located => located.unwrap_or_default(),
-        () = ctx.clock.sleep_until(soon) => Vec::new(),
-    };
-    let of_hop = located.into_iter().map(|addr| {
-        let host = if addr == dialog.peer { host.clone() } else { hop.host.clone() };
-        (host, addr)
-    });
-    for (host, addr) in of_hop.chain([(host.clone(), dialog.peer)]).collect::<Vec<_>>() {
-        let peer = Peer { transport: dialog.transport, addr, host: Some(host), verify };
-        if let Ok(flow) = open.endpoint.transports.connect(&peer, soon).await {
-            return Some(flow);
-        }
-    }
-    None
 }

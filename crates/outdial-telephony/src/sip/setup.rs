@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 
 use outdial_ports::CallOrder;
+use outdial_ports::store::Transport;
 
 use super::Context;
 use super::call::CallSetup;
 use super::message::{SipUri, Unfit};
+use super::redirect::transport_to;
 use super::transport::Flow;
 use super::trunk::{Place, Trunk};
 
@@ -17,6 +19,10 @@ pub(crate) struct Route {
     pub(crate) target: SipUri,
     /// Whom the message is handed to.
     pub(crate) place: Place,
+    /// How.
+    pub(crate) transport: Transport,
+    /// The trunk sent us there.
+    pub(crate) is_sent_on: bool,
 }
 
 impl Route {
@@ -27,13 +33,17 @@ impl Route {
         sent_on: Option<SipUri>,
     ) -> Result<Self, Unfit> {
         let Some(target) = sent_on else {
-            return Ok(Self { target: trunk.callee(order.callee)?, place: trunk.first_hop() });
+            let (target, place) = (trunk.callee(order.callee)?, trunk.first_hop());
+            let transport = trunk.spec.transport;
+            return Ok(Self { target, place, transport, is_sent_on: false });
         };
-        let place = match trunk.spec.proxy {
-            Some(_) => trunk.first_hop(),
-            None => Place::of(&target),
+        let of_trunk = trunk.spec.transport;
+        let transport = transport_to(of_trunk, &target).ok_or(Unfit("no such transport"))?;
+        let (place, transport) = match trunk.spec.proxy {
+            Some(_) => (trunk.first_hop(), of_trunk),
+            None => (Place::of(&target), transport),
         };
-        Ok(Self { target, place })
+        Ok(Self { target, place, transport, is_sent_on: true })
     }
 }
 
@@ -57,19 +67,24 @@ pub(crate) fn setup(
         from: trunk.caller(order.caller)?,
         to: trunk.to(order.callee)?,
         asserted: trunk.asserted(order.caller)?,
-        transport: trunk.spec.transport,
+        transport: flow.transport(),
         reliable: flow.is_reliable(),
         peer: flow.peer(),
         local_media,
         session_id: ctx.ids.session_id(&call_id),
         credentials: trunk.credentials(),
+        is_elsewhere: false,
         callee: order.callee,
         send_by: order.send_by.min(order.open_until),
         open_until: order.open_until,
         ring_limit: trunk.ring_limit().unwrap_or(order.ring_limit),
         talk_limit: order.talk_limit,
         timers: ctx.timers,
-        session_expires: ctx.config.session_expires,
+        session_expires: match ctx.config.session_expires {
+            0 => 0,
+            seconds => seconds.max(trunk.min_se()),
+        },
+        min_se: trunk.min_se(),
         user_agent: ctx.config.user_agent.clone(),
         call_id,
     })

@@ -8,6 +8,7 @@ mod counters;
 mod flow;
 mod framing;
 mod gate;
+mod pool;
 mod reading;
 mod stream;
 mod tls;
@@ -38,7 +39,7 @@ pub use tls::TlsListen;
 use super::message::{self, SipMessage};
 use flow::Link;
 use gate::Gate;
-use stream::{PoolKey, Slot};
+use pool::{PoolKey, Slot};
 use tls::Tls;
 use udp::UdpEnd;
 
@@ -80,6 +81,12 @@ pub(crate) struct Bounds {
     pub connections: usize,
     /// Of these, from one address.
     pub connections_per_source: usize,
+    /// Connections that we made.
+    pub made: usize,
+    /// Of these, to one address.
+    pub made_per_host: usize,
+    /// How long one of these stands that nobody wants.
+    pub idle: Duration,
     /// What a source may send that belongs to no call.
     pub strangers: Rate,
 }
@@ -90,6 +97,9 @@ impl Default for Bounds {
             queue: 8192,
             connections: 1024,
             connections_per_source: 32,
+            made: 1024,
+            made_per_host: 32,
+            idle: Duration::from_secs(300),
             strangers: Rate { burst: 100, per_second: 25 },
         }
     }
@@ -213,6 +223,7 @@ impl Transports {
         let tls_addr = tls_listener.as_ref().map(|(listener, _)| bound(listener)).transpose()?;
         let udp_addr =
             socket.local_addr().map_err(|e| TransportError::Listen(config.listen, "udp", e))?;
+        udp::tell_of_buffers(&socket);
         let udp = UdpEnd::new(socket, udp_addr, config.public_address, Arc::clone(&clock));
         let udp = Arc::new(udp);
         let shared = Arc::new(Shared {
@@ -252,7 +263,7 @@ impl Transports {
             return Ok(Flow::new(link, peer.addr, self.advertised(local, peer.addr.ip())));
         }
         let shared = &self.0.shared;
-        let slot = shared.slot(PoolKey::of(peer));
+        let slot = shared.slot(PoolKey::of(peer))?;
         let listening = match peer.transport {
             Transport::Tls => self.0.tls.map(|addr| addr.port()),
             _ => Some(self.0.tcp.port()),
@@ -343,15 +354,6 @@ impl TransportConfig {
 }
 
 impl Shared {
-    /// The place in the pool for connections of this kind.
-    fn slot(&self, key: PoolKey) -> Arc<Slot> {
-        let mut pool = lock(&self.pool);
-        if !pool.contains_key(&key) {
-            pool.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_in_use());
-        }
-        Arc::clone(pool.entry(key).or_default())
-    }
-
     /// Whether a message from there is taken in; counted if not.
     fn admits(&self, ip: IpAddr) -> bool {
         let admitted = lock(&self.gate).admits(self.clock.monotonic(), ip.to_canonical());

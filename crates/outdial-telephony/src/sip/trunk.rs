@@ -1,7 +1,7 @@
 //! A trunk as its messages see it: where they go, what names and numbers they carry, how it is.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use outdial_core::id::TrunkId;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_ports::Monotonic;
-use outdial_ports::store::{CallerIdIn, SipSpec, TrunkHealth, TrunkRecord, TrunkState};
+use outdial_ports::store::{CallerIdIn, SipSpec, Transport, TrunkHealth, TrunkRecord, TrunkState};
 
 use super::Context;
 use super::digest::Credentials;
 use super::message::{SipUri, Unfit};
+use super::register::Registration;
 use super::transport::{Flow, Peer};
 
 /// A SIP trunk, as told.
@@ -23,6 +24,9 @@ pub(crate) struct Trunk {
     pub(crate) spec: SipSpec,
     standing: Mutex<Standing>,
     is_registered: AtomicBool,
+    registration: Mutex<Option<Registration>>,
+    /// The shortest session interval that it takes, as far as it said, in seconds.
+    min_se: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -68,7 +72,8 @@ impl Trunk {
         let is_registered = AtomicBool::new(false);
         let standing =
             Mutex::new(Standing { updated_at, ring_limit: None, health: TrunkHealth::default() });
-        Self { id, spec, standing, is_registered }
+        let (registration, min_se) = (Mutex::default(), AtomicU32::new(0));
+        Self { id, spec, standing, is_registered, registration, min_se }
     }
 
     /// How it is.
@@ -107,6 +112,22 @@ impl Trunk {
     /// Takes note of a registration, or of its end.
     pub(crate) fn set_registered(&self, is_registered: bool) {
         self.is_registered.store(is_registered, Ordering::Relaxed);
+    }
+
+    /// What its registrar knows of us; none: nothing was asked.
+    pub(crate) fn registration(&self) -> MutexGuard<'_, Option<Registration>> {
+        self.registration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shortest session interval that it takes, in seconds (RFC 4028 section 7.4); 0: it did
+    /// not say.
+    pub(crate) fn min_se(&self) -> u32 {
+        self.min_se.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of it; it only grows.
+    pub(crate) fn remember_min_se(&self, seconds: u32) {
+        self.min_se.fetch_max(seconds, Ordering::Relaxed);
     }
 
     /// Where requests go first.
@@ -191,11 +212,12 @@ impl Trunk {
         &self,
         ctx: &Context,
         place: &Place,
+        transport: Transport,
         by: Monotonic,
     ) -> Result<Flow, Unreachable> {
         let open = ctx.open()?;
         let chance = ctx.entropy.next_u64();
-        let (host, transport) = (&place.host, self.spec.transport);
+        let host = &place.host;
         let no_address = |detail| Unreachable { reason: "no_address", detail };
         let located = tokio::select! {
             biased;
@@ -207,7 +229,8 @@ impl Trunk {
         let addresses = located.map_err(|e| no_address(e.to_string()))?;
         let mut last = no_address("it has no address".to_owned());
         for addr in addresses {
-            let peer = self.peer(host, addr);
+            let verify = self.spec.verify_tls;
+            let peer = Peer { transport, addr, host: Some(host.clone()), verify };
             match open.endpoint.transports.connect(&peer, by).await {
                 Ok(flow) => return Ok(flow),
                 Err(error) => {
@@ -216,12 +239,6 @@ impl Trunk {
             }
         }
         Err(last)
-    }
-
-    /// One of its addresses as the transport wants it.
-    pub(crate) fn peer(&self, host: &str, addr: SocketAddr) -> Peer {
-        let (transport, verify) = (self.spec.transport, self.spec.verify_tls);
-        Peer { transport, addr, host: Some(host.to_owned()), verify }
     }
 }
 
@@ -250,10 +267,8 @@ impl Place {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use outdial_core::time::Timestamp;
-    use outdial_ports::store::Transport;
-
     use super::*;
+    use outdial_core::time::Timestamp;
 
     /// A trunk on the loopback.
     pub(crate) fn spec(port: u16, transport: Transport) -> SipSpec {

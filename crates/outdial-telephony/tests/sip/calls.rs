@@ -364,6 +364,85 @@ async fn a_redirect_is_followed_by_the_next_order() {
     assert!(matches!(end(&mut call).await, CallEnd::Refused { status: 302, .. }));
 }
 
+/// Answers an INVITE with 302 to the same number at another address.
+async fn redirect(peer: &mut Stranger, invite: &Message, to: &str) {
+    let text = peer.answer_text(invite, 302, "a", "", "");
+    let own = text.lines().find(|line| line.starts_with("Contact:")).unwrap().to_owned();
+    peer.send(&text.replace(&own, &format!("Contact: <sip:+12125551001@{to}>"))).await;
+}
+
+#[tokio::test]
+async fn nobody_but_the_trunk_gets_its_credentials() {
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n";
+    for (ip, is_own) in [("127.0.0.1", true), ("127.0.0.2", false)] {
+        let mut peer = Stranger::udp().await;
+        let mut sip = spec(peer.addr, Transport::Udp);
+        (sip.username, sip.password) = (Some("user".into()), Some(Secret("secret".into())));
+        let world = World::new(sip);
+        let mut other = Stranger::udp_at(ip).await;
+        let mut call = world.place(1);
+        let invite = peer.expect("INVITE").await;
+        redirect(&mut peer, &invite, &other.addr.to_string()).await;
+        assert_eq!(end(&mut call).await, CallEnd::Redirected { status: 302 });
+        let mut call = world.place(1001);
+        let invite = other.expect("INVITE").await;
+        other.answer_with(&invite, 401, "a", challenge, "").await;
+        assert!(other.next_but(&["INVITE"]).await.is("ACK"));
+        if is_own {
+            let again = other.expect("INVITE").await;
+            assert!(again.get("Authorization").contains("username=\"user\""), "{}", again.text);
+            continue;
+        }
+        assert!(matches!(end(&mut call).await, CallEnd::Refused { status: 401, .. }));
+        // Nor when it is answered, and the BYE is challenged.
+        let mut call = world.place(2001);
+        let invite = other.next_but(&["ACK"]).await;
+        other.accept(&invite, "a").await;
+        assert_eq!(next(&mut call).await, CallEvent::Answered);
+        assert!(call.control.dialog().unwrap().contains("\"isElsewhere\":true"));
+        call.control.cancel();
+        let bye = other.next_but(&["ACK", "INVITE"]).await;
+        other.answer_with(&bye, 401, "a", challenge, "").await;
+        let again = other.next_within(TIMER_B * 3).await;
+        assert!(again.is("BYE") && again.all("Authorization").is_empty(), "{}", again.text);
+        other.answer(&again, 481, "a").await;
+        assert_eq!(end(&mut call).await, CallEnd::TalkOver);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_says_over_which_transport() {
+    let (mut peer, world) = udp().await;
+    let mut other = Stranger::stream(None).await;
+    let mut call = world.place(1);
+    let invite = peer.expect("INVITE").await;
+    redirect(&mut peer, &invite, &format!("{};transport=tcp", other.addr)).await;
+    assert_eq!(end(&mut call).await, CallEnd::Redirected { status: 302 });
+    let mut call = world.place(1001);
+    let invite = other.expect("INVITE").await;
+    assert!(invite.get("Via").starts_with("SIP/2.0/TCP "), "{}", invite.text);
+    other.accept(&invite, "a").await;
+    assert_eq!(next(&mut call).await, CallEvent::Answered);
+    other.ask("BYE", &invite, "a", "").await;
+    assert!(other.next_of("BYE").await.is("200"));
+    assert_eq!(end(&mut call).await, CallEnd::TalkOver);
+}
+
+#[tokio::test]
+async fn a_session_interval_is_learned_for_the_next_attempt() {
+    let (mut peer, world) = udp().await;
+    let mut call = world.place(1);
+    let invite = peer.expect("INVITE").await;
+    assert_eq!((invite.get("Session-Expires"), invite.get("Min-SE")), ("1800", "90"));
+    peer.answer_with(&invite, 422, "a", "Min-SE: 7200\r\n", "").await;
+    assert_eq!(end(&mut call).await, CallEnd::Redirected { status: 422 });
+    let mut call = world.place(2);
+    let invite = peer.next_but(&["ACK"]).await;
+    assert_eq!((invite.get("Session-Expires"), invite.get("Min-SE")), ("7200", "7200"));
+    peer.answer(&invite, 486, "a").await;
+    assert!(matches!(end(&mut call).await, CallEnd::Refused { status: 486, .. }));
+}
+
 #[tokio::test]
 async fn credentials_are_sent_when_they_are_asked_for_and_not_for_ever() {
     let mut peer = Stranger::udp().await;

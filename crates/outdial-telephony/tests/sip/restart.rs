@@ -6,10 +6,10 @@ use std::time::Duration;
 use outdial_core::attempt::{AttemptState, CallEvent};
 use outdial_core::outcome::CallEnd;
 use outdial_ports::Carrier;
-use outdial_ports::store::Transport;
+use outdial_ports::store::{Secret, Transport};
 
-use crate::stranger::{Message, Stranger};
-use crate::world::{SOON, T1, TIMER_B, World, end, next, spec};
+use crate::stranger::{Message, SDP, Stranger};
+use crate::world::{SOON, T1, TIMER_B, World, end, next, spec, trunk};
 
 /// A process that places one call and is killed when the test says so.
 struct Doomed {
@@ -264,6 +264,54 @@ async fn each_of_two_late_answers_gets_ack_and_bye() {
             let method = message.start().split(' ').next().unwrap();
             missing.remove(&format!("{method} {}", message.tag_of_to()));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_late_answer_is_ended_with_credentials_if_the_trunk_asks() {
+    // The trunk; a stranger; the trunk, with a stranger as its contact.
+    for (answers, ends) in [("t", "t"), ("s", "s"), ("t", "s")] {
+        let mut peer = Stranger::udp().await;
+        let doomed = Doomed::start(peer.addr, CallEvent::Ended(CallEnd::Lost));
+        let invite = peer.expect("INVITE").await;
+        let (world, _) = doomed.kill(peer.addr).await;
+        let mut sip = spec(peer.addr, Transport::Udp);
+        (sip.username, sip.password) = (Some("user".into()), Some(Secret("secret".into())));
+        world.carrier.set_trunks(vec![trunk(sip)]);
+        let mut other = Stranger::udp_at("127.0.0.2").await;
+        let us = world.carrier.udp_addr().unwrap();
+        let contact = if ends == "t" { peer.addr } else { other.addr };
+        let from = if answers == "t" { &mut peer } else { &mut other };
+        from.talk_to(us);
+        let text = from.answer_text(&invite, 200, "a", "", SDP);
+        let contact = format!("sip:callee@{contact}>");
+        from.send(&text.replace(&format!("sip:callee@{}>", from.addr), &contact)).await;
+        let from = if ends == "t" { &mut peer } else { &mut other };
+        let bye = from.next_but(&["INVITE", "ACK"]).await;
+        from.answer_with(&bye, 401, "a", CHALLENGE, "").await;
+        let again = from.next_within(TIMER_B * 3).await;
+        assert!(again.is("BYE") && again.cseq() > bye.cseq(), "{}", again.text);
+        let is_shown = again.get("Authorization").contains("username=\"user\"");
+        assert_eq!(is_shown, ends == "t", "{}", again.text);
+        from.answer(&again, 200, "a").await;
+    }
+}
+
+#[tokio::test]
+async fn each_of_many_late_answers_gets_ack_and_bye() {
+    let mut peer = Stranger::udp().await;
+    let (invite, world) = sent_and_gone(&mut peer).await;
+    peer.talk_to(world.carrier.udp_addr().unwrap());
+    let tags = (0..20).map(|n| format!("t{n}"));
+    let mut missing: std::collections::BTreeSet<String> = tags.collect();
+    for tag in &missing {
+        peer.accept(&invite, tag).await;
+    }
+    while !missing.is_empty() {
+        let message = peer.next_but(&["INVITE", "ACK"]).await;
+        assert!(message.is("BYE"), "{}", message.text);
+        peer.answer(&message, 200, "").await;
+        missing.remove(message.tag_of_to());
     }
 }
 

@@ -103,7 +103,12 @@ pub(crate) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4
 
 impl Stranger {
     pub(crate) async fn udp() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::udp_at("127.0.0.1").await
+    }
+
+    /// At another address of the loopback: another host.
+    pub(crate) async fn udp_at(ip: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).await.unwrap();
         let addr = socket.local_addr().unwrap();
         Self { link: Link::Udp(socket, None), addr, name: "UDP", cseq: 100 }
     }

@@ -6,7 +6,7 @@ use outdial_ports::Carrier;
 use outdial_ports::store::{Secret, Transport, TrunkState};
 
 use crate::stranger::Stranger;
-use crate::world::{World, end, next, spec, trunk};
+use crate::world::{SOON, World, end, next, spec, trunk};
 use outdial_core::attempt::CallEvent;
 use outdial_core::outcome::CallEnd;
 
@@ -75,6 +75,27 @@ async fn registers_with_credentials_before_it_dials() {
 }
 
 #[tokio::test]
+async fn a_proxy_and_the_registrar_both_ask() {
+    let mut peer = Stranger::udp().await;
+    let mut sip = spec(peer.addr, Transport::Udp);
+    (sip.register, sip.username) = (true, Some("user".to_owned()));
+    sip.password = Some(Secret("secret".to_owned()));
+    let world = World::new(sip);
+    let first = peer.expect("REGISTER").await;
+    let of = |realm: &str| format!("Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"\r\n");
+    let proxy = format!("Proxy-Authenticate: {}", of("edge"));
+    peer.answer_with(&first, 407, "a", &proxy, "").await;
+    let second = peer.expect("REGISTER").await;
+    let registrar = format!("WWW-Authenticate: {}", of("home"));
+    peer.answer_with(&second, 401, "a", &registrar, "").await;
+    let third = peer.expect("REGISTER").await;
+    assert!(third.get("Proxy-Authorization").contains("realm=\"edge\""), "{}", third.text);
+    assert!(third.get("Authorization").contains("realm=\"home\""), "{}", third.text);
+    peer.answer(&third, 200, "a").await;
+    world.until("up", |w| state(w) == TrunkState::Up).await;
+}
+
+#[tokio::test]
 async fn a_refused_registration_is_down() {
     let mut peer = Stranger::udp().await;
     let mut sip = spec(peer.addr, Transport::Udp);
@@ -85,6 +106,107 @@ async fn a_refused_registration_is_down() {
     let detail = |w: &World| w.carrier.trunk_health().remove(0).2.detail.unwrap_or_default();
     world.until("refused", |w| detail(w) == "REGISTER was refused with 403").await;
     assert_eq!(state(&world), TrunkState::Down);
+}
+
+fn registering(peer: &Stranger) -> outdial_ports::store::SipSpec {
+    let mut sip = spec(peer.addr, Transport::Udp);
+    (sip.register, sip.username) = (true, Some("user".to_owned()));
+    sip
+}
+
+#[tokio::test]
+async fn a_short_registration_is_refreshed_in_time() {
+    let mut peer = Stranger::udp().await;
+    let world = World::new(registering(&peer));
+    let first = peer.expect("REGISTER").await;
+    let began = world.clock.monotonic();
+    peer.answer_with(&first, 200, "a", "Expires: 3\r\n", "").await;
+    let second = peer.expect("REGISTER").await;
+    assert!(world.clock.monotonic().since(began) < Duration::from_secs(3));
+    assert_eq!(second.get("Call-ID"), first.get("Call-ID"));
+    assert!(second.cseq() > first.cseq());
+    assert_eq!(state(&world), TrunkState::Up);
+}
+
+#[tokio::test]
+async fn a_registration_that_ends_at_once_is_none() {
+    let mut peer = Stranger::udp().await;
+    let world = World::new(registering(&peer));
+    let register = peer.expect("REGISTER").await;
+    peer.answer_with(&register, 200, "a", "Expires: 0\r\n", "").await;
+    let detail = |w: &World| w.carrier.trunk_health().remove(0).2.detail.unwrap_or_default();
+    world.until("told", |w| detail(w).contains("end at once")).await;
+    assert_eq!(state(&world), TrunkState::Down);
+    let refused = end(&mut world.place(1)).await;
+    assert_eq!(refused, CallEnd::NoRoute { reason: "not_registered" });
+}
+
+#[tokio::test]
+async fn a_registrar_may_want_to_be_asked_for_longer() {
+    let mut peer = Stranger::udp().await;
+    let world = World::new(registering(&peer));
+    let first = peer.expect("REGISTER").await;
+    assert_eq!(first.get("Expires"), "3600");
+    peer.answer_with(&first, 423, "a", "Min-Expires: 7200\r\n", "").await;
+    let second = peer.expect("REGISTER").await;
+    assert_eq!(second.get("Expires"), "7200");
+    peer.answer(&second, 200, "a").await;
+    world.until("up", |w| state(w) == TrunkState::Up).await;
+}
+
+/// A trunk that is registered, and its REGISTER.
+async fn registered(peer: &mut Stranger) -> (World, crate::stranger::Message) {
+    let world = World::new(registering(peer));
+    let register = peer.expect("REGISTER").await;
+    peer.answer(&register, 200, "a").await;
+    world.until("up", |w| state(w) == TrunkState::Up).await;
+    (world, register)
+}
+
+/// A REGISTER that takes back `first`, which is answered.
+async fn taken_back(peer: &mut Stranger, first: &crate::stranger::Message) {
+    let last = peer.expect("REGISTER").await;
+    assert_eq!(last.get("Expires"), "0", "{}", last.text);
+    for name in ["Call-ID", "Contact", "To"] {
+        assert_eq!(last.get(name), first.get(name));
+    }
+    assert!(last.cseq() > first.cseq());
+    peer.answer(&last, 200, "a").await;
+}
+
+#[tokio::test]
+async fn a_registration_is_taken_back_when_its_trunk_is_gone() {
+    let mut peer = Stranger::udp().await;
+    let (world, first) = registered(&mut peer).await;
+    world.carrier.set_trunks(Vec::new());
+    taken_back(&mut peer, &first).await;
+    // Another name: the old one first. Another password: nothing is taken back.
+    let (world, first) = registered(&mut peer).await;
+    let mut sip = registering(&peer);
+    sip.username = Some("other".to_owned());
+    world.carrier.set_trunks(vec![trunk(sip.clone())]);
+    taken_back(&mut peer, &first).await;
+    let other = peer.expect("REGISTER").await;
+    assert!(other.get("Contact").contains("other@"), "{}", other.text);
+    peer.answer(&other, 200, "a").await;
+    world.until("up", |w| state(w) == TrunkState::Up).await;
+    sip.password = Some(Secret("another".to_owned()));
+    world.carrier.set_trunks(vec![trunk(sip)]);
+    let again = peer.expect("REGISTER").await;
+    assert_eq!(again.get("Expires"), "3600", "{}", again.text);
+}
+
+#[tokio::test]
+async fn registrations_are_taken_back_at_the_end_of_the_process() {
+    let mut peer = Stranger::udp().await;
+    let (world, first) = registered(&mut peer).await;
+    tokio::join!(world.carrier.leave(), taken_back(&mut peer, &first));
+    // A registrar that is gone keeps nobody.
+    let (world, _) = registered(&mut peer).await;
+    let began = world.clock.monotonic();
+    world.carrier.leave().await;
+    assert!(world.clock.monotonic().since(began) < SOON);
+    assert!(peer.expect("REGISTER").await.get("Expires") == "0");
 }
 
 #[tokio::test]

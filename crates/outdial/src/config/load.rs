@@ -53,6 +53,7 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("sip", "ca_file", Kind::Text),
     ("sip", "public_address", Kind::Text),
     ("sip", "rtp_ports", Kind::Text),
+    ("sip", "sound", Kind::Text),
     ("simulated", "speed", Kind::Number),
     ("simulated", "log", Kind::Text),
     ("log", "format", Kind::Text),

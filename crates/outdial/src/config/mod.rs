@@ -178,6 +178,8 @@ pub(crate) struct SipConfig {
     pub(crate) public_address: Option<IpAddr>,
     /// The UDP ports of audio.
     pub(crate) rtp_ports: PortRange,
+    /// What is played, over and over, to those who answer: a WAV file of 8 kHz; none: silence.
+    pub(crate) sound: Option<PathBuf>,
     /// The timers' unit (T1, RFC 3261 section 17.1.1.1); none: as it should be. For the demo, whose
     /// time runs faster.
     #[serde(skip)]
@@ -194,6 +196,7 @@ impl Default for SipConfig {
             ca_file: None,
             public_address: None,
             rtp_ports: PortRange { first: 10_000, last: 19_999 },
+            sound: None,
             t1: None,
         }
     }

@@ -23,7 +23,7 @@ fn curl(server: &Server<'_>, key: Option<&str>, args: &[&str]) -> (Value, Value)
     (shown, body)
 }
 
-/// The same with ids and times replaced by words.
+/// The same with ids, times and durations replaced by words.
 fn redacted(value: &Value) -> Value {
     let is_hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
     match value {
@@ -33,7 +33,13 @@ fn redacted(value: &Value) -> Value {
             json!("[time]")
         }
         Value::Array(values) => values.iter().map(redacted).collect(),
-        Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), redacted(v))).collect(),
+        Value::Object(fields) => {
+            let field = |(k, v): (&String, &Value)| match k.ends_with("Ms") && v.is_number() {
+                true => (k.clone(), json!("[ms]")),
+                false => (k.clone(), redacted(v)),
+            };
+            fields.iter().map(field).collect()
+        }
         other => other.clone(),
     }
 }

@@ -20,10 +20,10 @@ fn the_demo_calls_everybody_and_says_what_came_of_it() {
     assert_eq!(of("total"), Some(200), "{text}");
     let sum: u64 = rows.iter().filter(|(word, _)| *word != "total").map(|(_, n)| n).sum();
     assert_eq!(sum, 200, "{text}");
-    // Two contacts for each row of the simulated table.
+    // Two contacts for each row of the simulated table. That a machine answers is heard by nobody
+    // here: over SIP its three rows are completed calls.
     for (word, count) in [
-        ("completed", 140),
-        ("voicemail", 6),
+        ("completed", 146),
         ("no-answer", 22),
         ("busy", 10),
         ("rejected", 10),

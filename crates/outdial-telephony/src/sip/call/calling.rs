@@ -9,10 +9,11 @@ use outdial_ports::Monotonic;
 
 use super::invite::{Cancel, Heard, Invite, Why};
 use super::leg::Leg;
-use super::logins::Learned;
-use super::session::Session;
+use super::session::{MAX_SE, Session};
 use super::{Call, Output, Sending, Stage};
+use crate::sip::logins::Learned;
 use crate::sip::message::{Response, SipUri};
+use crate::sip::redirect::transport_to;
 use crate::sip::sdp::{self, Remote};
 
 /// How much later than the INVITE's `send_by` one with credentials may leave.
@@ -21,10 +22,10 @@ const RESEND_GRACE: Duration = Duration::from_secs(1);
 pub(crate) const LAST_CSEQ: u32 = 3;
 /// The longest that the ACK waits until the dialog is stored.
 const ACK_WAIT: Duration = Duration::from_secs(1);
-/// The most dialogs of one INVITE (forks).
-const LEGS: usize = 8;
 /// The most early media descriptions that are kept (forks).
 const EARLY: usize = 8;
+/// The most BYEs that overtake their 2xx (forks).
+const OVERTAKEN: usize = 8;
 
 impl Call {
     /// The slot has begun and the way stands.
@@ -93,13 +94,19 @@ impl Call {
             return;
         }
         let is_partly_sent = self.invite.as_ref().is_some_and(|invite| invite.is_partly_sent);
-        if timer_b {
-            self.give_up(now, if is_partly_sent { CallEnd::Lost } else { CallEnd::Silence });
-        } else if no_final {
-            self.give_up(now, CallEnd::Lost);
+        let is_hung_up = !self.overtaken.is_empty();
+        if timer_b || no_final {
+            self.give_up(
+                now,
+                match timer_b && !is_partly_sent {
+                    _ if is_hung_up => CallEnd::AnsweredThenDropped,
+                    true => CallEnd::Silence,
+                    false => CallEnd::Lost,
+                },
+            );
         } else if self.ring_until.is_some_and(|until| now >= until) {
             self.ring_until = None;
-            self.want_cancel(now, Why::RingLimit);
+            self.want_cancel(now, if is_hung_up { Why::HungUp } else { Why::RingLimit });
         }
     }
 
@@ -167,14 +174,18 @@ impl Call {
         if let Some(leg) = self.legs.iter().find(of) {
             return leg.acknowledge_again(&mut desk!(self, now));
         }
-        let nth = u32::try_from(self.legs.len()).unwrap_or(u32::MAX);
+        let nth = self.next_leg;
         let credentials = self.invite.as_ref().map(|invite| &invite.credentials);
         let leg = credentials.and_then(|with| Leg::new(&desk!(self, now), response, nth, with));
-        let Some(mut leg) = leg.filter(|_| self.legs.len() < LEGS) else {
-            return self.ignore();
-        };
+        let Some(mut leg) = leg else { return self.ignore() };
+        self.next_leg = nth.saturating_add(1);
         let is_current = self.invite.as_ref().is_some_and(|i| i.cseq == response.head.cseq);
-        let is_wanted = is_current && self.stage == Stage::Calling && self.cancel.is_none();
+        let is_the_answer = is_current && self.stage == Stage::Calling;
+        if !is_the_answer && !self.has_room() {
+            return self.end_unremembered(now, leg);
+        }
+        let is_overtaken = self.overtaken.iter().any(|tag| leg.is_of(Some(tag)));
+        let is_wanted = is_the_answer && self.cancel.is_none();
         let remote = sdp::read_answer(&response.body).or_else(|| self.early_media(tag));
         if is_wanted && let Some(remote) = remote {
             let sdp = sdp::offer(self.setup.session_id, 0, self.setup.local_media);
@@ -184,20 +195,48 @@ impl Call {
             self.out.push(Output::Media { remote, early: false });
             self.out.push(Output::Tell(CallEvent::Answered));
             self.stage = Stage::Talking;
+            if is_overtaken {
+                leg.is_ended_by_peer(&mut desk!(self, now));
+                self.is_talked_out();
+            }
         } else {
-            let wait = self.setup.timers.t1_64();
-            let is_lingering = self.stage == Stage::Lingering;
-            let give_up_at = now.after(if is_lingering { wait } else { wait * 2 });
-            leg.hang_up(&mut desk!(self, now), give_up_at);
-            // It may come again for as long.
-            self.linger_until = self.linger_until.map(|until| until.max(now.after(wait)));
-            if self.stage == Stage::Calling && is_current {
+            self.end_unwanted(now, &mut leg, is_overtaken);
+            if is_the_answer {
                 // Nobody can talk to a peer that does not say where its media go.
                 let no_media = CallEnd::Refused { status: 488, q850: None, retry_after: None };
-                self.decide(if is_wanted { no_media } else { CallEnd::AnsweredThenDropped });
+                let is_mute = is_wanted && !is_overtaken;
+                self.decide(if is_mute { no_media } else { CallEnd::AnsweredThenDropped });
             }
         }
         self.legs.push(leg);
+    }
+
+    fn end_unwanted(&mut self, now: Monotonic, leg: &mut Leg, is_overtaken: bool) {
+        let wait = self.setup.timers.t1_64();
+        let is_lingering = self.stage == Stage::Lingering;
+        let give_up_at = now.after(if is_lingering { wait } else { wait * 2 });
+        if is_overtaken {
+            leg.is_ended_by_peer(&mut desk!(self, now));
+        } else {
+            leg.hang_up(&mut desk!(self, now), give_up_at);
+        }
+        // It may come again for as long.
+        self.linger_until = self.linger_until.map(|until| until.max(now.after(wait)));
+    }
+
+    /// A BYE of a dialog whose 2xx did not come: only who has answered may send it (RFC 3261
+    /// section 15). False: there are too many.
+    pub(super) fn is_overtaken_by_bye(&mut self, now: Monotonic, tag: &str) -> bool {
+        if self.overtaken.len() >= OVERTAKEN {
+            return false;
+        }
+        self.overtaken.push(tag.to_owned());
+        if self.cancel.is_none() {
+            // For so long a 2xx comes again.
+            let until = now.after(self.setup.timers.t1_64());
+            self.ring_until = Some(self.ring_until.map_or(until, |limit| limit.min(until)));
+        }
+        true
     }
 
     /// Some gateways say in a 183 what belongs into the 200.
@@ -213,6 +252,7 @@ impl Call {
         let is_challenge = matches!(response.status, 401 | 407);
         let end = match self.cancel.as_ref().map(|cancel| cancel.why) {
             Some(Why::Asked) => Some(CallEnd::Canceled),
+            Some(Why::HungUp) => Some(CallEnd::AnsweredThenDropped),
             Some(Why::RingLimit) if is_challenge => Some(CallEnd::NoRoute { reason: "late" }),
             // The callee's own word on it may cross our CANCEL; whatever else says that it is over
             // only says that it rang too long.
@@ -260,13 +300,28 @@ impl Call {
         if (300..400).contains(&response.status) {
             let callee = self.setup.callee.to_string();
             let is_callee = |uri: &SipUri| uri.is_sip() && uri.digits().as_ref() == Some(&callee);
+            let from = self.setup.transport;
+            let can_be_reached = |uri: &SipUri| transport_to(from, uri).is_some();
             let contacts = response.head.contacts().into_iter().map(|contact| contact.uri);
-            if let Some(there) = contacts.into_iter().find(is_callee) {
+            let there = contacts.into_iter().find(|uri| is_callee(uri) && can_be_reached(uri));
+            if let Some(there) = there {
                 self.out.push(Output::Redirect(there));
                 return CallEnd::Redirected { status: response.status };
             }
         }
+        if let Some(least) = self.least_interval(response) {
+            self.out.push(Output::LeastInterval(least));
+            return CallEnd::Redirected { status: response.status };
+        }
         refused(response)
+    }
+
+    /// The session interval that a 422 asks for, if the next attempt can ask for that (RFC 4028
+    /// section 7.3). This one cannot: it has had its INVITE.
+    fn least_interval(&self, response: &Response) -> Option<u32> {
+        let asked = self.setup.session_expires;
+        let least = response.head.min_se().filter(|_| response.status == 422 && asked > 0)?;
+        (asked < least && least <= MAX_SE).then_some(least)
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Dialog {
     pub(crate) transport: Transport,
     /// Where the INVITE went.
     pub(crate) peer: SocketAddr,
+    /// The trunk sent us to that peer, which is not the trunk.
+    pub(crate) is_elsewhere: bool,
 }
 
 /// As it is stored.
@@ -54,6 +56,8 @@ struct Text {
     routes: Vec<String>,
     transport: String,
     peer: SocketAddr,
+    #[serde(default)]
+    is_elsewhere: bool,
 }
 
 impl Dialog {
@@ -85,6 +89,7 @@ impl Dialog {
             routes,
             transport,
             peer,
+            is_elsewhere: false,
         })
     }
 
@@ -102,6 +107,7 @@ impl Dialog {
             routes: text.routes.iter().map(|r| SipUri::parse(r)).collect::<Option<_>>()?,
             transport: Transport::parse(&text.transport)?,
             peer: text.peer,
+            is_elsewhere: text.is_elsewhere,
         })
     }
 
@@ -118,6 +124,7 @@ impl Dialog {
             routes: self.routes.iter().map(ToString::to_string).collect(),
             transport: self.transport.as_str().to_owned(),
             peer: self.peer,
+            is_elsewhere: self.is_elsewhere,
         };
         serde_json::to_string(&text).expect("strings and numbers only")
     }
@@ -274,6 +281,10 @@ mod tests {
     fn the_text_says_all_and_bad_text_nothing() {
         let d = dialog("Contact: <sip:gw@h;x=1>\r\nRecord-Route: <sip:p;lr>, <sip:q;lr>\r\n");
         assert_eq!(Dialog::parse(&d.to_text()), Some(d.clone()));
+        let elsewhere = Dialog { is_elsewhere: true, ..d.clone() };
+        assert_eq!(Dialog::parse(&elsewhere.to_text()), Some(elsewhere));
+        let before = d.to_text().replace(",\"isElsewhere\":false", "");
+        assert!(before != d.to_text() && Dialog::parse(&before) == Some(d.clone()));
         assert!(d.orphan_cseq(0) > d.cseq + 1000 && d.orphan_cseq(1) == d.orphan_cseq(0) + 1);
         for bad in ["", "{}", &d.to_text().replace("sip:gw@h", "sip:gw@h\\r\\n")] {
             assert_eq!(Dialog::parse(bad), None, "{bad}");

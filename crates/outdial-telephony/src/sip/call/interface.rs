@@ -50,6 +50,8 @@ pub(crate) struct CallSetup {
     pub(crate) session_id: u64,
     /// What challenges are answered with.
     pub(crate) credentials: Option<Credentials>,
+    /// The trunk sent us to somebody else: what the trunk alone may know is not for them.
+    pub(crate) is_elsewhere: bool,
     /// Whom a redirect must name to be followed.
     pub(crate) callee: PhoneNumber,
     /// Nothing leaves at this instant or later.
@@ -64,6 +66,8 @@ pub(crate) struct CallSetup {
     pub(crate) timers: Timers,
     /// The session interval that is asked for, in seconds (RFC 4028); 0: none.
     pub(crate) session_expires: u32,
+    /// The shortest that the trunk takes, in seconds; 0: it did not say.
+    pub(crate) min_se: u32,
     /// `User-Agent`.
     pub(crate) user_agent: String,
 }
@@ -112,6 +116,8 @@ pub(crate) enum Output {
     Dialog(String),
     /// Where the callee is, before `Tell(Ended(Redirected))`.
     Redirect(SipUri),
+    /// The shortest session interval that the trunk takes, in seconds, before `Tell(Ended(..))`.
+    LeastInterval(u32),
     /// Nothing more will happen. Comes exactly once, last.
     Over,
 }

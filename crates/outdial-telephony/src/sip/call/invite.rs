@@ -5,8 +5,8 @@ use bytes::Bytes;
 use outdial_ports::Monotonic;
 
 use super::dialog::with;
-use super::logins::Headers;
 use super::{ALLOW, CallSetup, Desk, Hop, Kind};
+use crate::sip::logins::Headers;
 use crate::sip::message::{Method, RequestBuilder, Response, Unfit, name_addr};
 use crate::sip::sdp;
 use crate::sip::transaction::{ClientInvite, ClientRequest, TxAction};
@@ -49,9 +49,9 @@ impl Invite {
     /// The text of an INVITE with that `CSeq`; the credentials that were asked for are in it.
     pub(super) fn compose(desk: &mut Desk<'_>, cseq: u32) -> Result<(Bytes, Headers), Unfit> {
         let setup = desk.setup;
-        let names = (&setup.ids, setup.call_id.as_str(), cseq);
+        let cnonce = setup.ids.cnonce(&setup.call_id, cseq);
         let who = setup.credentials.as_ref();
-        let credentials = desk.logins.headers(who, &Method::Invite, setup.target.as_str(), names);
+        let credentials = desk.logins.headers(who, &Method::Invite, setup.target.as_str(), &cnonce);
         let branch = branch(setup, cseq);
         let to = name_addr(&setup.to, None);
         let mut invite = start(setup, &Method::Invite, cseq, &branch, &to)
@@ -66,7 +66,7 @@ impl Invite {
             invite = invite
                 .header("Supported", "timer")
                 .header("Session-Expires", setup.session_expires)
-                .header("Min-SE", super::session::MIN_SE);
+                .header("Min-SE", super::session::MIN_SE.max(setup.min_se));
         }
         let offer = sdp::offer(setup.session_id, 0, setup.local_media);
         Ok((invite.body(sdp::CONTENT_TYPE, offer).build()?, credentials))
@@ -176,6 +176,8 @@ pub(super) enum Why {
     RingLimit,
     /// We were asked to.
     Asked,
+    /// The callee's side hung up, and its answer never came.
+    HungUp,
 }
 
 /// A CANCEL: wanted, and then sent.

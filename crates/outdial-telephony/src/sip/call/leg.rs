@@ -7,9 +7,9 @@ use outdial_ports::Monotonic;
 
 use super::ask::Ask;
 use super::dialog::{Dialog, with};
-use super::logins::{Headers, Learned};
 use super::session::Session;
 use super::{Desk, Hop, Kind, Output, hop_to};
+use crate::sip::logins::{Headers, Learned};
 use crate::sip::message::{Method, Response, SipUri};
 use crate::sip::sdp;
 
@@ -55,6 +55,7 @@ impl Leg {
         let mut dialog = Dialog::of_answer(answer, setup.transport, setup.peer)?;
         // What the peer made of our own words is not ours.
         (dialog.local, dialog.remote) = (setup.from.clone(), setup.to.clone());
+        dialog.is_elsewhere = setup.is_elsewhere;
         let branch = setup.ids.branch(&dialog.call_id, &Method::Ack, dialog.cseq, nth);
         let ack = dialog.ack(&setup.via, &branch, credentials);
         Some(Self {
@@ -226,9 +227,9 @@ impl Leg {
                 .header("Session-Expires", format_args!("{seconds};refresher=uac"));
         }
         let uri = self.dialog.request_uri().as_str();
-        let names = (&setup.ids, call_id.as_str(), cseq);
+        let cnonce = setup.ids.cnonce(call_id, cseq);
         let who = setup.credentials.as_ref();
-        let credentials = desk.logins.headers(who, method, uri, names);
+        let credentials = desk.logins.headers(who, method, uri, &cnonce);
         request = with(request, &credentials).header("User-Agent", &setup.user_agent);
         if let Some((_, body)) = session.filter(|_| *method == Method::Invite) {
             request = request.body(sdp::CONTENT_TYPE, body);

@@ -112,7 +112,7 @@ impl Call {
         }
         let tag = head.from.tag.as_deref();
         let Some(leg) = self.legs.iter_mut().find(|leg| leg.is_of(tag) && !leg.is_gone()) else {
-            return self.answer_to_early(request);
+            return self.answer_to_early(now, request);
         };
         if leg.remote_cseq.is_some_and(|highest| head.cseq <= highest) {
             return Answer::plain(500);
@@ -131,10 +131,14 @@ impl Call {
 
     /// While nobody has answered there are only early dialogs, and our offer stands (RFC 3311
     /// section 5.2).
-    fn answer_to_early(&self, request: &Request) -> Answer {
-        let is_early = self.stage == Stage::Calling && request.head.from.tag.is_some();
+    fn answer_to_early(&mut self, now: Monotonic, request: &Request) -> Answer {
+        let tag = request.head.from.tag.as_deref();
+        let is_early = self.stage == Stage::Calling && tag.is_some();
         Answer::plain(match request.method {
             Method::Options | Method::Info if is_early => 200,
+            Method::Bye if is_early && self.is_overtaken_by_bye(now, tag.unwrap_or_default()) => {
+                200
+            }
             Method::Update if is_early && request.body.is_empty() => 200,
             Method::Update if is_early => 491,
             _ => 481,

@@ -15,7 +15,7 @@ use crate::sip::sdp;
 /// The shortest session interval, in seconds (RFC 4028 section 5).
 pub(super) const MIN_SE: u32 = 90;
 /// The longest that is believed, in seconds: a day.
-const MAX_SE: u32 = 86_400;
+pub(super) const MAX_SE: u32 = 86_400;
 /// Until a refresh is tried again that met one of the peer's: between 2.1 and 4 s for the owner of
 /// the `Call-ID` (RFC 3261 section 14.1).
 const AFTER_GLARE: Duration = Duration::from_secs(3);

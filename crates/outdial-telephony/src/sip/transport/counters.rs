@@ -42,6 +42,8 @@ counts! {
     QueueFull = "queue_full",
     /// Connections beyond the bounds.
     ConnectionRefused = "connection_refused",
+    /// Connections that were not made because there are too many, with calls on all of them.
+    ConnectionsFull = "connections_full",
     /// Connections closed because they were idle, slow or dead.
     ConnectionIdle = "connection_idle",
     /// TLS handshakes that failed.

@@ -63,11 +63,14 @@ impl Reading {
                 () = raised(&mut closed) => break,
                 read = reader.read_buf(self.framer.buffer()) => read,
                 () = clock.sleep_until(looks_again) => {
-                    if self.is_dead(clock.monotonic()) {
+                    let now = clock.monotonic();
+                    if self.is_dead(now) || self.is_retired(now) {
                         self.shared.counters.count(Count::ConnectionIdle);
                         break;
                     }
-                    self.ping().await;
+                    if now >= self.ping_at() {
+                        self.ping().await;
+                    }
                     continue;
                 }
             };
@@ -141,17 +144,36 @@ impl Reading {
 
     fn looks_again(&self) -> Monotonic {
         let limit = if !self.connection.inbound {
-            match self.pinged {
-                Some(pinged) if self.answers_pings => pinged.after(PONG_WITHIN),
-                Some(pinged) => pinged.after(PING_EVERY),
-                None => self.heard.after(PING_EVERY),
-            }
+            let (ping_at, idle_until) = (self.ping_at(), self.idle_until());
+            // Whoever holds it may let go of it without a word.
+            let is_held = self.shared.clock.monotonic() >= idle_until && !self.connection.is_idle();
+            if is_held { ping_at } else { ping_at.min(idle_until) }
         } else if self.is_trusted() {
             self.heard.after(IDLE)
         } else {
             self.heard.after(IDLE_STRANGER)
         };
         self.begun.map_or(limit, |begun| limit.min(begun.after(MESSAGE_WITHIN)))
+    }
+
+    /// When the next ping leaves; when the answer to the last one is overdue.
+    fn ping_at(&self) -> Monotonic {
+        match self.pinged {
+            Some(pinged) if self.answers_pings => pinged.after(PONG_WITHIN),
+            Some(pinged) => pinged.after(PING_EVERY),
+            None => self.heard.after(PING_EVERY),
+        }
+    }
+
+    fn idle_until(&self) -> Monotonic {
+        self.connection.wanted_at().after(self.shared.config.bounds.idle)
+    }
+
+    /// Nobody has wanted it for long: it is closed.
+    fn is_retired(&self, now: Monotonic) -> bool {
+        let connection = &self.connection;
+        let is_due = !connection.inbound && now >= self.idle_until();
+        is_due && connection.retire(connection.wanted_at())
     }
 
     fn is_dead(&self, now: Monotonic) -> bool {

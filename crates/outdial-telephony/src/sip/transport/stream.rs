@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(super) inbound: bool,
     pub(super) writer: Mutex<WriteHalf<AnyWire>>,
     pub(super) closed: watch::Sender<bool>,
+    /// When somebody wanted it last.
+    pub(super) wanted: std::sync::Mutex<Monotonic>,
 }
 
 impl Connection {
@@ -114,56 +116,8 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// What makes a connection fit for a peer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PoolKey(Transport, SocketAddr, Option<String>, bool);
-
-impl PoolKey {
-    pub(super) fn of(peer: &Peer) -> Self {
-        match peer.transport {
-            Transport::Tls => Self(Transport::Tls, peer.addr, peer.host.clone(), peer.verify),
-            other => Self(other, peer.addr, None, false),
-        }
-    }
-}
-
-/// The connection to a peer, or the place where it is made: by one at a time.
-#[derive(Default)]
-pub(super) struct Slot {
-    connection: Mutex<Option<Arc<Connection>>>,
-}
-
-impl Slot {
-    /// A connection stands or is being made.
-    pub(super) fn is_in_use(&self) -> bool {
-        match self.connection.try_lock() {
-            Ok(connection) => connection.as_ref().is_some_and(|c| !c.is_closed()),
-            Err(_) => true,
-        }
-    }
-
-    pub(super) async fn connection(
-        &self,
-        peer: &Peer,
-        listening: Option<u16>,
-        shared: &Arc<Shared>,
-    ) -> Result<Arc<Connection>, TransportError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(standing) = slot.as_ref().filter(|c| !c.is_closed()) {
-            return Ok(Arc::clone(standing));
-        }
-        let by = shared.clock.monotonic().after(PATIENCE);
-        let made = tokio::select! {
-            biased;
-            made = dial(peer, listening, shared) => made?,
-            () = shared.clock.sleep_until(by) => return Err(TransportError::Late),
-        };
-        *slot = Some(Arc::clone(&made));
-        Ok(made)
-    }
-}
-
-async fn dial(
+/// Makes a connection.
+pub(super) async fn dial(
     peer: &Peer,
     listening: Option<u16>,
     shared: &Arc<Shared>,
@@ -202,7 +156,9 @@ fn stand(
     let (reader, writer) = tokio::io::split(wire);
     let closed = watch::channel(false).0;
     let writer = Mutex::new(writer);
-    let connection = Arc::new(Connection { transport, peer, local, inbound, writer, closed });
+    let wanted = std::sync::Mutex::new(shared.clock.monotonic());
+    let made = Connection { transport, peer, local, inbound, writer, closed, wanted };
+    let connection = Arc::new(made);
     let reading = Reading::new(Arc::clone(&connection), Arc::clone(shared));
     (connection, tokio::spawn(reading.run(reader)))
 }

@@ -314,3 +314,82 @@ async fn says_the_address_by_which_a_peer_is_reached() {
     config.public_address = Some("192.0.2.1".parse().unwrap());
     assert_eq!(config.advertised(local, elsewhere), "192.0.2.1:5060".parse().unwrap());
 }
+
+/// A server of its own on the loopback, that says nothing.
+async fn mute(ip: &str) -> (TcpListener, Peer) {
+    let listener = TcpListener::bind((ip, 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, Peer { transport: Transport::Tcp, addr, host: None, verify: true })
+}
+
+/// The far end of a connection.
+async fn ends(listener: &TcpListener) -> TcpStream {
+    listener.accept().await.unwrap().0
+}
+
+#[tokio::test]
+async fn connections_that_we_made_are_bounded_and_those_with_calls_stay() {
+    for per_host in [true, false] {
+        let near = End::open(|config| {
+            let bounds = &mut config.bounds;
+            (bounds.made_per_host, bounds.made) = if per_host { (2, 100) } else { (100, 2) };
+        })
+        .await;
+        let ips = if per_host {
+            ["127.0.0.1"; 4]
+        } else {
+            ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        };
+        let mut all = Vec::new();
+        for ip in ips {
+            all.push(mute(ip).await);
+        }
+        let connect = async |n: usize| near.transports.connect(&all[n].1, near.soon()).await;
+        let held = connect(0).await.unwrap();
+        drop(connect(1).await.unwrap());
+        let mut idle = ends(&all[1].0).await;
+        // The one without a call makes room, also though it was wanted later.
+        let also_held = connect(2).await.unwrap();
+        assert_eq!(idle.read(&mut [0; 2]).await.unwrap(), 0, "closed");
+        assert!(!held.is_closed() && !also_held.is_closed());
+        let full = connect(3).await;
+        assert!(matches!(full, Err(TransportError::Connect(_))), "{full:?}");
+        assert_eq!(near.transports.counters().get(Count::ConnectionsFull), 1);
+        assert!(connect(0).await.is_ok(), "what stands is used");
+        drop(held);
+        connect(3).await.unwrap();
+        assert!(!also_held.is_closed());
+        assert_eq!(near.transports.counters().get(Count::ConnectionIdle), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_one_that_was_wanted_longest_ago_goes_first() {
+    let near = End::open(|config| config.bounds.made = 2).await;
+    let (first, second, third) =
+        (mute("127.0.0.1").await, mute("127.0.0.1").await, mute("127.0.0.1").await);
+    for peer in [&first.1, &second.1, &first.1, &third.1] {
+        near.transports.connect(peer, near.soon()).await.unwrap();
+    }
+    let (mut of_first, mut of_second) = (ends(&first.0).await, ends(&second.0).await);
+    assert_eq!(of_second.read(&mut [0; 2]).await.unwrap(), 0, "closed");
+    let flow = near.transports.connect(&first.1, near.soon()).await.unwrap();
+    near.transports.send(&flow, options("SIP/2.0/TCP h", "x"), None).await;
+    assert!(of_first.read(&mut [0; 2]).await.unwrap() > 0, "it stands");
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_wants_is_closed_after_a_while() {
+    let near = End::open(|config| config.bounds.idle = Duration::from_millis(50)).await;
+    let (listener, peer) = mute("127.0.0.1").await;
+    let (other, held) = mute("127.0.0.1").await;
+    let held = near.transports.connect(&held, near.soon()).await.unwrap();
+    let _held_there = ends(&other).await;
+    drop(near.transports.connect(&peer, near.soon()).await.unwrap());
+    let mut idle = ends(&listener).await;
+    let read = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut [0; 2])).await;
+    assert_eq!(read.expect("in time").unwrap(), 0, "closed");
+    assert!(!held.is_closed());
+    let again = near.transports.connect(&peer, near.soon()).await.unwrap();
+    assert!(!again.is_closed(), "it is made again");
+}

@@ -36,6 +36,29 @@ fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
+/// What to do where the system holds less than it was asked to. None: nothing.
+fn advice(sysctl: &str, granted: usize) -> Option<String> {
+    // Linux tells twice of what it grants.
+    let granted = if cfg!(target_os = "linux") { granted / 2 } else { granted };
+    (granted < BUFFER).then(|| {
+        format!("{granted} octets instead of {BUFFER}: set {sysctl}={BUFFER} where calls are many")
+    })
+}
+
+/// Says once how much less the system holds than it was asked to.
+pub(super) fn tell_of_buffers(socket: &UdpSocket) {
+    let socket = socket2::SockRef::from(socket);
+    let received = socket.recv_buffer_size().ok();
+    let sent = socket.send_buffer_size().ok();
+    for (buffer, sysctl, granted) in
+        [("receive", "net.core.rmem_max", received), ("send", "net.core.wmem_max", sent)]
+    {
+        if let Some(advice) = granted.and_then(|granted| advice(sysctl, granted)) {
+            tracing::warn!(buffer, advice, "the system grants less for SIP over UDP than asked");
+        }
+    }
+}
+
 /// UDP and TCP on one port.
 pub(super) async fn bind_with_tcp(
     listen: SocketAddr,
@@ -180,4 +203,18 @@ fn take(udp: &Arc<UdpEnd>, shared: &Shared, datagram: &[u8], from: SocketAddr) {
         Err(_) => Count::QueueFull,
     };
     shared.counters.count(what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_granted_and_what_to_set() {
+        let told = |granted| if cfg!(target_os = "linux") { granted * 2 } else { granted };
+        assert_eq!(advice("net.core.rmem_max", told(BUFFER)), None);
+        let less = advice("net.core.rmem_max", told(212_992)).unwrap();
+        assert!(less.starts_with("212992 octets instead of 4194304"), "{less}");
+        assert!(less.contains("net.core.rmem_max=4194304"), "{less}");
+    }
 }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::bench::{Bench, all_at_once, ended, home};
-use super::sipp::Play;
+use super::seen::Seen;
+use super::sipp::{Play, Sipp};
 
 #[test]
 fn sip_dialogs() {
@@ -15,7 +16,9 @@ fn sip_dialogs() {
         &[
             ("hold, questions, nonsense", in_dialog),
             ("the session is refreshed", refreshed),
-            ("audio", audio),
+            ("the session is refreshed by UPDATE", refreshed_by_update),
+            ("the callee refreshes the session", refreshed_by_the_callee),
+            ("nobody refreshes the session", never_refreshed),
         ],
     );
 }
@@ -41,30 +44,49 @@ fn refreshed(bench: &Bench<'_>) {
     callee.went_as_written();
 }
 
-/// Audio flows from the answer to the end: 50 packets a second, to where the callee said.
-fn audio(bench: &Bench<'_>) {
-    let ear = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    ear.set_nonblocking(true).unwrap();
-    let port = ear.local_addr().unwrap().port().to_string();
-    let callee = Play::of("answer-bye").hold(2_000).fill("rtp", port).start();
+/// The same, by an UPDATE without a description, as the callee allows it.
+fn refreshed_by_update(bench: &Bench<'_>) {
+    let callee = Play::of("timer-update").start();
     let batch = bench.call(&callee, &json!({}));
     ended(&bench.over(&batch, &[&callee]), "completed", "answered");
-    let mut packets = Vec::new();
-    let mut buffer = [0; 2_048];
-    while let Ok((length, _)) = ear.recv_from(&mut buffer) {
-        packets.push(buffer[..length].to_vec());
-    }
-    // 100 are right; a busy machine may be late, but makes none up.
-    assert!((60..=110).contains(&packets.len()), "{} packets in 2 s", packets.len());
-    for pair in packets.windows(2) {
-        let number = |p: &[u8]| u16::from_be_bytes([p[2], p[3]]);
-        let time = |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
-        assert_eq!(number(&pair[1]), number(&pair[0]).wrapping_add(1));
-        assert!(time(&pair[1]).wrapping_sub(time(&pair[0])) >= 160);
-        assert_eq!(pair[0][8..12], pair[1][8..12], "one source");
-    }
-    for packet in &packets {
-        assert_eq!((packet[0] >> 6, packet[1] & 0x7f, packet.len()), (2, 0, 172), "PCMU, 20 ms");
-    }
+    let (invite, update) = (only(&callee, "INVITE"), only(&callee, "UPDATE"));
+    assert_eq!((update.tag("To"), update.tag("From")), ("callee-1", invite.tag("From")));
+    assert!(update.cseq().0 > invite.cseq().0, "{}", update.text);
+    assert!(update.body().is_empty(), "{}", update.text);
+    assert!((40..=50).contains(&(update.at - invite.at).as_secs()));
     callee.went_as_written();
+}
+
+/// An UPDATE of the callee's is answered, and the session lives longer than it would without: it
+/// would be given up 30 s before its 90 s are over.
+fn refreshed_by_the_callee(bench: &Bench<'_>) {
+    let callee = Play::of("timer-theirs").fill("first", "35000").hold(28_000).start();
+    let batch = bench.call(&callee, &json!({}));
+    ended(&bench.over(&batch, &[&callee]), "completed", "answered");
+    only(&callee, "INVITE");
+    assert!(callee.requests("UPDATE").is_empty(), "the callee said that it refreshes");
+    let answers = callee.answers("UPDATE");
+    assert_eq!(answers.iter().map(Seen::status).collect::<Vec<_>>(), [Some(200)]);
+    assert!(answers[0].all("Require").contains(&"timer"), "{}", answers[0].text);
+    assert_eq!(callee.answers("BYE")[0].status(), Some(200), "the call was still there");
+    callee.went_as_written();
+}
+
+/// RFC 4028 section 10: a callee that went away without a word does not hold the line.
+fn never_refreshed(bench: &Bench<'_>) {
+    let callee = Play::of("timer-never").start();
+    let batch = bench.call(&callee, &json!({}));
+    ended(&bench.over(&batch, &[&callee]), "completed", "answered");
+    assert!(callee.requests("UPDATE").is_empty());
+    let (invite, bye) = (only(&callee, "INVITE"), only(&callee, "BYE"));
+    let lived = bye.at - invite.at;
+    assert!((59..=63).contains(&lived.as_secs()), "BYE after {lived:?}");
+    callee.went_as_written();
+}
+
+/// The only request of a method.
+fn only(callee: &Sipp, method: &str) -> Seen {
+    let mut all = callee.requests(method);
+    assert_eq!(all.len(), 1, "{method}");
+    all.remove(0)
 }

@@ -44,10 +44,12 @@ fn hung_up_by_the_callee(bench: &Bench<'_>) {
     let batch = bench.call(&callee, &json!({}));
     let call = bench.over(&batch, &[&callee]);
     ended(&call, "completed", "answered");
-    assert_eq!(call["phoneLogs"][0]["callDuration"], 2, "1.2 s, rounded up: {call}");
-    assert!((1_200..2_000).contains(&timing(&call, "talkMs")), "{call}");
-    assert!(timing(&call, "postDialMs") < 1_000, "{call}");
-    assert!(timing(&call, "ringMs") < 1_000, "{call}");
+    // 1.2 s, and what a busy machine adds.
+    let talk = timing(&call, "talkMs");
+    assert!((1_200..6_000).contains(&talk), "{call}");
+    assert_eq!(call["phoneLogs"][0]["callDuration"], talk.div_ceil(1_000), "{call}");
+    assert!(timing(&call, "postDialMs") < 5_000, "{call}");
+    assert!(timing(&call, "ringMs") < 5_000, "{call}");
 
     let invite = callee.wait_for("INVITE");
     assert_eq!(invite.number("To"), call["phoneNumber"].as_str().unwrap());

@@ -34,8 +34,8 @@ pub(crate) struct Play {
 impl Play {
     /// A file of `tests/sipp`, without its `.xml`.
     pub(crate) fn of(scenario: &'static str) -> Self {
-        // Where nobody listens to the audio.
-        let blanks = vec![("rtp", free_port().to_string())];
+        // Where nobody listens to the audio; PCMU.
+        let blanks = vec![("rtp", free_port().to_string()), ("payload", "0".to_owned())];
         let (tcp, deaf_in_pauses, forgets) = (false, false, false);
         Self { scenario, hold_ms: 200, blanks, tcp, deaf_in_pauses, forgets, port: None }
     }

@@ -6,7 +6,7 @@ use super::bench::{Bench, LIMIT, all_at_once, ended, home, last_attempt, sent, w
 use super::certificate::Certificate;
 use super::peers::Proxy;
 use super::sipp::{Play, Sipp, free_port};
-use crate::harness::Home;
+use crate::harness::{Home, wait_for};
 
 #[test]
 fn sip_over_tcp() {
@@ -185,11 +185,15 @@ fn not_tls(bench: &Bench<'_>) {
     never_placed(bench, &batch, &callee);
 }
 
-/// Given up uncharged, and the callee saw nothing.
+/// Given up uncharged for the trunk's fault, and the callee saw nothing. A machine that is too busy
+/// for a handshake within the slot ends a try before that as late.
 fn never_placed(bench: &Bench<'_>, batch: &str, callee: &Sipp) {
-    let first = super::auth::first_end(bench, batch);
-    assert_eq!(first["charged"], false, "{first}");
-    assert_eq!(first["fault"], "carrier", "{first}");
+    let attempts = wait_for("the trunk is at fault", LIMIT, || {
+        let attempts = bench.now(batch)["attempts"].as_array().cloned().unwrap_or_default();
+        attempts.iter().any(|a| a["fault"] == "carrier").then_some(attempts)
+    });
+    let is_free = |a: &Value| a["charged"] == false || a["endedAt"].is_null();
+    assert!(attempts.iter().all(is_free), "{attempts:?}");
     super::auth::stop(bench, batch);
     assert_eq!(last_attempt(&bench.now(batch))["charged"], false);
     assert_eq!(callee.calls(), 0);

@@ -272,10 +272,103 @@ fn an_end_waits_for_a_fork_that_stands() {
 }
 
 #[test]
-fn no_more_legs_than_a_bound() {
+fn each_of_many_forks_is_acknowledged_and_hung_up() {
     let mut world = World::talking(setup(), "");
-    for n in 0..50 {
+    for n in 0..20 {
         world.answer(200, &format!("f{n}"), CONTACT, None);
     }
-    assert_eq!((world.count(Kind::Bye), world.call.ignored()), (7, 43));
+    assert_eq!((world.count(Kind::Ack), world.count(Kind::Bye)), (21, 20));
+    let byes = world.sent.iter().filter(|sent| sent.what == Kind::Bye);
+    let branches: Vec<_> = byes.map(|bye| bye.request().head.via.branch.clone()).collect();
+    assert_eq!(branches.iter().collect::<std::collections::BTreeSet<_>>().len(), 20);
+    // Those that are gone make room to remember others.
+    let byes: Vec<_> = world.sent.iter().filter(|sent| sent.what == Kind::Bye).cloned().collect();
+    for bye in byes {
+        let tag = bye.request().head.to.tag.clone().unwrap();
+        world.answer_to(bye.request(), 200, &tag, "", None);
+    }
+    world.until(10_000);
+    world.answer(200, "late", CONTACT, None);
+    world.until(10_400);
+    assert_eq!(world.count(Kind::Bye), 21);
+    world.until(10_600);
+    assert_eq!(world.last(Kind::Resend).request().head.to.tag.as_deref(), Some("late"));
+    assert_eq!(world.end(), None, "the call itself goes on");
+}
+
+#[test]
+fn a_flood_of_forks_is_a_trickle_and_none_is_forgotten() {
+    let mut world = World::talking(setup(), "");
+    let tags: Vec<String> = (0..100).map(|n| format!("f{n}")).collect();
+    for tag in &tags {
+        world.answer(200, tag, CONTACT, None);
+    }
+    // Seven are remembered, sixteen a second are not; the rest is not even acknowledged.
+    assert_eq!((world.count(Kind::Ack), world.count(Kind::Bye)), (24, 23));
+    for second in 3..8 {
+        world.until(second * 1000);
+        let is_done = |world: &World, tag: &str| {
+            let mut byes = world.sent.iter().filter(|sent| sent.what == Kind::Bye);
+            byes.any(|bye| bye.request().head.to.tag.as_deref() == Some(tag))
+        };
+        for tag in tags.iter().filter(|tag| !is_done(&world, tag)).cloned().collect::<Vec<_>>() {
+            world.answer(200, &tag, CONTACT, None);
+        }
+    }
+    assert_eq!(world.count(Kind::Bye), 100);
+}
+
+#[test]
+fn a_bye_that_overtakes_its_answer() {
+    let mut world = World::begin(setup());
+    world.answer(180, BOB, CONTACT, None);
+    world.until(1000);
+    let bye = |world: &mut World| world.ask_on("z9hG4bKb", (BOB, "ours"), "BYE", 1, "", b"");
+    assert_eq!((bye(&mut world), bye(&mut world)), (Some(200), Some(200)));
+    assert_eq!(world.end(), None, "what it ended is not known yet");
+    world.until(1500);
+    world.answer(200, BOB, CONTACT, Some(media(9000)));
+    assert_eq!((world.count(Kind::Ack), world.count(Kind::Bye)), (1, 0));
+    assert_eq!(world.events()[1..], [CallEvent::Answered, CallEvent::Ended(CallEnd::TalkOver)]);
+    world.answer(200, BOB, CONTACT, Some(media(9000)));
+    assert_eq!(world.count(Kind::Ack), 2, "every 2xx");
+    world.finish();
+    assert_eq!(world.count(Kind::Invite), 1);
+
+    // Taken back meanwhile.
+    let mut world = World::begin(setup());
+    world.answer(180, BOB, CONTACT, None);
+    world.put(Input::Cancel);
+    assert_eq!(world.ask("BYE", 1, "", b""), Some(200));
+    world.answer(200, BOB, CONTACT, Some(media(9000)));
+    assert_eq!((world.count(Kind::Ack), world.count(Kind::Bye)), (1, 0));
+    assert_eq!(world.end(), Some(CallEnd::AnsweredThenDropped));
+}
+
+#[test]
+fn a_bye_whose_answer_never_comes_is_no_reason_to_call_again() {
+    for (status, at_ms) in [(Some(487), 33_000), (None, 65_000)] {
+        let mut world = World::begin(setup());
+        world.answer(180, BOB, CONTACT, None);
+        world.until(1000);
+        assert_eq!(world.ask("BYE", 1, "", b""), Some(200));
+        world.until(33_000);
+        assert_eq!((world.times(Kind::Cancel), world.end()), (vec![33_000], None));
+        if let Some(status) = status {
+            world.answer(status, BOB, "", None);
+        }
+        world.finish();
+        let end = (world.end(), world.end_ms());
+        assert_eq!(end, (Some(CallEnd::AnsweredThenDropped), at_ms));
+    }
+    // Another fork is answered all the same.
+    let mut world = World::begin(setup());
+    world.answer(180, BOB, CONTACT, None);
+    assert_eq!(world.ask("BYE", 1, "", b""), Some(200));
+    world.answer(200, "carol", CONTACT, Some(media(9000)));
+    assert_eq!((world.events().last(), world.end()), (Some(&CallEvent::Answered), None));
+    // Whoever does not know our tag ends nothing.
+    let mut world = World::begin(setup());
+    world.answer(180, BOB, CONTACT, None);
+    assert_eq!(world.ask_as((BOB, "guessed"), "BYE", 1, "", b""), Some(481));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outdial_core::outcome::CallEnd;
+use outdial_ports::store::Transport;
 
 use super::world::{BOB, CONTACT, World, at, media, response, setup};
 use crate::sip::call::{CallSetup, Input, Kind, Sending};
@@ -177,6 +178,57 @@ fn redirects_are_told_if_they_lead_to_the_callee() {
         let mut world = World::begin(setup());
         world.answer(301, BOB, contacts, None);
         assert_eq!((world.end(), world.redirect), (Some(refused(301)), None));
+    }
+}
+
+#[test]
+fn a_redirect_never_leads_from_tls_to_less() {
+    let insecure = "Contact: <sip:12125551234@192.0.2.8;transport=tcp>\r\n";
+    let secure = "Contact: <sips:12125551234@192.0.2.7>\r\n";
+    let tls = || CallSetup { transport: Transport::Tls, reliable: true, ..setup() };
+    let mut world = World::begin(tls());
+    world.answer(302, BOB, insecure, None);
+    assert_eq!((world.end(), world.redirect), (Some(refused(302)), None));
+    let mut world = World::begin(tls());
+    world.answer(302, BOB, &format!("{insecure}{secure}"), None);
+    assert_eq!(world.redirect.unwrap().host(), "192.0.2.7");
+    let mut world = World::begin(setup());
+    world.answer(302, BOB, insecure, None);
+    assert_eq!(world.redirect.unwrap().host(), "192.0.2.8");
+}
+
+#[test]
+fn proxies_ask_one_after_the_other() {
+    let mut world = World::begin(setup());
+    world.answer(407, BOB, &proxy(), None);
+    let other = "Proxy-Authenticate: Digest realm=\"far\", nonce=\"n2\"\r\n";
+    world.answer(407, BOB, other, None);
+    let third = world.last(Kind::Invite).text().to_owned();
+    for realm in ["realm=\"r\"", "realm=\"far\""] {
+        assert!(third.contains(realm), "{third}");
+    }
+    assert_eq!(world.count(Kind::Invite), 3);
+}
+
+#[test]
+fn a_session_interval_that_is_too_short_is_for_the_next_attempt() {
+    let mut world = World::begin(setup());
+    world.answer(422, BOB, "Min-SE: 3600\r\n", None);
+    assert_eq!(world.end(), Some(CallEnd::Redirected { status: 422 }));
+    assert_eq!((world.least_interval, world.count(Kind::Invite)), (Some(3600), 1));
+    let next = CallSetup { session_expires: 3600, min_se: 3600, ..setup() };
+    let mut world = World::begin(next);
+    let text = world.sent[0].text();
+    assert!(text.contains("\r\nSession-Expires: 3600\r\nMin-SE: 3600\r\n"), "{text}");
+    // It was given what it wants, wants what nobody waits for, or nothing.
+    world.answer(422, BOB, "Min-SE: 3600\r\n", None);
+    assert_eq!((world.end(), world.least_interval), (Some(refused(422)), None));
+    for (session_expires, min_se) in
+        [(1800, "Min-SE: 999999\r\n"), (1800, ""), (0, "Min-SE: 9\r\n")]
+    {
+        let mut world = World::begin(CallSetup { session_expires, ..setup() });
+        world.answer(422, BOB, min_se, None);
+        assert_eq!((world.end(), world.least_interval), (Some(refused(422)), None));
     }
 }
 

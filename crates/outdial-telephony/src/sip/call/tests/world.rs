@@ -49,6 +49,7 @@ pub(super) fn setup() -> CallSetup {
         local_media: "192.0.2.1:40000".parse().unwrap(),
         session_id: 7,
         credentials: Some(Credentials { username: "u".into(), password: Secret("p".into()) }),
+        is_elsewhere: false,
         callee: PhoneNumber::from_digits(12_125_551_234),
         send_by: at(100),
         open_until: at(3_600_000),
@@ -56,6 +57,7 @@ pub(super) fn setup() -> CallSetup {
         talk_limit: Duration::from_secs(600),
         timers: Default::default(),
         session_expires: 1800,
+        min_se: 0,
         user_agent: "Outdial".into(),
     }
 }
@@ -111,6 +113,7 @@ pub(super) struct World {
     pub(super) media: Vec<(u16, bool)>,
     pub(super) dialogs: Vec<String>,
     pub(super) redirect: Option<SipUri>,
+    pub(super) least_interval: Option<u32>,
     pub(super) overs: u32,
     asked: u32,
 }
@@ -132,6 +135,7 @@ impl World {
             media: Vec::new(),
             dialogs: Vec::new(),
             redirect: None,
+            least_interval: None,
             overs: 0,
             asked: 0,
         }
@@ -164,6 +168,7 @@ impl World {
                 Output::Media { remote, early } => self.media.push((remote.addr.port(), early)),
                 Output::Dialog(text) => self.dialogs.push(text),
                 Output::Redirect(uri) => self.redirect = Some(uri),
+                Output::LeastInterval(seconds) => self.least_interval = Some(seconds),
                 Output::Over => self.overs += 1,
             }
         }

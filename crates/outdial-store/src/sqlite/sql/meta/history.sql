@@ -1,0 +1,1 @@
+SELECT applied_on, checksum FROM refinery_schema_history
