@@ -144,7 +144,7 @@ impl Postgres {
 
     fn is_ready(&self) -> bool {
         let mut ready = Command::new(self.programs.join("pg_isready"));
-        ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        ready.args(["-q", "-U", ROLE, "-h", "127.0.0.1", "-p", &self.port.to_string()]);
         ready.status().is_ok_and(|status| status.success())
     }
 

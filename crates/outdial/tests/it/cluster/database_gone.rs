@@ -99,7 +99,12 @@ fn keep_adding(url: &str, key: &str, batch: &str, enough: &AtomicBool) -> Vec<(u
     let mut answers = Vec::new();
     while !enough.load(Ordering::SeqCst) {
         let n = answers.len() as u64;
-        answers.push((n, add(url, key, batch, n)));
+        let answer = add(url, key, batch, n);
+        if answer.status == 503 {
+            // tidy: sleeps because who is told to come later comes later
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        answers.push((n, answer));
     }
     answers
 }
