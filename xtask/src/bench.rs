@@ -14,7 +14,9 @@ const BENCHES: &[(&str, &str)] = &[
     ("sip", "calls per second over SIP, beside SIPp as caller"),
 ];
 /// What one needs that is not built here.
-const NEEDS: &[(&str, &str)] = &[("sip", "sipp")];
+const NEEDS: &[(&str, &str)] = &[("sip", "sipp"), ("pinned", POSTGRES)];
+/// Needed wherever it is named after `--database`.
+const POSTGRES: &str = "postgres";
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -39,6 +41,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     for (_, program) in NEEDS.iter().filter(|(bench, _)| bench == name) {
         apt::ensure_program(program)?;
+    }
+    if options.rest.iter().any(|a| a == POSTGRES) {
+        apt::ensure_program(POSTGRES)?;
     }
     let mut cargo = process::cargo();
     cargo.args(["bench", "--package", "outdial", "--bench", name, "--"]).args(&options.rest);

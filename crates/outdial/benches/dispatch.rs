@@ -96,7 +96,7 @@ impl Database {
         }
         let postgres = Postgres::start(&["max_wal_size=8GB"]);
         postgres.psql("CREATE DATABASE \"full\"");
-        let store = workspace::connect(postgres.url_of("full")).await;
+        let store = workspace::connect(&postgres.url_of("full")).await;
         fill(&*store, calls, others).await;
         drop(store);
         postgres.psql_on("full", "VACUUM ANALYZE");
@@ -126,7 +126,7 @@ impl Database {
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'full'",
                 );
                 postgres.psql(&format!("CREATE DATABASE round{round} TEMPLATE \"full\""));
-                workspace::connect(postgres.url_of(&format!("round{round}"))).await
+                workspace::connect(&postgres.url_of(&format!("round{round}"))).await
             }
         }
     }

@@ -51,7 +51,7 @@ fn main() {
 
 async fn run(pinned: Duration, calls_per_second: u32, waiting: u64) {
     let postgres = Postgres::start(&[]);
-    let inner = workspace::connect(postgres.url()).await;
+    let inner = workspace::connect(&postgres.url()).await;
     let workspace = Workspace::make(&*inner).await;
     let number = workspace.number(vec![]).await;
     workspace.pace(number, f64::from(calls_per_second)).await;

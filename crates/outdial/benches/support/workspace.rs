@@ -25,8 +25,8 @@ pub(crate) fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
 
 /// An empty database of PostgreSQL, or one of ours.
 #[allow(dead_code, reason = "not every benchmark needs it")]
-pub(crate) async fn connect(url: String) -> Arc<dyn Store> {
-    let config = PgConfig::new(url);
+pub(crate) async fn connect(url: &str) -> Arc<dyn Store> {
+    let config = PgConfig { migrate_if_empty: true, ..PgConfig::at(url) };
     PostgresStore::connect(config).await.expect("a database")
 }
 
