@@ -26,7 +26,6 @@ use std::time::Duration;
 use instantly::Instantly;
 use machine::{RealClock, Weyl, now};
 use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
-use outdial_ports::Store;
 use postgres::Postgres;
 use timed::{TURN, Timed, Took};
 use tokio::sync::Notify;
@@ -58,7 +57,7 @@ async fn run(pinned: Duration, calls_per_second: u32, waiting: u64) {
     workspace.batch(number, waiting, true).await;
     workspace::join(&*inner).await;
     let store = Arc::new(Timed::new(inner));
-    let carrier = Arc::new(Instantly::default());
+    let carrier = Arc::new(Instantly::spread());
     let ports = Ports {
         store: store.clone(),
         carrier: carrier.clone(),
@@ -146,7 +145,7 @@ fn ms(d: Duration) -> f64 {
 /// A transaction that has read and goes on.
 fn pin(postgres: &Postgres) -> Child {
     let mut psql = postgres.psql_command("postgres");
-    let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql");
+    let child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("psql");
     let mut says = child.stdin.as_ref().expect("its input");
     let script = "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM attempt;\n";
     says.write_all(script.as_bytes()).expect("it reads");

@@ -56,6 +56,7 @@ pub(crate) fn now() -> Instant {
 /// CPU time of a process (`self`, or its id), all threads it has: the first field of
 /// /proc/PID/task/TID/schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst of the
 /// kernel).
+#[allow(dead_code, reason = "not every benchmark needs it")]
 pub(crate) fn cpu_time(process: &str) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
     let nanos = |task: std::fs::DirEntry| {

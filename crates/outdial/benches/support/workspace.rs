@@ -18,6 +18,7 @@ use outdial_store::{OpenMode, SqliteStore};
 use crate::machine::{RealClock, Weyl};
 
 /// A new database, or the one that is there.
+#[allow(dead_code, reason = "not every benchmark needs it")]
 pub(crate) fn open(path: &Path, clock: &Arc<RealClock>) -> Arc<SqliteStore> {
     let opened = SqliteStore::open(path, OpenMode::Serve, clock.clone(), &Weyl::default());
     Arc::new(opened.expect("a database"))
