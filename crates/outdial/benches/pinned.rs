@@ -34,15 +34,15 @@ use workspace::Workspace;
 /// How long it is watched without the old transaction, and then between two lines.
 const BEFORE: Duration = Duration::from_secs(20);
 const EVERY: Duration = Duration::from_secs(20);
-/// A call goes through two changes here: committed, ended.
-const CHANGES: [&str; 2] = ["attempt_commit_intents", "attempt_finish"];
+/// A call goes through three changes here: committed, answered, ended.
+const CHANGES: [&str; 3] = ["attempt_commit_intents", "attempt_finish", "attempt_record"];
 const GOAL: Duration = Duration::from_millis(100);
 
 fn main() {
     let mut args = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let mut number =
         |default: u64| args.next().map_or(default, |a| a.parse().expect("arguments are numbers"));
-    let (minutes, calls_per_second, waiting) = (number(5), number(280), number(300_000));
+    let (minutes, calls_per_second, waiting) = (number(5), number(190), number(300_000));
     let pace = u32::try_from(calls_per_second).expect("a pace");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(run(Duration::from_secs(60 * minutes), pace, waiting));

@@ -53,7 +53,8 @@ impl Carrier for Instantly {
         self.more.notify_waiters();
         let lasts = Duration::from_millis(place * 377 % 1_000);
         let wait = self.is_spread.then(|| Box::pin(sleep(lasts)));
-        let events = Box::pin(Over { wait, end: Some(CallEnd::TalkOver) });
+        let answered = self.is_spread.then_some(CallEvent::Answered);
+        let events = Box::pin(Over { answered, wait, end: Some(CallEnd::TalkOver) });
         PlacedCall { events, control: Arc::new(Nothing) }
     }
 }
@@ -65,6 +66,7 @@ impl CallControl for Nothing {
 }
 
 struct Over {
+    answered: Option<CallEvent>,
     wait: Option<Pin<Box<Sleep>>>,
     end: Option<CallEnd>,
 }
@@ -72,6 +74,9 @@ struct Over {
 impl Stream for Over {
     type Item = CallEvent;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<CallEvent>> {
+        if let Some(answered) = self.answered.take() {
+            return Poll::Ready(Some(answered));
+        }
         if self.wait.as_mut().is_some_and(|wait| wait.as_mut().poll(cx).is_pending()) {
             return Poll::Pending;
         }
