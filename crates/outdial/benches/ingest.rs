@@ -2,8 +2,8 @@
 //! engine itself takes the same rows into the same tables with the same chunks in a bare loop.
 //!
 //! Both run in the same rounds, one after the other, so that a busy machine is busy for both; what
-//! counts is the ratio. Goals: 0.75 for one request, 0.9 for four at once; on PostgreSQL, where four
-//! bare loops run at once, too, 0.8 for four. There the engine's bulk load (COPY, in the same
+//! counts is the ratio. Goals: 0.75 for one request, 0.9 for four at once; on PostgreSQL, where
+//! four bare loops run at once, too, 0.8 for four. There the engine's bulk load (COPY, in the same
 //! chunks) stands beside them.
 //!
 //! `cargo xtask bench ingest [--database postgres] [RECORDS] [ROUNDS]`

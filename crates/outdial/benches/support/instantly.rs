@@ -1,5 +1,5 @@
-//! A carrier whose calls are answered and over at once, or within a second, so that what is measured
-//! is all but them.
+//! A carrier whose calls are answered and over at once, or within a second, so that what is
+//! measured is all but them.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -258,6 +258,7 @@ impl Half {
 async fn may_pass(state: &mut watch::Receiver<State>, born: State) -> bool {
     let now = *state.borrow();
     if let Flow::Late(by) = now.flow {
+        // tidy: sleeps because slowness is the fault
         tokio::time::sleep(by).await;
     }
     let passes =

@@ -67,7 +67,8 @@ fn a_slow_database_makes_no_late_call_and_no_burst() {
     }
     println!(
         "{meanwhile} calls in {LASTS:?} of {SLOW:?} a question, {not_sent} not sent; on again \
-         after {resumed:?}; the latest {latest:?} after its slot began; {} calls within {tightest:?}",
+         after {resumed:?}; the latest {latest:?} after its slot began; {} calls within \
+         {tightest:?}",
         CALLS_PER_SECOND + 1
     );
     assert!(tightest >= Duration::from_secs(1), "a call too many within {tightest:?}");
