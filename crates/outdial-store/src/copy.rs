@@ -101,7 +101,7 @@ pub async fn copy(
 ) -> Result<Vec<TableCopied>, CopyError> {
     let source = Source::open(from, clock, entropy)?;
     let target = Target::open(to).await?;
-    let plans = plans(source.tables()?, target.tables().await?)?;
+    let plans = plans(source.tables()?, &target.tables().await?)?;
     target.begin(&plans).await?;
     let mut copied = Vec::new();
     for plan in &plans {
@@ -187,7 +187,7 @@ impl Tallying {
 }
 
 /// Every table of the source finds its own on the target, and every column.
-fn plans(source: Vec<SourceTable>, target: Vec<TargetTable>) -> Result<Vec<Plan>, CopyError> {
+fn plans(source: Vec<SourceTable>, target: &[TargetTable]) -> Result<Vec<Plan>, CopyError> {
     let mut plans = Vec::new();
     for table in source {
         if NOT_COPIED.contains(&table.name.as_str()) {

@@ -47,6 +47,7 @@ mod totals;
 mod trunk;
 mod tx;
 
+pub(crate) use error::is_undone;
 pub use facts::{PgClock, PgFacts, facts};
 pub use migrate::{Migrated, migrate};
 pub(crate) use open::client;

@@ -214,7 +214,7 @@ impl Target {
         let answer = timeout(SILENCE, self.client.batch_execute("COMMIT")).await;
         match answer {
             Ok(Ok(())) => {}
-            Ok(Err(e)) if e.as_db_error().is_some() => return Err(failed(&e)),
+            Ok(Err(e)) if e.code().is_some_and(postgres::is_undone) => return Err(failed(&e)),
             Ok(Err(e)) => return Err(CopyError::Unknown(e.to_string())),
             Err(_) => return Err(CopyError::Unknown("no answer".to_owned())),
         }

@@ -106,6 +106,10 @@ impl PgTx<'_> {
     async fn dnc_search(&self, workspace: i64, search: &str) -> Result<Vec<i64>, StoreError> {
         let needle = search.to_lowercase();
         let mut found = Vec::new();
+        // No text that is stored has a NUL, and the server does not take one.
+        if needle.contains('\0') {
+            return Ok(found);
+        }
         self.each(pg!("dnc/search"), params![workspace, needle], |r| {
             let unsure: Option<&str> = r.col(1)?;
             if unsure.is_none_or(|kind| contains(kind, &needle)) {

@@ -61,11 +61,20 @@ pub(super) fn met(e: &Error) -> Met {
 /// What an error of COMMIT means: unless the server says that it undid the transaction, nobody
 /// knows.
 pub(super) fn commit_error(e: &Error) -> StoreError {
-    let class = e.code().map(|c| &c.code()[..2]);
-    match class {
-        Some("23" | "25" | "40" | "53") => store_error(e),
+    match e.code() {
+        Some(code) if is_undone(code) => store_error(e),
         _ => StoreError::OutcomeUnknown(text(e)),
     }
+}
+
+/// The server has undone the transaction whose COMMIT it answers so.
+pub(crate) fn is_undone(code: &SqlState) -> bool {
+    // Of its class, this one alone says that the server itself does not know.
+    *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        && matches!(
+            code.code().as_bytes(),
+            [b'2', b'3' | b'5', ..] | [b'4', b'0', ..] | [b'5', b'3', ..]
+        )
 }
 
 /// A row does not say what it should: a defect.
@@ -101,8 +110,32 @@ fn is_ours(e: &Error) -> bool {
         && std::error::Error::source(e).is_none_or(|cause| !cause.is::<std::io::Error>())
         && {
             let text = e.to_string();
-            ["serializing", "deserializing", "expected", "invalid column"]
-                .iter()
-                .any(|word| text.contains(word))
+            // Not "unexpected message from server": after that nothing of it can be believed.
+            text.starts_with("expected")
+                || ["serializing", "deserializing", "invalid column"]
+                    .iter()
+                    .any(|word| text.contains(word))
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refused_commit_says() {
+        for (code, undone) in [
+            ("40001", true),
+            ("40P01", true),
+            ("40003", false),
+            ("23505", true),
+            ("25P03", true),
+            ("53100", true),
+            ("57P01", false),
+            ("08006", false),
+            ("XX000", false),
+        ] {
+            assert_eq!(is_undone(&SqlState::from_code(code)), undone, "{code}");
+        }
+    }
 }

@@ -67,7 +67,7 @@ impl PgTx<'_> {
         places.sort_by_key(|i| plan.intents[*i].intent.callee);
         let order: Vec<&NewIntent> = places.iter().map(|i| &plan.intents[*i]).collect();
 
-        let mut fates = self.fates(workspace, &order).await?;
+        let mut fates = self.fates(workspace, plan, &order).await?;
         let attempts = self.go_live(workspace, &order, &mut fates).await?;
         self.book(workspace, plan, &order, &fates, &attempts).await?;
 
@@ -121,13 +121,22 @@ impl PgTx<'_> {
     }
 
     /// What comes of the intents, by their place in the order.
-    async fn fates(&self, workspace: i64, order: &Order<'_>) -> Result<Vec<Fate>, StoreError> {
+    async fn fates(
+        &self,
+        workspace: i64,
+        plan: &NewPlan,
+        order: &Order<'_>,
+    ) -> Result<Vec<Fate>, StoreError> {
         if order.is_empty() {
             return Ok(Vec::new());
         }
-        let (held, persons) =
-            tokio::join!(biased; self.hold_calls(workspace, order), self.persons(workspace, order));
-        let (held, persons) = (held?, persons?);
+        let (written, held, persons) = tokio::join!(
+            biased;
+            self.hold_batches(workspace, plan),
+            self.hold_calls(workspace, order),
+            self.persons(workspace, order),
+        );
+        let ((), held, persons) = (written?, held?, persons?);
         let mut taken = BTreeSet::new();
         let mut fates = Vec::with_capacity(order.len());
         for (i, new) in order.iter().enumerate() {
@@ -138,6 +147,17 @@ impl PgTx<'_> {
             fates.push(fate);
         }
         Ok(fates)
+    }
+
+    /// Locks the batches that `book` writes.
+    async fn hold_batches(&self, workspace: i64, plan: &NewPlan) -> Result<(), StoreError> {
+        let brakes = plan.brakes.iter().map(|(batch, _)| batch.seq64());
+        let batches: Vec<i64> =
+            brakes.chain(plan.pauses.iter().map(|(batch, _)| batch.seq64())).collect();
+        if !batches.is_empty() {
+            self.exec(pg!("attempt/hold_batches"), params![batches, workspace]).await?;
+        }
+        Ok(())
     }
 
     /// Locks the calls that are still as their candidates said, by their place, with what their

@@ -59,6 +59,8 @@ impl PgTx<'_> {
 
     /// The batch's pulse begins anew, and what the brakes remember of it.
     pub(super) async fn pulse_clear(&self, batch: i64) -> Result<(), StoreError> {
+        // The minutes before the totals, like the end of an attempt.
+        self.exec(pg!("limits/pulse_drop"), params![batch]).await?;
         self.exec(pg!("limits/pulse_clear"), params![batch]).await?;
         Ok(())
     }

@@ -130,9 +130,16 @@ impl PgTx<'_> {
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let mut best = Best::new(from.saturating_add(limit), query.descending);
         let mut total = 0;
-        let statuses = matcher.and_then(Matcher::statuses);
+        let mut statuses = matcher.and_then(Matcher::statuses);
         let phones = matcher.and_then(Matcher::phones);
         let search = matcher.and_then(Matcher::search);
+        // No text that is stored has a NUL, and the server does not take one.
+        if search.is_some_and(|s| s.contains('\0')) {
+            return Ok((Vec::new(), 0));
+        }
+        if let Some(statuses) = &mut statuses {
+            statuses.retain(|s| !s.contains('\0'));
+        }
         self.each(pg!("call/scan"), params![batch, statuses, phones, search], |r| {
             let (phone, status, fields): (i64, &str, &str) = (r.col(1)?, r.col(3)?, r.col(4)?);
             if matcher.is_some_and(|m| !m.matches(&phone.to_string(), fields, status)) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use outdial_core::attempt::{AttemptProgress, AttemptState};
 use outdial_core::call::CallNext;
@@ -11,13 +12,15 @@ use outdial_core::outcome::Disposition;
 use outdial_ports::Clock;
 use outdial_ports::Store;
 use outdial_ports::store::{
-    CommitError, CommitOutcome, DropReason, FinishResult, NODE_LEASE, NewIntent, NewPlan, NodeBeat,
-    NodeJoinError, NodeSpec, Settle, StoreError,
+    CallQuery, ChunkAdd, CommitError, CommitOutcome, DncListQuery, DropReason, FilterField,
+    FinishResult, NODE_LEASE, NewIntent, NewPlan, NodeBeat, NodeJoinError, NodeSpec, RequestBegin,
+    RequestLookup, Settle, StoreError, StoredAnswer,
 };
 use tokio::task::JoinSet;
 
+use super::tx::Kind;
 use super::{PgConfig, PostgresStore};
-use crate::conformance::world::{World, completed};
+use crate::conformance::world::{World, completed, query, record};
 use crate::conformance::{Database, Factory, TestClock};
 use crate::testing::Server;
 
@@ -234,6 +237,79 @@ fn who_joins_and_who_leaves() {
         assert!(orphans(&*tool, 9).await.is_empty());
         let left = [latest.attempt, second.committed[0].attempt];
         assert_eq!(orphans(&*w.store, 9).await, left);
+    });
+}
+
+/// A refusal comes late: another process has the request by then, or stores a chunk of it.
+#[test]
+fn a_request_that_another_has_is_not_forgotten() {
+    block_on(async {
+        let cluster = Cluster::default();
+        let w = World::new(&cluster).await;
+        let other = cluster.process().await;
+        other.node_join(spec(2, "host 2")).await.unwrap();
+        let batch = w.batch().await;
+        let begin = RequestBegin {
+            workspace: w.ws,
+            scope: "POST /api/call/addCallsToBatch".to_owned(),
+            key: Some("k".to_owned()),
+            body_sha256: [7; 32],
+            context: String::new(),
+        };
+        let begun = async |store: &dyn Store| match store.request_begin(&begin).await.unwrap() {
+            RequestLookup::Begun(progress) => progress,
+            other => panic!("{other:?}"),
+        };
+        let request = begun(&*w.store).await.request;
+        w.clock.advance(Duration::from_secs(61));
+        assert!(beat(&*w.store).await && beat(&*other).await);
+        assert_eq!(begun(&*other).await.request, request, "its lease has lapsed");
+        let refused = || StoredAnswer { status: 400, body: Vec::new().into() };
+        w.store.request_finish(request, refused(), false).await.unwrap();
+        w.store.request_close(request).await.unwrap();
+        let busy = w.store.request_lookup(&begin).await.unwrap();
+        assert!(matches!(busy, RequestLookup::Busy { .. }), "{busy:?}");
+
+        other.request_finish(request, refused(), false).await.unwrap();
+        let chunk = ChunkAdd { request, ..w.chunk(batch, vec![record(49_001)]).await };
+        let tx = other.begin(Kind::BigWrite).await.unwrap();
+        let stored = tx.call_add_chunk(&chunk).await.unwrap();
+        let close = async {
+            w.store.request_close(request).await.unwrap();
+        };
+        let commit = async {
+            let url = &cluster.0.get().unwrap().0;
+            let beside = Server::shared().plain(url).await;
+            let waiting = "SELECT 1 FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while beside.query_typed(waiting, &[]).await.unwrap().is_empty() {}
+            tx.end(Ok::<(), StoreError>(())).await.unwrap().unwrap();
+        };
+        let both = async { tokio::join!(close, commit) };
+        tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
+        let progress = begun(&*w.store).await;
+        assert_eq!(progress.chunks.get(&1), Some(&stored), "it is not stored again");
+    });
+}
+
+/// What no text that is stored can have in it is not found.
+#[test]
+fn a_search_for_nul() {
+    block_on(async {
+        let w = World::new(&Cluster::default()).await;
+        let batch = w.batch().await;
+        w.add_numbers(batch, &[49_001, 49_002]).await;
+        let called = w.dial_all().await;
+        w.list(&called[0]).await.unwrap();
+        let nul = || Some("4\09".to_owned());
+        let found = w.store.call_list(batch, CallQuery { search: nul(), ..query() }).await.unwrap();
+        assert_eq!((found.total, found.calls.len()), (0, 0));
+        let statuses = ["a\0", "dialing"].map(str::to_owned).to_vec();
+        let filter = vec![(FilterField::CallStatus, statuses)];
+        let found = w.store.call_list(batch, CallQuery { filter, ..query() }).await.unwrap();
+        assert_eq!(found.total, 2);
+        let wanted = DncListQuery { page: 1, limit: 10, search: nul() };
+        assert_eq!(w.store.dnc_list(w.ws, wanted).await.unwrap().total, 0);
     });
 }
 

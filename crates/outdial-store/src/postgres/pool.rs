@@ -96,7 +96,8 @@ impl Pool {
 
     async fn permits(&self, kind: Kind) -> Result<Permits<'_>, StoreError> {
         let closed = |_| StoreError::Internal("the store was closed".to_owned());
-        let is_common = matches!(kind, Kind::Read | Kind::SlowRead | Kind::BigWrite);
+        let is_common =
+            matches!(kind, Kind::Read | Kind::SlowRead | Kind::BigWrite | Kind::SlowWrite);
         // From the narrowest to the widest, so that nobody holds what others could use.
         let slow = match kind {
             Kind::SlowRead => Some(self.slow.acquire().await.map_err(closed)?),

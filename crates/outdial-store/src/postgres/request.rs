@@ -152,6 +152,7 @@ impl PgTx<'_> {
                 &answer.body[..],
                 now.after(KEPT_WITHOUT_KEY),
                 now.after(KEPT_WITH_KEY),
+                self.instance(),
             ],
         )
         .await?;
@@ -163,7 +164,10 @@ impl PgTx<'_> {
         let over = self.now().before(SPARE);
         let key = params![request.seq64(), request.secs(), over];
         self.exec(pg!("request/close"), key).await?;
-        self.exec(pg!("request/forget"), params![request.seq64(), request.secs()]).await?;
+        let refused = params![request.seq64(), request.secs(), self.instance()];
+        if self.any(pg!("request/hold_refused"), refused).await? {
+            self.exec(pg!("request/forget"), params![request.seq64()]).await?;
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use outdial_ports::Clock;
 use super::class::Classes;
 use super::tx::Kind;
 
-/// Longest statement of a transaction that may read a whole batch.
+/// Longest statement of a transaction that may read or write a whole batch.
 const SLOW_STATEMENT: Duration = Duration::from_secs(120);
 
 /// What the transactions of a process have in common.
@@ -47,7 +47,7 @@ impl Shared {
     /// Longest time that a statement may take.
     pub(super) fn may_take(&self, kind: Kind) -> Duration {
         match kind {
-            Kind::SlowRead => SLOW_STATEMENT.max(self.statement),
+            Kind::SlowRead | Kind::SlowWrite => SLOW_STATEMENT.max(self.statement),
             Kind::Read | Kind::EngineRead | Kind::Write | Kind::BigWrite => self.statement,
         }
     }

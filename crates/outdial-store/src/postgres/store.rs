@@ -111,7 +111,7 @@ operations! {
     Write workspace_create(new: NewWorkspace => &new) -> WorkspaceCreated, StoreError;
     Read workspace_list() -> Vec<WorkspaceRecord>, StoreError;
     Read settings_fetch(ws: WorkspaceId => ws) -> WorkspaceSettings, StoreError;
-    Write settings_update(
+    SlowWrite settings_update(
         ws: WorkspaceId => ws,
         was: Option<WorkspaceSettings> => was.as_ref(),
         settings: WorkspaceSettings => &settings
@@ -164,7 +164,7 @@ operations! {
         -> BatchRecord, BatchStartError;
     Write batch_stop(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
     Write batch_delete(ws: WorkspaceId => ws, id: BatchId => id) -> bool, StoreError;
-    Write batch_update(ws: WorkspaceId => ws, id: BatchId => id, patch: BatchPatch => &patch)
+    SlowWrite batch_update(ws: WorkspaceId => ws, id: BatchId => id, patch: BatchPatch => &patch)
         -> BatchRecord, BatchUpdateError;
     Write batch_expire_due(limit: u32 => limit) -> u32, StoreError;
     Write batch_close_due(limit: u32 => limit) -> Vec<BatchId>, StoreError;

@@ -44,11 +44,13 @@ pub(super) enum Kind {
     Write,
     /// Writes a chunk.
     BigWrite,
+    /// May write all that waits in a batch.
+    SlowWrite,
 }
 
 impl Kind {
     pub(super) fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::BigWrite)
+        matches!(self, Self::Write | Self::BigWrite | Self::SlowWrite)
     }
 }
 
@@ -73,7 +75,7 @@ impl<'a> PgTx<'a> {
         kind: Kind,
     ) -> Result<Self, StoreError> {
         let may_take = shared.may_take(kind);
-        let text = begin_text(kind, may_take);
+        let text = begin_text(kind, may_take, shared.may_take(Kind::Write));
         let answer = timeout(shared.begin_within, conn.client().simple_query(&text)).await;
         let messages = match answer {
             Ok(Ok(messages)) => messages,
@@ -251,12 +253,12 @@ impl<'a> PgTx<'a> {
 
 /// One round trip begins the transaction, bounds what a process that is stopped in the midst of it
 /// can hold up, and reads the clock.
-fn begin_text(kind: Kind, may_take: Duration) -> String {
+fn begin_text(kind: Kind, may_take: Duration, may_idle: Duration) -> String {
     let how = if kind.writes() { "READ COMMITTED READ WRITE" } else { "REPEATABLE READ READ ONLY" };
-    let ms = may_take.as_millis();
+    let (statement, idle) = (may_take.as_millis(), may_idle.as_millis());
     format!(
-        "BEGIN ISOLATION LEVEL {how}; SET LOCAL statement_timeout = {ms}; \
-         SET LOCAL idle_in_transaction_session_timeout = {ms}; SET LOCAL jit = off; {}",
+        "BEGIN ISOLATION LEVEL {how}; SET LOCAL statement_timeout = {statement}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL jit = off; {}",
         clock::ASK,
     )
 }

@@ -1,6 +1,6 @@
 -- Attempts that belong to a process not heard of after $2, or gone, become this one's ($1), which
--- must be alive itself; as many as it may have at once ($3). Who has them is asked of `attempt`: that row is locked, and looked
--- at once more if another process was quicker.
+-- must be alive itself; as many as it may have at once ($3). Who has them is asked of `attempt`:
+-- that row is locked, and looked at once more if another process was quicker.
 WITH gone AS (
   SELECT a.seq, l.workspace, l.phone
   FROM live l

@@ -1,4 +1,4 @@
--- A refused request leaves no trace of its key.
+-- A refused request leaves no trace of its key. It is held (request/hold_refused), so that a chunk
+-- that was being stored is seen here.
 DELETE FROM request
-WHERE seq = $1 AND created_at / 1000 = $2 AND key IS NOT NULL AND NOT is_final
-  AND NOT EXISTS (SELECT 1 FROM request_chunk WHERE request = $1)
+WHERE seq = $1 AND NOT EXISTS (SELECT 1 FROM request_chunk WHERE request = $1)

@@ -1,0 +1,1 @@
+DELETE FROM batch_pulse WHERE batch = $1
