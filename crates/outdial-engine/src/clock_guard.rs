@@ -60,10 +60,15 @@ impl ClockGuard {
         if slew > 0 || self.reference.is_none() {
             self.reference = Some(Reference { offset_us: followed, read_at: at });
         }
-        match self.agreed_at {
-            Some(until) if at < until => Trust::Resting,
-            _ => Trust::Agreed,
+        match self.is_resting(at) {
+            true => Trust::Resting,
+            false => Trust::Agreed,
         }
+    }
+
+    /// It jumped, and has not agreed for long enough since.
+    pub(crate) fn is_resting(&self, at: Monotonic) -> bool {
+        self.agreed_at.is_some_and(|until| at < until)
     }
 }
 

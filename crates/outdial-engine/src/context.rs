@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::Ports;
 use crate::clock_guard::{ClockGuard, Trust};
 use crate::config::EngineConfig;
+use crate::copies::Copies;
 use crate::live::LiveCalls;
 use crate::orphans::Orphans;
 use crate::standing::{Obstacle, Standing};
@@ -46,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) changed: Notify,
     /// What must be looked up or ended although no runner does; see `housekeeping`.
     pub(crate) loose_ends: Mutex<LooseEnds>,
+    /// What comparing the database with the marks came to.
+    pub(crate) copies: Mutex<Copies>,
     /// Calls of processes that are gone.
     pub(crate) orphans: Orphans,
     /// What was told of trunks.
@@ -98,6 +101,7 @@ impl Context {
             signals: Signals::default(),
             changed: Notify::new(),
             loose_ends: Mutex::default(),
+            copies: Mutex::default(),
             orphans: Orphans::default(),
             told: Mutex::default(),
             trunks: Mutex::default(),

@@ -63,7 +63,6 @@ pub(crate) async fn dispatch(
         busy_at: now,
         warned: Seldom::default(),
         recogniser: Recogniser::default(),
-        others_at: None,
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -107,8 +106,6 @@ struct Desk {
     busy_at: Monotonic,
     warned: Seldom,
     recogniser: Recogniser,
-    /// When it was last looked what others dialed.
-    others_at: Option<Monotonic>,
 }
 
 /// What a turn did.
@@ -129,7 +126,6 @@ impl Desk {
         }
         let recognised = self.recogniser.recognise(&self.ctx, self.workspace, read).await?;
         let Recognised::Same(mark) = recognised else { return Ok(later) };
-        let mark = self.note_others(mark, read).await?;
         if head.batches.is_empty() {
             return Ok(later);
         }
@@ -308,34 +304,15 @@ impl Desk {
     /// An error: all of it is given back as a loose end.
     async fn keep_mark(&mut self, outcome: &CommitOutcome) -> Result<(), StoreError> {
         failpoint("engine.committed");
+        let ctx = Arc::clone(&self.ctx);
         if let Some(latest) = outcome.committed.last() {
             let mark = Mark { attempt: latest.attempt, token: latest.intent.token };
             let noted = self.ctx.watermark.note(self.workspace, mark).await;
             noted.map_err(not_kept).inspect_err(|_| self.forget())?;
-            self.recogniser.holds(mark);
+            self.recogniser.holds(&ctx, mark);
         }
         failpoint("engine.noted");
         Ok(())
-    }
-
-    /// Notes now and then what other processes dialed of late, so that this node recognises the
-    /// database by that too. Which mark is noted then.
-    async fn note_others(
-        &mut self,
-        noted: Option<Mark>,
-        now: Monotonic,
-    ) -> Result<Option<Mark>, StoreError> {
-        let every = Duration::from_millis(self.ctx.config.marks_ms);
-        if self.others_at.is_some_and(|at| now < at.after(every)) {
-            return Ok(noted);
-        }
-        let latest = self.ctx.store.attempt_latest_of_others(self.workspace).await?;
-        self.others_at = Some(now);
-        let is_later = |mark: &Mark| noted.is_none_or(|n| mark.attempt.seq() > n.attempt.seq());
-        let Some(mark) = latest.filter(is_later) else { return Ok(noted) };
-        self.ctx.watermark.note(self.workspace, mark).await.map_err(not_kept)?;
-        self.recogniser.holds(mark);
-        Ok(Some(mark))
     }
 
     /// What was read and planned does not hold.

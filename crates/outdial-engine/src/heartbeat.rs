@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::clock_guard::Trust;
 use crate::context::{Context, locked};
+use crate::copies;
 use crate::tasks::{guarded, note};
 use crate::timebase::TimeBase;
 
@@ -22,7 +23,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Beats for ever.
 pub(crate) async fn keep_beating(ctx: Arc<Context>) {
     let period = Duration::from_millis(ctx.config.beat_ms);
-    let mut beats = JoinSet::new();
+    let (mut beats, mut comparing) = (JoinSet::new(), JoinSet::new());
     let mut next = ctx.clock.monotonic().after(period);
     loop {
         tokio::select! {
@@ -34,13 +35,26 @@ pub(crate) async fn keep_beating(ctx: Arc<Context>) {
                 }
                 note(&ctx, "heartbeat", result.map(|()| 1));
             }
+            Some(_) = comparing.join_next() => {}
             () = ctx.clock.sleep_until(next) => {
                 if beats.len() < AT_ONCE {
                     beats.spawn(guarded(beat(Arc::clone(&ctx))));
                 }
+                if comparing.is_empty() {
+                    comparing.spawn(compare(Arc::clone(&ctx)));
+                }
                 next = ctx.clock.monotonic().after(period);
             }
         }
+    }
+}
+
+/// Compares the database with what is noted of it, for the beats that follow. Whoever cannot ask
+/// it tells nothing of it.
+pub(crate) async fn compare(ctx: Arc<Context>) {
+    let about = Arc::clone(&ctx);
+    if let Err(error) = guarded(async move { copies::compare(&about).await }).await {
+        tracing::debug!(%error, "the database was not compared with what left here");
     }
 }
 
@@ -61,6 +75,7 @@ pub(crate) async fn beat(ctx: Arc<Context>) -> Result<(), StoreError> {
     }
     let read = TimeBase::new(standing.clock, began, answered);
     let wall = ctx.clock.now();
+    locked(&ctx.copies).heard(standing.clock);
     let mut known = locked(&ctx.standing);
     known.heard(began);
     known.observe(&read, wall, answered);
@@ -77,25 +92,26 @@ fn why_not(ctx: &Context) -> Option<String> {
         Trust::Jumped(by_ms) => return Some(format!("its clock jumped by {by_ms} ms")),
         Trust::Resting => return Some("its clock jumped less than 60 s ago".to_owned()),
     }
-    let obstacle = locked(&ctx.standing).obstacle(ctx.clock.monotonic());
-    obstacle.map(|o| o.to_string())
+    let now = ctx.clock.monotonic();
+    if let Some(obstacle) = locked(&ctx.standing).obstacle(now) {
+        return Some(obstacle.to_string());
+    }
+    locked(&ctx.copies).doubt(now, Duration::from_millis(ctx.config.beat_ms))
 }
 
-/// The heartbeat of a node that has no engine, because it does not dial. Returns when `stop` is
-/// ready: true; or when another process runs as this node: false. `every`: between two beats.
+/// The heartbeat of a node that has no engine: it does not dial, or no more. Returns when `stop` is
+/// ready: true; or when another process runs as this node: false. `every`: between two beats; `why`:
+/// it does not dial.
 pub async fn attend(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     every: Duration,
+    why: &str,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
     tokio::pin!(stop);
     loop {
-        let beat = NodeBeat {
-            wall: clock.now(),
-            live: 0,
-            not_dialing: Some("its role is not to dial".to_owned()),
-        };
+        let beat = NodeBeat { wall: clock.now(), live: 0, not_dialing: Some(why.to_owned()) };
         let wait = match store.node_beat(beat).await {
             Ok(standing) if !standing.is_joined => {
                 tracing::error!("another process runs as this node, or it has been away for a day");

@@ -7,7 +7,8 @@ use std::time::Duration;
 use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{CallEnd, outcome_of};
-use outdial_ports::store::StoreError;
+use outdial_core::time::Timestamp;
+use outdial_ports::store::{NODE_TRUST, StoreError};
 use tokio::task::JoinSet;
 
 use crate::context::{Context, Unconfirmed, locked};
@@ -98,7 +99,7 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
 /// Ends attempts of processes that are gone, or sees to it. A process that may itself be gone to
 /// the others takes nothing over.
 async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
-    if !ctx.is_heard() {
+    if !ctx.is_heard() || !may_take_over(&ctx).await? {
         return Ok(0);
     }
     let (mut resolved, mut failed) = (0, None);
@@ -118,6 +119,27 @@ async fn resolve_orphans(ctx: Arc<Context>) -> Result<u32, StoreError> {
         ctx.signals.nudge_all();
     }
     failed.map_or(Ok(resolved), Err)
+}
+
+/// Not while the others may be silent for a reason that they shared with this node, and live: their
+/// calls would be cut for nothing.
+async fn may_take_over(ctx: &Context) -> Result<bool, StoreError> {
+    let now = ctx.clock.monotonic();
+    let (may_judge, knows_time) = {
+        let standing = locked(&ctx.standing);
+        (standing.may_judge(now), standing.knows_time(now))
+    };
+    if may_judge {
+        return Ok(true);
+    }
+    if !knows_time || !ctx.clocks_agree() {
+        return Ok(false);
+    }
+    let nodes = ctx.store.node_list().await?;
+    let latest = nodes.iter().map(|node| node.beat_at).max();
+    // One that is about to be taken for dead is silent as well.
+    let is_silent = |beat_at: Timestamp| latest.is_some_and(|at| beat_at.after(NODE_TRUST) <= at);
+    Ok(!nodes.iter().any(|node| !node.has_left && (!node.is_alive || is_silent(node.beat_at))))
 }
 
 /// One last look at loose ends, before the process goes.

@@ -11,6 +11,7 @@
 mod clock_guard;
 mod config;
 mod context;
+mod copies;
 mod dispatch;
 mod doubt;
 mod finish;
@@ -86,7 +87,8 @@ impl Engine {
 
     /// Runs until `shutdown` is ready, or another process runs as this node; then drains: commits no
     /// more intents, gives back what has not left, lets live calls end. Returns after
-    /// `EngineConfig::drain_limit_ms` at the latest. This process must have joined as a node.
+    /// `EngineConfig::drain_limit_ms` at the latest. This process must have joined as a node, and
+    /// leaves when all of it is done (`Store::node_leave`); that is not for the engine to say.
     ///
     /// Dropping the future stops everything at once and records nothing, as a crash would.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
@@ -94,6 +96,7 @@ impl Engine {
         tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
         // From here on a jump shows, also one before the first call.
         ctx.compare_clocks();
+        heartbeat::compare(Arc::clone(&ctx)).await;
         // Nothing leaves before the database has heard of this node.
         if let Err(error) = tasks::guarded(heartbeat::beat(Arc::clone(&ctx))).await {
             tracing::warn!(%error, "the database has not heard of this node yet");
@@ -133,7 +136,6 @@ impl Engine {
         let drained = drain(&ctx, &mut desk, &mut runners).await;
         house.shutdown().await;
         ctx.orphans.abandon();
-        leave(&ctx).await;
         drained
     }
 }
@@ -177,22 +179,6 @@ async fn drain(ctx: &Arc<Context>, desk: &mut JoinSet<()>, runners: &mut JoinSet
     drained
 }
 
-/// Tells the others that what is left of this process's calls is theirs.
-async fn leave(ctx: &Context) {
-    if ctx.replaced.is_set() {
-        return;
-    }
-    let limit = ctx.clock.monotonic().after(LEAVE_WITHIN);
-    let leave = async {
-        if let Err(error) = ctx.store.node_leave().await {
-            tracing::warn!(%error, "the others find out by themselves that this node is gone");
-        }
-    };
-    until_or(ctx, limit, leave).await;
-}
-
-/// So long is tried to leave.
-const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// So long before the drain's limit live calls are hung up, or a quarter of the limit.
 const HANG_UP_BEFORE: std::time::Duration = std::time::Duration::from_secs(5);
 

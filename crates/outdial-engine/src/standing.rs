@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outdial_core::time::Timestamp;
 use outdial_ports::Monotonic;
-use outdial_ports::store::NODE_TRUST;
+use outdial_ports::store::{NODE_LEASE, NODE_TRUST};
 
 use crate::clock_guard::{ClockGuard, Trust};
 use crate::timebase::TimeBase;
@@ -54,6 +54,8 @@ impl fmt::Display for Obstacle {
 pub(crate) struct Standing {
     /// When the latest acknowledged beat began.
     heard: Option<Monotonic>,
+    /// Since when it has been heard of without a gap.
+    steady: Monotonic,
     database: ClockGuard,
     /// As of the latest reading.
     obstacle: Option<Obstacle>,
@@ -62,7 +64,22 @@ pub(crate) struct Standing {
 impl Standing {
     /// A beat that began then was acknowledged.
     pub(crate) fn heard(&mut self, began: Monotonic) {
+        if self.heard.is_none() || began >= self.heard_until() {
+            self.steady = began;
+        }
         self.heard = self.heard.max(Some(began));
+    }
+
+    /// Silence of the others means that they are gone: this node has been heard of for so long that
+    /// they would have been too, whatever kept all of them from it before (a database that was
+    /// gone, or that jumped in time).
+    pub(crate) fn may_judge(&self, now: Monotonic) -> bool {
+        self.heard.is_some() && now >= self.steady.after(NODE_LEASE) && self.knows_time(now)
+    }
+
+    /// The database's clock has not jumped lately: what it says of the age of a beat is so.
+    pub(crate) fn knows_time(&self, now: Monotonic) -> bool {
+        !self.database.is_resting(now)
     }
 
     /// From then on this node may be dead to the others, unless it is heard of again.
@@ -156,6 +173,26 @@ mod tests {
         standing.heard(mono(9_000));
         standing.heard(mono(7_000));
         assert_eq!(standing.heard_until(), mono(24_000), "an earlier one is nothing");
+    }
+
+    #[test]
+    fn it_judges_the_silence_of_others_when_they_had_as_long_as_it() {
+        let mut standing = Standing::default();
+        assert!(!standing.may_judge(mono(100_000)), "it was never heard of itself");
+        for beat in 0..=6 {
+            standing.heard(mono(1_000 + beat * 5_000));
+        }
+        assert!(!standing.may_judge(mono(30_999)) && standing.may_judge(mono(31_000)));
+        // A gap of its own: the database may have been gone to everybody.
+        standing.heard(mono(45_999));
+        assert!(standing.may_judge(mono(46_000)), "no longer than it is trusted without");
+        standing.heard(mono(60_999));
+        assert!(!standing.may_judge(mono(90_998)) && standing.may_judge(mono(90_999)));
+        // A clock that jumps makes beats old that are not.
+        standing.heard(mono(91_000));
+        observe(&mut standing, 92_000, 1, 0, 0);
+        observe(&mut standing, 93_000, 1, 3_600_000, 0);
+        assert!(!standing.may_judge(mono(152_000)) && standing.may_judge(mono(153_000)));
     }
 
     #[test]

@@ -83,7 +83,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
+    let ended = run(&cli);
+    logging::flush();
+    match ended {
         Ok(code) => code,
         Err(error) => {
             term::hint(format_args!("outdial: {error:#}"));

@@ -31,6 +31,7 @@ use crate::config::{Config, Role};
 use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
+use crate::logging;
 use crate::node;
 use crate::state::NodeId;
 use crate::term::{hint, say};
@@ -75,6 +76,7 @@ pub(crate) async fn run(config: &Config) -> Result<ExitCode> {
         drained = server.drain() => drained?,
         () = signals.next() => {
             hint("outdial: a second signal; the next start resolves what is still live");
+            logging::flush();
             std::process::exit(130);
         }
     }
@@ -104,6 +106,8 @@ pub(crate) struct Server {
     node: NodeId,
     database: Database,
     watermark: Arc<FileWatermark>,
+    /// Between two beats.
+    beat: Duration,
     stop: watch::Sender<bool>,
     parts: JoinSet<Part>,
 }
@@ -130,8 +134,11 @@ impl Server {
         let watermark = Arc::new(database::watermark(config, &*store).await?);
         let node = watermark.node(&*entropy).context("which node this is cannot be kept")?;
         node::join(&*store, &*clock, &node::spec(config, node, &url)).await?;
-        warn_of_older_copy(&*store, &*watermark).await?;
+        if config.server.role.dials() {
+            warn_of_older_copy(&database, &*watermark).await?;
+        }
         let wake = Arc::new(Notify::new());
+        let every = Duration::from_millis(config.engine.beat_ms);
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
         if config.server.role.dials() {
@@ -148,15 +155,16 @@ impl Server {
             parts.spawn(async { Part::Engine(engine.run(stop).await) });
         } else {
             let (store, clock) = (store.clone(), clock.clone());
-            let (every, stop) = (config.engine.beat_ms, asked_to_stop(stopped.clone()));
-            let every = Duration::from_millis(every);
+            let stop = asked_to_stop(stopped.clone());
             parts.spawn(async move {
-                outdial_engine::attend(store, clock, every, stop).await;
+                outdial_engine::attend(store, clock, every, "its role is not to dial", stop).await;
                 Part::Node
             });
         }
         let secret = store.secret_fetch().await?;
-        let marks = Some(watermark.clone() as Arc<dyn Watermark>);
+        // What stands there holds back the dispatch of this process, if it has one.
+        let dials = config.server.role.dials();
+        let marks = dials.then(|| watermark.clone() as Arc<dyn Watermark>);
         let http = http_config(config);
         let app = App::new(store.clone(), clock, entropy, marks, wake, secret, http);
         let api = outdial_http::router(app);
@@ -164,7 +172,7 @@ impl Server {
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
         let limit = Duration::from_millis(config.engine.drain_limit_ms);
         parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
-        Ok(Self { address, node, database, watermark, stop, parts })
+        Ok(Self { address, node, database, watermark, beat: every, stop, parts })
     }
 
     /// Where its API is.
@@ -198,8 +206,15 @@ impl Server {
     /// long as the configuration says.
     pub(crate) async fn drain(mut self) -> Result<()> {
         self.stop.send_replace(true);
+        let mut beats = JoinSet::new();
         while let Some(ended) = self.parts.join_next().await {
-            match ended.context("a part of the server broke down")? {
+            let ended = ended.context("a part of the server broke down")?;
+            if !matches!(ended, Part::Http(_)) {
+                // Requests that are under way are this node's, and nobody else's, to their end.
+                let store = self.database.store();
+                beats.spawn(beat_to_the_end(store, self.beat));
+            }
+            match ended {
                 Part::Http(result) => result.context("the HTTP server")?,
                 Part::Engine(Drained { still_live: 0 }) | Part::Node => {}
                 Part::Engine(Drained { still_live }) => {
@@ -207,6 +222,7 @@ impl Server {
                 }
             }
         }
+        beats.shutdown().await;
         // The others need not wait until it is certain that this node is gone.
         match tokio::time::timeout(LEAVE_LIMIT, self.database.store().node_leave()).await {
             Ok(Ok(())) => {}
@@ -222,7 +238,8 @@ impl Server {
 }
 
 /// Says at the start, and not only when somebody is to be called, where nobody will be.
-async fn warn_of_older_copy(store: &dyn Store, watermark: &dyn Watermark) -> Result<()> {
+async fn warn_of_older_copy(database: &Database, watermark: &dyn Watermark) -> Result<()> {
+    let store = &*database.store();
     for workspace in store.workspace_list().await?.into_iter().map(|ws| ws.id) {
         let noted = watermark.latest(workspace).await?;
         if database::is_recognised(store, noted).await? || watermark.is_accepted(workspace).await? {
@@ -239,11 +256,23 @@ async fn warn_of_older_copy(store: &dyn Store, watermark: &dyn Watermark) -> Res
                  whether the database is an older copy"
             ),
         };
+        let others = match (database, noted) {
+            (Database::Postgres(..), Noted::Lost) => {
+                "another node that dials from it is alive, or "
+            }
+            _ => "",
+        };
         hint(format_args!(
-            "outdial: {why}. Nobody is dialed there until `outdial doctor --accept-restore`"
+            "outdial: {why}. Nobody is dialed there until {others}`outdial doctor --accept-restore`"
         ));
     }
     Ok(())
+}
+
+async fn beat_to_the_end(store: Arc<dyn Store>, every: Duration) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let never = std::future::pending();
+    outdial_engine::attend(store, clock, every, "it is about to stop", never).await;
 }
 
 /// Serves HTTP until it is asked to stop; requests under way may take at most `limit` then.

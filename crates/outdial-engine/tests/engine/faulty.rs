@@ -18,8 +18,8 @@ use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NODE_LEASE, NewBatch,
+    NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
     NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
     RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
     TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
@@ -48,16 +48,43 @@ pub(crate) struct Faulty {
     /// By operation: what goes wrong, and how many times more.
     faults: Mutex<BTreeMap<&'static str, (Fault, u32)>>,
     calls: Mutex<BTreeMap<&'static str, u32>>,
+    peer: Mutex<Option<Peer>>,
+}
+
+/// Another node, for a store that has no more than one.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// It was heard of so long before this one.
+    pub(crate) silent: Duration,
+    pub(crate) not_dialing: Option<String>,
 }
 
 impl Faulty {
     pub(crate) fn new(inner: SqliteInline) -> Self {
-        Self { inner: Mutex::new(inner), faults: Mutex::default(), calls: Mutex::default() }
+        Self {
+            inner: Mutex::new(inner),
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            peer: Mutex::default(),
+        }
     }
 
     /// Another database is put in the place of this one.
     pub(crate) fn put_back(&self, other: &SqliteInline) {
         *self.inner.lock().unwrap() = other.clone();
+    }
+
+    /// There is another node.
+    pub(crate) fn join_peer(&self, peer: Peer) {
+        *self.peer.lock().unwrap() = Some(peer);
+    }
+
+    fn peer(&self, nodes: &[NodeRecord]) -> Option<NodeRecord> {
+        let peer = self.peer.lock().unwrap().clone()?;
+        let ours = nodes.iter().max_by_key(|node| node.beat_at)?;
+        let beat = NodeBeat { not_dialing: peer.not_dialing, ..ours.beat.clone() };
+        let (beat_at, is_alive) = (ours.beat_at.before(peer.silent), peer.silent < NODE_LEASE);
+        Some(NodeRecord { beat, beat_at, is_alive, has_left: false, ..ours.clone() })
     }
 
     fn inner(&self) -> SqliteInline {
@@ -119,6 +146,13 @@ macro_rules! forward {
                     false => answer,
                 }
             })*
+
+            async fn node_list(&self) -> Result<Vec<NodeRecord>, StoreError> {
+                self.before("node_list").await?;
+                let mut nodes = self.inner().node_list().await?;
+                nodes.extend(self.peer(&nodes));
+                Ok(nodes)
+            }
         }
     };
 }
@@ -129,7 +163,6 @@ forward! {
     node_join(spec: NodeSpec) -> (), NodeJoinError;
     node_beat(beat: NodeBeat) -> NodeStanding, StoreError;
     node_leave() -> (), StoreError;
-    node_list() -> Vec<NodeRecord>, StoreError;
     workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
     workspace_list() -> Vec<WorkspaceRecord>, StoreError;
     settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use outdial_core::attempt::AttemptState;
 use outdial_core::batch::BatchSettings;
+use outdial_core::id::{AttemptId, WorkspaceId};
 use outdial_core::outcome::Disposition;
-use outdial_engine::{EngineConfig, TaskStatus};
-use outdial_ports::{Mark, Noted, Store, Watermark};
+use outdial_engine::{EngineConfig, MemoryWatermark, Ports, TaskStatus};
+use outdial_ports::{Mark, Noted, Store, Watermark, WatermarkError};
 
 use crate::carrier::Trick;
-use crate::faulty::{Fault, Faulty};
+use crate::faulty::{Fault, Faulty, Peer};
 use crate::world::{Running, World, node};
 
 fn secs(s: u64) -> Duration {
@@ -138,7 +140,7 @@ async fn what_others_dialed_is_noted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_leaves_when_it_has_drained_and_tells_why_it_does_not_dial() {
+async fn it_tells_why_it_does_not_dial() {
     let world = World::new().await;
     let engine = world.engine(EngineConfig::default());
     world.sleep(secs(6)).await;
@@ -151,7 +153,7 @@ async fn it_leaves_when_it_has_drained_and_tells_why_it_does_not_dial() {
     assert!(why.is_some_and(|w| w.contains("clock jumped")), "{why:?}");
     engine.stop().await;
     let nodes = world.inline.node_list().await.unwrap();
-    assert!(nodes[0].has_left && !nodes[0].is_alive);
+    assert!(!nodes[0].has_left, "that is said when the rest of the process has ended too");
 }
 
 /// F10 of the faults: what ends meanwhile is recorded when the database is back.
@@ -189,4 +191,126 @@ async fn five_minutes_without_a_database() {
     for call in world.calls(batch).await {
         assert_eq!(call.disposition, Some(Disposition::Completed), "no result was lost");
     }
+}
+
+/// What was noted here is gone.
+#[derive(Default)]
+struct Gone(MemoryWatermark);
+
+#[async_trait]
+impl Watermark for Gone {
+    async fn latest(&self, ws: WorkspaceId) -> Result<Noted, WatermarkError> {
+        Ok(match self.0.latest(ws).await? {
+            Noted::Nothing => Noted::Lost,
+            noted => noted,
+        })
+    }
+
+    async fn is_accepted(&self, ws: WorkspaceId) -> Result<bool, WatermarkError> {
+        self.0.is_accepted(ws).await
+    }
+
+    async fn note(&self, ws: WorkspaceId, mark: Mark) -> Result<(), WatermarkError> {
+        self.0.note(ws, mark).await
+    }
+}
+
+async fn not_dialing(world: &World) -> Option<String> {
+    let mut nodes = world.inline.node_list().await.unwrap().into_iter();
+    nodes.find(|node| node.is_alive).expect("it is heard of").beat.not_dialing
+}
+
+fn peer(silent: Duration, not_dialing: Option<&str>) -> Peer {
+    Peer { silent, not_dialing: not_dialing.map(str::to_owned) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_without_notes_dials_when_another_does_and_then_by_its_own() {
+    let world = World::new().await;
+    let marks = Arc::new(Gone::default());
+    let batch = world.batch(BatchSettings::default(), 1000..1010).await;
+    let ports = Ports { watermark: Arc::clone(&marks) as _, ..world.ports() };
+    let engine = world.engine_with(ports, EngineConfig::default());
+    world.sleep(secs(60)).await;
+    assert_eq!(world.carrier.count(), 0, "nobody knows the database");
+    let why = not_dialing(&world).await;
+    assert!(why.as_ref().is_some_and(|w| w.contains("older copy")), "{why:?}");
+    for idle in [peer(secs(0), Some("an older copy")), peer(secs(40), None)] {
+        world.store.join_peer(idle);
+        world.sleep(secs(60)).await;
+        assert_eq!(world.carrier.count(), 0, "who does not dial, or is gone, tells nothing");
+    }
+    world.store.join_peer(peer(secs(1), None));
+    world.completed(batch, secs(60)).await;
+    assert_eq!(world.carrier.count(), 10);
+    let noted = marks.latest(world.workspace).await.unwrap();
+    assert!(matches!(noted, Noted::Mark(_)), "{noted:?}");
+    world.sleep(secs(11)).await;
+    assert_eq!(not_dialing(&world).await, None);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_knows_better_believes_nobody() {
+    let world = World::new().await;
+    let mark = Mark { attempt: AttemptId::from_parts(1_772_000_000, 1), token: [9; 16] };
+    world.watermark.note(world.workspace, mark).await.unwrap();
+    world.batch(BatchSettings::default(), 1000..1010).await;
+    world.store.join_peer(peer(secs(0), None));
+    let engine = world.engine(EngineConfig::default());
+    world.sleep(secs(60)).await;
+    assert_eq!(world.carrier.count(), 0);
+    let why = not_dialing(&world).await;
+    assert!(why.as_ref().is_some_and(|w| w.contains("older copy")), "{why:?}");
+    engine.stop().await;
+}
+
+/// A failover that lost the latest commits, after which others dialed on.
+#[tokio::test(start_paused = true)]
+async fn what_others_dialed_since_does_not_take_the_place_of_what_is_lost() {
+    let (world, other) = (World::new().await, World::new().await);
+    let resting = BatchSettings { concurrency: Some(0), ..BatchSettings::default() };
+    for world in [&world, &other] {
+        world.batch(resting.clone(), 2000..2001).await;
+    }
+    let batch = world.batch(BatchSettings::default(), 1000..1010).await;
+    let engine = world.engine(EngineConfig::default());
+    world.completed(batch, secs(60)).await;
+    let latest = world.watermark.latest(world.workspace).await.unwrap();
+
+    let batch = other.batch(BatchSettings::default(), 1000..1030).await;
+    let third = other.inline.another_process(&*other.entropy);
+    let dialing = other.engine_on(Arc::new(Faulty::new(third)), EngineConfig::default());
+    other.completed(batch, secs(60)).await;
+    dialing.stop().await;
+    other.inline.node_join(node()).await.unwrap();
+    let Noted::Mark(ours) = latest else { panic!("it dialed") };
+    let theirs = other.inline.attempt_latest_of_others(world.workspace).await.unwrap().unwrap();
+    assert!(theirs.attempt.seq() > ours.attempt.seq(), "it looks later");
+
+    world.store.put_back(&other.inline);
+    world.sleep(secs(30)).await;
+    assert_eq!(world.watermark.latest(world.workspace).await.unwrap(), latest);
+    assert_eq!(world.carrier.count(), 10);
+    assert!(not_dialing(&other).await.is_some_and(|why| why.contains("older copy")));
+    engine.stop().await;
+}
+
+/// The database was gone to all of them, and one is back first.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_back_first_gives_the_others_time_before_it_takes_their_calls_over() {
+    let world = World::new().await;
+    world.carrier.trick(1000, Trick::TalksUntilHungUp);
+    let batch = world.batch(BatchSettings::default(), [1000]).await;
+    let engine = world.engine(EngineConfig::default());
+    world.wait("on the phone", secs(5), async || world.carrier.live() == 1).await;
+    engine.kill().await;
+    let store = Arc::new(Faulty::new(world.inline.another_process(&*world.entropy)));
+    store.join_peer(peer(secs(40), None));
+    let engine = world.engine_on(store, EngineConfig::default());
+    let is_over = async || world.call(batch, 1000).await.attempts[0].state.is_over();
+    world.sleep(secs(29)).await;
+    assert!(!is_over().await, "its owner may be heard of yet");
+    world.wait("resolved", secs(10), is_over).await;
+    engine.stop().await;
 }
