@@ -63,7 +63,7 @@ struct GlobalArgs {
 enum Command {
     /// Serve the API and place calls, until SIGTERM.
     Serve(ServeArgs),
-    /// See it work: 200 contacts, called over a simulated carrier, with nothing else installed.
+    /// See it work: 200 contacts, called over SIP on this machine, with nothing else installed.
     Demo(DemoArgs),
     Batch(batch::BatchArgs),
     Key(key::KeyArgs),
