@@ -25,11 +25,14 @@ mod error;
 mod facts;
 #[cfg(test)]
 mod fault_tests;
+mod fold;
 mod intents;
 mod limits;
 mod list;
 mod migrate;
 mod node;
+#[cfg(test)]
+mod nodes_tests;
 mod open;
 mod params;
 mod phone;
@@ -38,8 +41,6 @@ mod request;
 mod rows;
 mod shared;
 mod store;
-#[cfg(test)]
-mod nodes_tests;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use futures_util::future::join_all;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
 use outdial_core::batch::BatchSettings;
-use outdial_core::brake::Pulse;
 use outdial_core::budget::Spend;
 use outdial_core::call::{CallFacts, CallNext, WaitReason};
 use outdial_core::id::{AttemptId, WorkspaceId};
@@ -225,13 +224,7 @@ impl PgTx<'_> {
         if settle.trunk_paused_until.is_some() || ending.exceeds {
             steps.push(Box::pin(self.dispatch_bump(ending.workspace)));
         }
-        if settle.used != Spend::NONE {
-            steps.push(Box::pin(self.use_add(ending.batch, ending.day, settle.used)));
-        }
-        if settle.pulse != Pulse::default() {
-            steps.push(Box::pin(self.pulse_add(ending.batch, end.ended_at, settle)));
-        }
-        steps.push(Box::pin(self.totals_settle(ending.batch, delta, settle)));
+        steps.push(Box::pin(self.delta_add((ending.batch, ending.day), delta, end, settle)));
         together(steps).await
     }
 

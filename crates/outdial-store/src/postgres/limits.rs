@@ -5,21 +5,15 @@
 
 use outdial_core::brake::Pulse;
 use outdial_core::budget::Spend;
-use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::PAUSE_MAX;
-use outdial_ports::store::{Settle, StoreError};
+use outdial_ports::store::StoreError;
 use tokio_postgres::Row;
 
 use super::params::params;
 use super::pg;
 use super::rows::RowExt;
 use super::tx::PgTx;
-use crate::counts::{Forgotten, minute_of};
-pub(super) use crate::counts::{pulse_columns, whole};
-
-/// Rows over which a batch's day, and a batch's minute, is spread: an end holds one until it is
-/// committed. Few, because every turn of the dispatcher reads them.
-const SHARDS: i64 = 4;
+use crate::counts::Forgotten;
 
 impl PgTx<'_> {
     /// One of a number's attempts of a day was not sent.
@@ -28,40 +22,12 @@ impl PgTx<'_> {
         Ok(())
     }
 
-    /// Books what an attempt used, on the day of its intent. The sum of all days stands with the
-    /// totals.
-    pub(super) async fn use_add(
-        &self,
-        batch: i64,
-        day: i64,
-        used: Spend,
-    ) -> Result<(), StoreError> {
-        let (seconds, micros) = (whole(used.seconds), whole(used.micros));
-        let row = params![batch, day, self.shard() % SHARDS, seconds, micros];
-        self.exec(pg!("limits/use_add"), row).await?;
-        Ok(())
-    }
-
-    /// Books how an attempt ended, in its minute. The sum of all minutes stands with the totals.
-    pub(super) async fn pulse_add(
-        &self,
-        batch: i64,
-        ended_at: Timestamp,
-        settle: &Settle,
-    ) -> Result<(), StoreError> {
-        let [ended, failed, answered, short, voicemail, talk_ms] = pulse_columns(&settle.pulse);
-        let minute = minute_of(ended_at);
-        let shard = self.shard() % SHARDS;
-        let row = params![batch, minute, shard, ended, failed, answered, short, voicemail, talk_ms];
-        self.exec(pg!("limits/pulse_add"), row).await?;
-        Ok(())
-    }
-
     /// The batch's pulse begins anew, and what the brakes remember of it.
     pub(super) async fn pulse_clear(&self, batch: i64) -> Result<(), StoreError> {
-        // The minutes before the totals, like the end of an attempt.
-        self.exec(pg!("limits/pulse_drop"), params![batch]).await?;
+        // The totals first: nobody folds the batch meanwhile.
+        self.exec(pg!("limits/pulse_open"), params![batch]).await?;
         self.exec(pg!("limits/pulse_clear"), params![batch]).await?;
+        self.exec(pg!("limits/pulse_drop"), params![batch]).await?;
         Ok(())
     }
 

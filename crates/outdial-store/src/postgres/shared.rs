@@ -1,7 +1,7 @@
 //! What the transactions of a process have in common.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use outdial_ports::Clock;
@@ -23,6 +23,10 @@ pub(super) struct Shared {
     pub(super) begin_within: Duration,
     statement: Duration,
     random: AtomicU64,
+    /// Ends of calls since this process began.
+    ends: AtomicU64,
+    /// No row of `batch_delta` up to here counts any more, as far as this process knows.
+    folded: AtomicI64,
 }
 
 impl Shared {
@@ -41,6 +45,8 @@ impl Shared {
             begin_within,
             statement,
             random: AtomicU64::new(seed),
+            ends: AtomicU64::new(0),
+            folded: AtomicI64::new(0),
         }
     }
 
@@ -50,6 +56,19 @@ impl Shared {
             Kind::SlowRead | Kind::SlowWrite => SLOW_STATEMENT.max(self.statement),
             Kind::Read | Kind::EngineRead | Kind::Write | Kind::BigWrite => self.statement,
         }
+    }
+
+    /// A call has ended; whether it is time to fold.
+    pub(super) fn has_ended(&self) -> bool {
+        (self.ends.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(super::fold::EVERY)
+    }
+
+    pub(super) fn folded(&self) -> i64 {
+        self.folded.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_folded(&self, upto: i64) {
+        self.folded.fetch_max(upto, Ordering::Relaxed);
     }
 
     /// A number by chance, good for spreading and for nothing secret (SplitMix64).

@@ -44,6 +44,11 @@ impl PostgresStore {
         Self { pool, shared }
     }
 
+    /// What its transactions have in common.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// A transaction on a connection that is good: one that was kept may have died unheard.
     pub(super) async fn begin(&self, kind: Kind) -> Result<PgTx<'_>, StoreError> {
         let conn = self.pool.take(kind, true).await?;
@@ -74,11 +79,12 @@ impl PostgresStore {
 
 /// Puts the port on the operations: each is the method of [`PgTx`] that has its name, run as its
 /// kind says, and again where it met another. A line: kind [if so => other kind]
-/// name(argument: type => how it is handed on) -> answer, error.
+/// name(argument: type => how it is handed on) -> answer, error [, then what follows].
 macro_rules! operations {
     ($(
         $kind:ident $([$cond:expr => $other:ident])?
-        $name:ident($($arg:ident: $type:ty => $pass:expr),*) -> $ok:ty, $err:ty;
+        $name:ident($($arg:ident: $type:ty => $pass:expr),*) -> $ok:ty, $err:ty
+        $(, then $after:ident)?;
     )*) => {
         #[async_trait]
         impl Store for PostgresStore {
@@ -90,6 +96,7 @@ macro_rules! operations {
                     let tx = self.begin(kind).await?;
                     let done = tx.$name($($pass),*).await;
                     if let Some(done) = tx.end(done).await {
+                        $(self.$after().await;)?
                         return done;
                     }
                     self.give_way(&mut runs).await?;
@@ -219,7 +226,7 @@ operations! {
         end: AttemptEnd => &end,
         next: CallNext => next,
         settle: Settle => &settle
-    ) -> FinishResult, StoreError;
+    ) -> FinishResult, StoreError, then fold_sometimes;
     Write attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
     EngineRead live_list_recalled() -> Vec<AttemptId>, StoreError;
     Write limits_prune(limit: u32 => limit) -> u32, StoreError;

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use outdial_core::batch::BatchTotals;
 use outdial_core::time::Timestamp;
-use outdial_ports::store::{Settle, StoreError};
+use outdial_ports::store::StoreError;
 use tokio_postgres::Row;
 
-use super::limits::{pulse_columns, whole};
 use super::params::params;
 use super::pg;
 use super::rows::RowExt;
@@ -54,40 +53,6 @@ impl PgTx<'_> {
         self.exec(
             pg!("batch/add_totals"),
             params![self.shard(), added_at, batches, pending, live, finished, picked, completed,],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Adds it, with what an attempt used and how it ended.
-    pub(super) async fn totals_settle(
-        &self,
-        batch: i64,
-        d: Delta,
-        settle: &Settle,
-    ) -> Result<(), StoreError> {
-        let total = d.pending + d.live + d.finished;
-        let [ended, failed, answered, short, voicemail, talk_ms] = pulse_columns(&settle.pulse);
-        self.exec(
-            pg!("batch/settle_total"),
-            params![
-                batch,
-                self.shard(),
-                total,
-                d.pending,
-                d.live,
-                d.finished,
-                d.picked,
-                d.completed,
-                whole(settle.used.seconds),
-                whole(settle.used.micros),
-                ended,
-                failed,
-                answered,
-                short,
-                voicemail,
-                talk_ms,
-            ],
         )
         .await?;
         Ok(())

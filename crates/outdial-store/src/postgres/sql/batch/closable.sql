@@ -4,7 +4,15 @@
 SELECT b.seq, b.created_at, b.workspace, b.pause_reason, t.pending > 0
 FROM batch b
 CROSS JOIN LATERAL (
-  SELECT sum(live) AS live, sum(pending) AS pending FROM batch_total WHERE batch = b.seq
+  SELECT sum(live) AS live, sum(pending) AS pending
+  FROM (
+    SELECT live, pending FROM batch_total WHERE batch = b.seq
+    UNION ALL
+    SELECT live, pending
+    FROM batch_delta
+    WHERE batch = b.seq
+      AND seq > coalesce((SELECT max(upto) FROM batch_total WHERE batch = b.seq), 0)
+  ) counted
 ) t
 WHERE (b.state = 'active' OR b.state = 'paused')
   AND ($2::BIGINT[] IS NULL OR b.seq = ANY ($2))

@@ -15,8 +15,16 @@ CROSS JOIN LATERAL (
   SELECT sum(total)::BIGINT AS total, sum(pending)::BIGINT AS pending, sum(live)::BIGINT AS live,
     sum(finished)::BIGINT AS finished, sum(picked)::BIGINT AS picked,
     sum(completed)::BIGINT AS completed, max(updated_at) AS added_at
-  FROM batch_total
-  WHERE batch = b.seq
+  FROM (
+    SELECT total, pending, live, finished, picked, completed, updated_at
+    FROM batch_total
+    WHERE batch = b.seq
+    UNION ALL
+    SELECT 0, pending, live, finished, picked, completed, 0
+    FROM batch_delta
+    WHERE batch = b.seq
+      AND seq > coalesce((SELECT max(upto) FROM batch_total WHERE batch = b.seq), 0)
+  ) counted
 ) t
 WHERE b.seq = ANY ($1) AND b.state <> 'deleted'
 ORDER BY b.seq DESC

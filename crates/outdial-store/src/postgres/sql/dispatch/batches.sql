@@ -14,6 +14,14 @@ CROSS JOIN LATERAL (
     sum(ended)::BIGINT AS ended, sum(failed)::BIGINT AS failed,
     sum(answered)::BIGINT AS answered, sum(short)::BIGINT AS short,
     sum(voicemail)::BIGINT AS voicemail, sum(talk_ms)::BIGINT AS talk_ms
-  FROM batch_total
-  WHERE batch = b.seq
+  FROM (
+    SELECT used_s, used_micros, ended, failed, answered, short, voicemail, talk_ms
+    FROM batch_total
+    WHERE batch = b.seq
+    UNION ALL
+    SELECT used_s, used_micros, ended, failed, answered, short, voicemail, talk_ms
+    FROM batch_delta
+    WHERE batch = b.seq
+      AND seq > coalesce((SELECT max(upto) FROM batch_total WHERE batch = b.seq), 0)
+  ) counted
 ) t

@@ -8,6 +8,14 @@ WITH asked (seq) AS (
 SELECT u.batch, sum(u.ended)::BIGINT, sum(u.failed)::BIGINT, sum(u.answered)::BIGINT,
   sum(u.short)::BIGINT, sum(u.voicemail)::BIGINT, sum(u.talk_ms)::BIGINT
 FROM asked q
-JOIN batch_pulse u ON u.batch = q.seq
-WHERE u.minute >= $4
+CROSS JOIN LATERAL (
+  SELECT batch, ended, failed, answered, short, voicemail, talk_ms
+  FROM batch_pulse
+  WHERE batch = q.seq AND minute >= $4
+  UNION ALL
+  SELECT batch, ended, failed, answered, short, voicemail, talk_ms
+  FROM batch_delta
+  WHERE batch = q.seq AND minute >= $4
+    AND seq > coalesce((SELECT max(upto) FROM batch_total WHERE batch = q.seq), 0)
+) u
 GROUP BY u.batch
