@@ -105,8 +105,8 @@ pub enum AttemptEvent {
     /// The clocks of this process cannot be trusted (one jumped, or the machine slept): what has
     /// not left must not leave.
     ClockJumped,
-    /// This process has not been heard of for so long that others may take it for dead: what has not
-    /// left must not leave.
+    /// This process has not been heard of for so long that others may take it for dead: what has
+    /// not left must not leave.
     Unheard,
 }
 

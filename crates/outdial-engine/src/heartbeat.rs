@@ -100,8 +100,8 @@ fn why_not(ctx: &Context) -> Option<String> {
 }
 
 /// The heartbeat of a node that has no engine: it does not dial, or no more. Returns when `stop` is
-/// ready: true; or when another process runs as this node: false. `every`: between two beats; `why`:
-/// it does not dial.
+/// ready: true; or when another process runs as this node: false. `every`: between two beats;
+/// `why`: it does not dial.
 pub async fn attend(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,

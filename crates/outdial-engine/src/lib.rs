@@ -85,8 +85,8 @@ impl Engine {
         Arc::clone(&self.ctx.board)
     }
 
-    /// Runs until `shutdown` is ready, or another process runs as this node; then drains: commits no
-    /// more intents, gives back what has not left, lets live calls end. Returns after
+    /// Runs until `shutdown` is ready, or another process runs as this node; then drains: commits
+    /// no more intents, gives back what has not left, lets live calls end. Returns after
     /// `EngineConfig::drain_limit_ms` at the latest. This process must have joined as a node, and
     /// leaves when all of it is done (`Store::node_leave`); that is not for the engine to say.
     ///

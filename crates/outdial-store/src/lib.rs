@@ -9,9 +9,9 @@
 
 #[cfg(feature = "bench")]
 pub mod bench_support;
+mod common;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod common;
 pub mod copy;
 mod counts;
 mod ids;

@@ -67,7 +67,7 @@ impl PgTx<'_> {
 
     pub(super) async fn node_list(&self) -> Result<Vec<NodeRecord>, StoreError> {
         let oldest = self.now().before(REMEMBERED);
-        self.exec(pg!("node/forget"), params![oldest]).await?;
+        self.exec(pg!("node/forget"), params![oldest, self.instance()]).await?;
         let gone = self.now().before(NODE_LEASE);
         self.all(pg!("node/list"), params![oldest], |r| node_record(r, gone)).await
     }

@@ -56,7 +56,7 @@ impl SqliteDb {
     pub(super) fn node_list(&mut self) -> Result<Vec<NodeRecord>, StoreError> {
         let now = self.now().as_millis();
         let oldest = now.saturating_sub(millis(REMEMBERED));
-        self.exec(sql!("node/forget"), [oldest])?;
+        self.exec(sql!("node/forget"), [oldest, self.instance])?;
         let gone = now.saturating_sub(millis(NODE_LEASE));
         self.all(sql!("node/list"), [oldest], |r| node_record(r, gone))
     }

@@ -104,6 +104,7 @@ impl Postgres {
             assert!(start.elapsed() < PATIENCE, "not ready: {}", self.last_words());
             let ended = self.process.as_mut().and_then(|p| p.try_wait().expect("a child"));
             assert!(ended.is_none(), "it ended: {}", self.last_words());
+            #[expect(clippy::disallowed_methods, reason = "a real server starts in real time")]
             std::thread::sleep(Duration::from_millis(20));
         }
     }

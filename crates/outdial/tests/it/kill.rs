@@ -41,6 +41,7 @@ fn nothing_is_lost_on_postgres_either() {
     kills(POSTGRES_ROUNDS, Some(&Postgres::start(&[])));
 }
 
+#[expect(clippy::print_stdout, reason = "the seed, to repeat a failure")]
 fn kills(rounds: u64, postgres: Option<&Postgres>) {
     let seed = std::env::var("OUTDIAL_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(0));

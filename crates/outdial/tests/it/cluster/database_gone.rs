@@ -102,6 +102,7 @@ fn keep_adding(url: &str, key: &str, batch: &str, enough: &AtomicBool) -> Vec<(u
         let answer = add(url, key, batch, n);
         if answer.status == 503 {
             // tidy: sleeps because who is told to come later comes later
+            #[expect(clippy::disallowed_methods, reason = "as Retry-After asks, but sooner")]
             std::thread::sleep(Duration::from_millis(200));
         }
         answers.push((n, answer));

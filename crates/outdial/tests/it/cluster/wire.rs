@@ -114,7 +114,7 @@ mod tests {
         let startup = [&16_u32.to_be_bytes()[..], b"\0\x03\0\0user\0me\0"].concat();
         let parse = message(b'P', b"name\0INSERT INTO attempt\0\0\0");
         let commit = message(b'Q', b"COMMIT\0");
-        let stream = [startup.clone(), parse.clone(), commit.clone()].concat();
+        let stream = [startup, parse, commit].concat();
         for piece in 1..stream.len() {
             let mut framer = Framer::client();
             let seen: Vec<Message> = stream.chunks(piece).flat_map(|p| framer.feed(p)).collect();

@@ -1,1 +1,1 @@
-DELETE FROM node WHERE beat_at <= ?1
+DELETE FROM node WHERE beat_at <= ?1 AND instance <> ?2
