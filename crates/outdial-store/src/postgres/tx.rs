@@ -256,9 +256,11 @@ impl<'a> PgTx<'a> {
 fn begin_text(kind: Kind, may_take: Duration, may_idle: Duration) -> String {
     let how = if kind.writes() { "READ COMMITTED READ WRITE" } else { "REPEATABLE READ READ ONLY" };
     let (statement, idle) = (may_take.as_millis(), may_idle.as_millis());
+    // Few rows do not mean a small table: it holds whatever an old snapshot keeps from removal.
+    let by_index = if kind == Kind::EngineRead { "SET LOCAL enable_seqscan = off; " } else { "" };
     format!(
         "BEGIN ISOLATION LEVEL {how}; SET LOCAL statement_timeout = {statement}; \
-         SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL jit = off; {}",
+         SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL jit = off; {by_index}{}",
         clock::ASK,
     )
 }
