@@ -133,7 +133,8 @@ fn harm_log(copy: &Home, chance: &mut Chance, case: usize) -> String {
     let path = copy.path("outdial.db-wal");
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(in_use(&bytes));
-    assert!(LOG.contains(&bytes.len()), "there is no log to harm: {}", bytes.len());
+    // It may have grown between the look and the kill; what counts is that there is much of it.
+    assert!(bytes.len() >= LOG.start, "there is no log to harm: {}", bytes.len());
     let mut somewhere = || usize::try_from(chance.below(bytes.len() as u64)).unwrap();
     let told = if case.is_multiple_of(2) {
         let at = somewhere();

@@ -123,7 +123,11 @@ impl Bench<'_> {
         let path = format!("/api/call/call-details/{}", call["_id"].as_str().unwrap());
         let mut details = self.server.get(&path).expect(200)["data"].clone();
         let attempts = details["attempts"].as_array_mut().expect("a history");
-        attempts.retain(|a| a["state"] != "not_sent" || a["reason"] != "late");
+        let is_late = |a: &Value| a["state"] == "not_sent" && a["reason"] == "late";
+        for late in attempts.iter().filter(|a| is_late(a)) {
+            assert!(late["sentAt"].is_null() && late["charged"] == false, "{late}");
+        }
+        attempts.retain(|a| !is_late(a));
         details
     }
 
@@ -169,6 +173,13 @@ pub(crate) fn sent(details: &Value) -> usize {
 /// The last attempt of a call.
 pub(crate) fn last_attempt(details: &Value) -> &Value {
     details["attempts"].as_array().unwrap().last().expect("an attempt")
+}
+
+/// That `ms` is what was seen, but for so many milliseconds.
+#[track_caller]
+pub(crate) fn assert_near(ms: u64, seen: Duration, margin: u64, call: &Value) {
+    let seen = u64::try_from(seen.as_millis()).unwrap();
+    assert!(ms.abs_diff(seen) < margin, "{ms} ms, {seen} seen: {call}");
 }
 
 /// That the call was sent once, and ended so.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::bench::{Bench, all_at_once, ended, home, last_attempt};
-use super::seen::one_invite_each;
+use super::bench::{Bench, all_at_once, assert_near, ended, home, last_attempt};
+use super::seen::{Seen, one_invite_each};
 use super::sipp::Play;
 use crate::harness::{PATIENCE, wait_for};
 
@@ -50,7 +50,14 @@ fn forked(bench: &Bench<'_>) {
     let call = bench.over(&batch, &[&callee]);
     ended(&call, "completed", "answered");
     let talk = call["phoneLogs"][0]["timings"]["talkMs"].as_u64().expect("it was answered");
-    assert!((1_000..6_000).contains(&talk), "until the first hung up: {call}");
+    assert!(talk >= 1_000, "until the first hung up: {call}");
+    let log = callee.log();
+    let said = |m: &&Seen| !m.received && m.method() == Some("BYE");
+    let over = log.iter().find(said).expect("the first hung up").at;
+    let answered = log.iter().find(|m| m.status() == Some(200)).expect("an answer").at;
+    assert_near(talk, over - answered, 800, &call);
+    let billed = call["phoneLogs"][0]["callDuration"].as_u64();
+    assert_eq!(billed, Some(talk.div_ceil(1_000)), "{call}");
     let tags: Vec<String> = callee.requests("ACK").iter().map(|m| m.tag("To").to_owned()).collect();
     assert!(tags.contains(&"callee-1".to_owned()) && tags.contains(&"other-1".to_owned()));
     let byes = callee.requests("BYE");
