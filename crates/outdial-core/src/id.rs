@@ -133,6 +133,12 @@ id! { /// An entry of a workspace's do-not-call list.
 DncId }
 id! { /// One ingest request, for `Idempotency-Key`.
 RequestId }
+id! { /// An event: something that happened in a workspace, told once and for all.
+EventId }
+id! { /// A webhook endpoint: a receiver of a workspace's events.
+WebhookId }
+id! { /// One event on its way to one webhook endpoint.
+DeliveryId }
 
 #[cfg(test)]
 mod tests {

@@ -11,16 +11,19 @@ mod attempt;
 mod batch;
 mod call;
 mod dnc;
+mod event;
 mod node;
 mod request;
 mod trunk;
+mod webhook;
 
 use async_trait::async_trait;
 use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DeliveryId, DncId, KeyId, PhoneId, RequestId, TrunkId,
+    WebhookId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
@@ -45,6 +48,7 @@ pub use call::{
     AttemptView, CallCanceled, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall,
 };
 pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
+pub use event::{EVENT_KEPT_MS, EventBacklog, EventKind, EventPage, EventRecord};
 pub use node::{
     NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding,
 };
@@ -55,6 +59,11 @@ pub use request::{
 pub use trunk::{
     CallerIdIn, Secret, SipSpec, Transport, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
     TrunkState,
+};
+pub use webhook::{
+    DELIVERY_KEPT_MS, DELIVERY_LEASE_MS, DeliveryJob, DeliveryList, DeliveryNext, DeliveryQuery,
+    DeliveryRecord, DeliveryState, DeliveryTry, NewWebhook, Replay, WEBHOOKS_MAX, WebhookError,
+    WebhookPatch, WebhookRecord, WebhookSpec,
 };
 
 /// What can go wrong in any operation.
@@ -77,6 +86,7 @@ pub enum StoreError {
 /// The store. Ids of another workspace are treated like ids that nobody has, but where an operation
 /// says otherwise.
 #[async_trait]
+#[allow(unused_variables, clippy::useless_conversion)]
 pub trait Store: Send + Sync {
     /// The database answers.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -411,4 +421,131 @@ pub trait Store: Send + Sync {
     /// long past, at most `limit` rows; and pauses of trunks that end later than any can
     /// ([`outdial_core::trunk_health::PAUSE_MAX`]). How many rows.
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
+
+    // Events. Every fact that is one (`EventKind`) leaves a row in its own transaction: the end of
+    // an attempt that was sent or is unknown, a call that finishes on whatever way, a batch that
+    // becomes active, completed or paused, a number that is listed, an endpoint that is disabled.
+    // Stopping and deleting a batch are none.
+
+    /// Makes events of committed facts: positions of their workspaces, their data, and a delivery
+    /// for each endpoint that is not disabled and wants them. At most `limit`; how many. One at a
+    /// time; while another numbers it does nothing. A fact that is committed after a later one was
+    /// numbered gets its number too.
+    async fn event_number(&self, limit: u32) -> Result<u32, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Events of a workspace after this position, at most `limit`.
+    async fn event_list(
+        &self,
+        ws: WorkspaceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<EventPage, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// What waits, of all workspaces.
+    async fn event_backlog(&self) -> Result<EventBacklog, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Forgets deliveries that are over long enough (`DELIVERY_KEPT_MS`, `EVENT_KEPT_MS`), events
+    /// that can be read no longer and have no delivery, deliveries of deleted endpoints and those
+    /// waiting for one that was disabled so long ago. At most `limit` rows; how many.
+    async fn event_prune(&self, limit: u32) -> Result<u32, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Those batches of a workspace that are active, by id.
+    async fn batch_list_active(&self, ws: WorkspaceId) -> Result<Vec<BatchRecord>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+
+    // Webhooks.
+
+    /// Makes an endpoint: it gets what is numbered from then on.
+    async fn webhook_create(
+        &self,
+        ws: WorkspaceId,
+        new: NewWebhook,
+    ) -> Result<WebhookRecord, WebhookError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// All that are not deleted, oldest first.
+    async fn webhook_list(&self, ws: WorkspaceId) -> Result<Vec<WebhookRecord>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// One.
+    async fn webhook_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+    ) -> Result<Option<WebhookRecord>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Changes it.
+    async fn webhook_update(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+        patch: WebhookPatch,
+    ) -> Result<WebhookRecord, WebhookError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Gives it another secret; the one it had is good until `old_until`, any earlier one no more.
+    async fn webhook_rotate(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+        secret: Secret,
+        old_until: Timestamp,
+    ) -> Result<WebhookRecord, WebhookError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Deletes it with its deliveries; false: no such endpoint.
+    async fn webhook_delete(&self, ws: WorkspaceId, id: WebhookId) -> Result<bool, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Disables it for this reason, with an event about it; what waits for it stays. False: it is
+    /// disabled, or gone.
+    async fn webhook_disable(&self, id: WebhookId, reason: String) -> Result<bool, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Deliveries that are due, of endpoints that are neither disabled nor `busy`: of each at most
+    /// `limit_per_endpoint`, the one that is due longest first; at most `limit` in all. They are
+    /// this process's own for [`DELIVERY_LEASE_MS`], or until it is gone.
+    async fn delivery_claim(
+        &self,
+        limit_per_endpoint: u32,
+        limit: u32,
+        busy: &[WebhookId],
+    ) -> Result<Vec<DeliveryJob>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Remembers a try. False, and nothing: the delivery is over, gone, or another's; but one that
+    /// arrived has arrived, whosever it is. Keeps the endpoint's `failing_since`.
+    async fn delivery_record(
+        &self,
+        delivery: DeliveryId,
+        tried: DeliveryTry,
+        next: DeliveryNext,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// A page of an endpoint's deliveries; none: no such endpoint.
+    async fn delivery_list(
+        &self,
+        ws: WorkspaceId,
+        webhook: WebhookId,
+        query: DeliveryQuery,
+    ) -> Result<Option<DeliveryList>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
+    /// Makes deliveries that are over due again, with the event and the sequence they had; how
+    /// many. None: no such endpoint.
+    async fn delivery_replay(
+        &self,
+        ws: WorkspaceId,
+        webhook: WebhookId,
+        what: Replay,
+    ) -> Result<Option<u32>, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
 }
