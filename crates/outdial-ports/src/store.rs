@@ -12,6 +12,7 @@ mod batch;
 mod call;
 mod dnc;
 mod event;
+mod key;
 mod node;
 mod request;
 mod trunk;
@@ -32,9 +33,8 @@ use thiserror::Error;
 use crate::watermark::Mark;
 
 pub use account::{
-    AgentError, AgentRecord, AgentSpec, Integration, KeyRecord, NewKey, NewPhone, NewWorkspace,
-    PhoneError, PhonePatch, PhoneRecord, Principal, Scope, Scopes, WorkspaceCreated,
-    WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, Integration, NewPhone, NewWorkspace, PhoneError,
+    PhonePatch, PhoneRecord, WorkspaceCreated, WorkspaceRecord,
 };
 pub use attempt::{
     CommitError, CommitOutcome, Committed, DropReason, Dropped, FinishResult, NewIntent, NewPlan,
@@ -49,6 +49,9 @@ pub use call::{
 };
 pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
 pub use event::{EVENT_KEPT_MS, EventBacklog, EventKind, EventPage, EventRecord};
+pub use key::{
+    KEY_USE_EVERY, KeyError, KeyRecord, KeyRotation, NewKey, Principal, Scope, Scopes,
+};
 pub use node::{
     NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding,
 };
@@ -130,7 +133,19 @@ pub trait Store: Send + Sync {
     async fn key_list(&self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError>;
     /// Revokes a key; false: there is none, or it was revoked before. Bumps the dispatch version.
     async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError>;
-    /// Whose key has this keyed hash, if it is not revoked.
+    /// Makes the successor of a good key, which stays good for `old_for` and no longer; what it is
+    /// the successor of is revoked, so that two of a line are good at most. Bumps the dispatch
+    /// version.
+    async fn key_rotate(
+        &self,
+        ws: WorkspaceId,
+        key: KeyId,
+        rotation: KeyRotation,
+    ) -> Result<KeyRecord, KeyError>;
+    /// These keys are in use; answers of how many that is written down. It is not for those where
+    /// it was within [`KEY_USE_EVERY`], nor for one that somebody else is changing: never waits.
+    async fn key_touch(&self, keys: Vec<KeyId>) -> Result<u32, StoreError>;
+    /// Whose key has this keyed hash, if it is neither revoked nor expired.
     async fn key_authenticate(&self, hash: [u8; 32]) -> Result<Option<Principal>, StoreError>;
 
     // Agents and calling numbers.

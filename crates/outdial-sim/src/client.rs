@@ -104,6 +104,7 @@ impl Client {
             hint: String::new(),
             name: String::new(),
             scopes: Scope::ALL.to_vec(),
+            expires_at: None,
         };
         let settings = draw::tenant(&mut self.rng, parts.clock.now());
         parts.watch.note("client", &format!("tenant {n}: {settings:?}"));

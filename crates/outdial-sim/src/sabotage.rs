@@ -22,11 +22,11 @@ use outdial_ports::store::{
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, Committed, DncAddError,
     DncDeleteError, DncList, DncListQuery, DncRecord, DropReason, FinishResult, IngestContext,
-    KeyRecord, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
-    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
-    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
-    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
-    WorkspaceRecord,
+    KeyError, KeyRecord, KeyRotation, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan,
+    NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt,
+    PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
+    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
+    WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_ports::{Clock, Mark, Store};
 
@@ -256,6 +256,8 @@ store! {
         key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
         key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
         key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
+        key_rotate(ws: WorkspaceId, key: KeyId, rotation: KeyRotation) -> KeyRecord, KeyError;
+        key_touch(keys: Vec<KeyId>) -> u32, StoreError;
         key_authenticate(hash: [u8; 32]) -> Option<Principal>, StoreError;
         agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
         agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;

@@ -20,6 +20,7 @@ mod dispatch;
 mod dnc;
 mod edit;
 mod ingest;
+mod key;
 mod limits;
 mod list;
 mod model;
@@ -62,6 +63,7 @@ macro_rules! cases {
 
 cases! {
     account: workspaces_and_keys settings agents phones;
+    key: keys_expire keys_are_rotated keys_tell_when_they_were_used;
     batch: create_checks_its_numbers states_and_versions list_and_search deleting_a_number
         without_numbers closing;
     ingest: new_calls updates_while_pending reopens_when_finished defers_while_live

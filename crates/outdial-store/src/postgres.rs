@@ -27,6 +27,7 @@ mod facts;
 mod fault_tests;
 mod fold;
 mod intents;
+mod key;
 mod limits;
 mod list;
 mod migrate;

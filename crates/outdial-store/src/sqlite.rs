@@ -20,6 +20,7 @@ mod edit;
 mod error;
 mod inline;
 mod intents;
+mod key;
 mod limits;
 mod log;
 mod node;

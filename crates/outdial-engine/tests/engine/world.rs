@@ -160,8 +160,13 @@ impl World {
         let clock = Arc::new(TestClock { start, wall_ms: AtomicI64::new(Self::START) });
         let entropy = Arc::new(Seeded(AtomicU64::new(7)));
         let inline = SqliteInline::in_memory(Arc::clone(&clock) as _, &*entropy).unwrap();
-        let key =
-            NewKey { hash: [1; 32], hint: "1".into(), name: "key".into(), scopes: Vec::new() };
+        let key = NewKey {
+            hash: [1; 32],
+            hint: "1".into(),
+            name: "key".into(),
+            scopes: Vec::new(),
+            expires_at: None,
+        };
         let settings = settings();
         let new = NewWorkspace { name: "w".into(), key, settings };
         let workspace = inline.workspace_create(new).await.unwrap().workspace;

@@ -64,6 +64,7 @@ pub(super) async fn create(
         hint: keys::hint(&secret),
         name,
         scopes: scopes.into_iter().collect(),
+        expires_at: None,
     };
     let key = app.store.key_create(caller.workspace(), new).await?;
     Ok(Envelope::created("Key created successfully", Key::of(key, Some(secret))))

@@ -17,11 +17,12 @@ use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
-    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
-    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
+    KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
+    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
+    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
+    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
+    WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 use tokio::sync::Notify;
@@ -166,6 +167,17 @@ impl Store for Faulty {
 
     async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
         self.inner.key_revoke(ws, key).await
+    }
+    async fn key_rotate(
+        &self,
+        ws: WorkspaceId,
+        key: KeyId,
+        rotation: KeyRotation,
+    ) -> Result<KeyRecord, KeyError> {
+        self.inner.key_rotate(ws, key, rotation).await
+    }
+    async fn key_touch(&self, keys: Vec<KeyId>) -> Result<u32, StoreError> {
+        self.inner.key_touch(keys).await
     }
 
     async fn agent_create(&self, ws: WorkspaceId, a: AgentSpec) -> Result<AgentRecord, StoreError> {

@@ -224,6 +224,7 @@ async fn tenant(store: &dyn Store, entropy: &dyn Entropy, scopes: &[Scope]) -> T
             hint: keys::hint(&key),
             name: "test".to_owned(),
             scopes: scopes.to_vec(),
+            expires_at: None,
         },
         settings: WorkspaceSettings::default(),
     };

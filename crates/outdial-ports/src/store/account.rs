@@ -1,4 +1,4 @@
-//! Workspaces, keys, agents, calling numbers.
+//! Workspaces, agents, calling numbers.
 
 use outdial_core::dispatcher::LineLimits;
 use outdial_core::id::{AgentId, KeyId, PhoneId, TrunkId, UserId, WorkspaceId};
@@ -8,7 +8,7 @@ use outdial_core::time::Timestamp;
 use outdial_core::variables::Variable;
 use thiserror::Error;
 
-use super::StoreError;
+use super::{NewKey, StoreError};
 
 /// A workspace to make.
 #[derive(Clone, Debug)]
@@ -41,82 +41,6 @@ pub struct WorkspaceRecord {
     pub user: UserId,
     /// Display name.
     pub name: String,
-}
-
-/// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// `calls:read`.
-    CallsRead,
-    /// `calls:write`.
-    CallsWrite,
-    /// `admin`.
-    Admin,
-}
-
-impl Scope {
-    /// Every one.
-    pub const ALL: [Scope; 3] = [Self::CallsRead, Self::CallsWrite, Self::Admin];
-
-    /// The word on the wire and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CallsRead => "calls:read",
-            Self::CallsWrite => "calls:write",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The reverse of [`Scope::as_str`].
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == word)
-    }
-}
-
-/// A set of scopes, sorted, without repetition.
-pub type Scopes = Vec<Scope>;
-
-/// A key to make. Its secret never reaches the store.
-#[derive(Clone, Debug)]
-pub struct NewKey {
-    /// Keyed hash of the secret.
-    pub hash: [u8; 32],
-    /// The last characters of the secret, for people to tell keys apart.
-    pub hint: String,
-    /// Display name.
-    pub name: String,
-    /// What it may do.
-    pub scopes: Scopes,
-}
-
-/// A key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Which.
-    pub id: KeyId,
-    /// Display name.
-    pub name: String,
-    /// The last characters of the secret.
-    pub hint: String,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// Since when it is no longer good.
-    pub revoked_at: Option<Timestamp>,
-}
-
-/// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// Its user.
-    pub user: UserId,
-    /// With which key.
-    pub key: KeyId,
-    /// What that may do.
-    pub scopes: Scopes,
 }
 
 /// What an agent is.

@@ -350,6 +350,7 @@ pub(crate) fn new_key(n: u64) -> NewKey {
         hint: "abcd".to_owned(),
         name: format!("key {n}"),
         scopes: Scope::ALL.to_vec(),
+        expires_at: None,
     }
 }
 

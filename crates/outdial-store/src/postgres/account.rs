@@ -1,12 +1,8 @@
-//! Workspaces, their settings, their keys.
+//! Workspaces and their settings.
 
-use outdial_core::id::{KeyId, UserId, WorkspaceId};
+use outdial_core::id::{UserId, WorkspaceId};
 use outdial_core::settings::WorkspaceSettings;
-use outdial_ports::store::{
-    KeyRecord, NewKey, NewWorkspace, Principal, Scope, Scopes, StoreError, WorkspaceCreated,
-    WorkspaceRecord,
-};
-use tokio_postgres::Row;
+use outdial_ports::store::{NewWorkspace, StoreError, WorkspaceCreated, WorkspaceRecord};
 
 use super::error::corrupt;
 use super::params::params;
@@ -86,64 +82,6 @@ impl PgTx<'_> {
         self.exec(pg!("dispatch/hold"), params![vec![ws.seq64()]]).await?;
         Ok(())
     }
-
-    pub(super) async fn key_create(
-        &self,
-        ws: WorkspaceId,
-        key: &NewKey,
-    ) -> Result<KeyRecord, StoreError> {
-        let now = self.now();
-        let scopes = scope_words(&key.scopes);
-        let row = params![now, ws.seq64(), key.hash, key.hint, key.name, scopes];
-        let seq = self.insert(pg!("key/insert"), row).await?;
-        Ok(KeyRecord {
-            id: KeyId::of(seq, now.as_millis()),
-            name: key.name.clone(),
-            hint: key.hint.clone(),
-            scopes: key.scopes.clone(),
-            created_at: now,
-            revoked_at: None,
-        })
-    }
-
-    pub(super) async fn key_list(&self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError> {
-        self.all(pg!("key/list"), params![ws.seq64()], |r| {
-            Ok(KeyRecord {
-                id: r.id(0)?,
-                created_at: r.time(1)?,
-                name: r.text(2)?,
-                hint: r.text(3)?,
-                scopes: scopes(r, 4)?,
-                revoked_at: r.time_opt(5)?,
-            })
-        })
-        .await
-    }
-
-    pub(super) async fn key_revoke(&self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
-        self.dispatch_hold(ws).await?;
-        let id = params![key.seq64(), key.secs(), ws.seq64(), self.now()];
-        if self.exec(pg!("key/revoke"), id).await? == 0 {
-            return Ok(false);
-        }
-        self.dispatch_bump(ws.seq64()).await?;
-        Ok(true)
-    }
-
-    pub(super) async fn key_authenticate(
-        &self,
-        hash: &[u8; 32],
-    ) -> Result<Option<Principal>, StoreError> {
-        self.one(pg!("key/authenticate"), params![*hash], |r| {
-            Ok(Principal {
-                key: r.id(0)?,
-                workspace: r.id(2)?,
-                user: r.id(4)?,
-                scopes: scopes(r, 6)?,
-            })
-        })
-        .await
-    }
 }
 
 /// What is stored as JSON can always be written as JSON.
@@ -153,14 +91,4 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreErr
 
 fn no_workspace(ws: WorkspaceId) -> StoreError {
     StoreError::Internal(format!("no workspace {ws}"))
-}
-
-fn scope_words(scopes: &Scopes) -> String {
-    scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",")
-}
-
-fn scopes(row: &Row, i: usize) -> Result<Scopes, StoreError> {
-    row.word(i, |words| {
-        words.split(',').filter(|w| !w.is_empty()).map(Scope::parse).collect::<Option<Scopes>>()
-    })
 }

@@ -1,12 +1,9 @@
-//! Workspaces, their settings, their keys.
+//! Workspaces and their settings.
 
-use outdial_core::id::{KeyId, UserId, WorkspaceId};
+use outdial_core::id::{UserId, WorkspaceId};
 use outdial_core::settings::WorkspaceSettings;
-use outdial_ports::store::{
-    KeyRecord, NewKey, NewWorkspace, Principal, Scope, Scopes, StoreError, WorkspaceCreated,
-    WorkspaceRecord,
-};
-use rusqlite::{Row, params};
+use outdial_ports::store::{NewWorkspace, StoreError, WorkspaceCreated, WorkspaceRecord};
+use rusqlite::params;
 
 use super::db::SqliteDb;
 use super::error::corrupt;
@@ -76,70 +73,6 @@ impl SqliteDb {
         self.dispatch_bump(ws.seq64())?;
         Ok(true)
     }
-
-    pub(super) fn key_create(
-        &mut self,
-        ws: WorkspaceId,
-        key: &NewKey,
-    ) -> Result<KeyRecord, StoreError> {
-        let now = self.now();
-        let seq = self.insert(
-            sql!("key/insert"),
-            params![
-                now.as_millis(),
-                ws.seq64(),
-                key.hash,
-                key.hint,
-                key.name,
-                scope_words(&key.scopes)
-            ],
-        )?;
-        Ok(KeyRecord {
-            id: KeyId::of(seq, now.as_millis()),
-            name: key.name.clone(),
-            hint: key.hint.clone(),
-            scopes: key.scopes.clone(),
-            created_at: now,
-            revoked_at: None,
-        })
-    }
-
-    pub(super) fn key_list(&mut self, ws: WorkspaceId) -> Result<Vec<KeyRecord>, StoreError> {
-        self.all(sql!("key/list"), [ws.seq64()], |r| {
-            Ok(KeyRecord {
-                id: r.id(0)?,
-                created_at: r.time(1)?,
-                name: r.get(2)?,
-                hint: r.get(3)?,
-                scopes: scopes(r, 4)?,
-                revoked_at: r.time_opt(5)?,
-            })
-        })
-    }
-
-    pub(super) fn key_revoke(&mut self, ws: WorkspaceId, key: KeyId) -> Result<bool, StoreError> {
-        let now = self.now().as_millis();
-        let id = params![key.seq64(), key.secs(), ws.seq64(), now];
-        if self.exec(sql!("key/revoke"), id)? == 0 {
-            return Ok(false);
-        }
-        self.dispatch_bump(ws.seq64())?;
-        Ok(true)
-    }
-
-    pub(super) fn key_authenticate(
-        &mut self,
-        hash: &[u8; 32],
-    ) -> Result<Option<Principal>, StoreError> {
-        self.one(sql!("key/authenticate"), params![hash], |r| {
-            Ok(Principal {
-                key: r.id(0)?,
-                workspace: r.id(2)?,
-                user: r.id(4)?,
-                scopes: scopes(r, 6)?,
-            })
-        })
-    }
 }
 
 /// What is stored as JSON can always be written as JSON.
@@ -149,14 +82,4 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreErr
 
 fn no_workspace(ws: WorkspaceId) -> StoreError {
     StoreError::Internal(format!("no workspace {ws}"))
-}
-
-fn scope_words(scopes: &Scopes) -> String {
-    scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",")
-}
-
-fn scopes(row: &Row<'_>, i: usize) -> rusqlite::Result<Scopes> {
-    row.word(i, |words| {
-        words.split(',').filter(|w| !w.is_empty()).map(Scope::parse).collect::<Option<Scopes>>()
-    })
 }

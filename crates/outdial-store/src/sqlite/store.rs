@@ -15,11 +15,12 @@ use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
-    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
-    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
+    KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
+    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
+    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
+    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
+    WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 
@@ -110,6 +111,12 @@ operations! {
     Write key_create(ws: WorkspaceId => ws, key: NewKey => &key) -> KeyRecord, StoreError;
     Read key_list(ws: WorkspaceId => ws) -> Vec<KeyRecord>, StoreError;
     Write key_revoke(ws: WorkspaceId => ws, key: KeyId => key) -> bool, StoreError;
+    Write key_rotate(
+        ws: WorkspaceId => ws,
+        key: KeyId => key,
+        rotation: KeyRotation => &rotation
+    ) -> KeyRecord, KeyError;
+    Write key_touch(keys: Vec<KeyId> => &keys) -> u32, StoreError;
     Read key_authenticate(hash: [u8; 32] => &hash) -> Option<Principal>, StoreError;
 
     Write agent_create(ws: WorkspaceId => ws, a: AgentSpec => &a) -> AgentRecord, StoreError;

@@ -121,7 +121,13 @@ fn who_serves_leaves_one_file_and_a_tool_leaves_the_log() {
     }
     let at_rest = std::fs::read(file.path()).unwrap();
     let tool = file.open(OpenMode::Tool).unwrap();
-    let key = NewKey { hash: [1; 32], hint: "1".into(), name: "k".into(), scopes: Vec::new() };
+    let key = NewKey {
+        hash: [1; 32],
+        hint: "1".into(),
+        name: "k".into(),
+        scopes: Vec::new(),
+        expires_at: None,
+    };
     let settings = WorkspaceSettings::default();
     let new = NewWorkspace { name: "w".into(), key, settings };
     block_on(tool.workspace_create(new)).unwrap();
@@ -227,7 +233,13 @@ fn a_file_that_is_no_database_is_refused() {
 
 /// A workspace and a batch with one number.
 async fn furnish(store: &dyn Store) -> (WorkspaceId, BatchId) {
-    let key = NewKey { hash: [1; 32], hint: "h".into(), name: "k".into(), scopes: Vec::new() };
+    let key = NewKey {
+        hash: [1; 32],
+        hint: "h".into(),
+        name: "k".into(),
+        scopes: Vec::new(),
+        expires_at: None,
+    };
     let settings = WorkspaceSettings::default();
     let new = NewWorkspace { name: "w".into(), key, settings };
     let workspace = store.workspace_create(new).await.unwrap().workspace;
@@ -397,7 +409,13 @@ fn after_a_failed_fsync_nothing_runs_any_more() {
 }
 
 async fn furnish_fails(store: &dyn Store) -> StoreError {
-    let key = NewKey { hash: [2; 32], hint: "h".into(), name: "k".into(), scopes: Vec::new() };
+    let key = NewKey {
+        hash: [2; 32],
+        hint: "h".into(),
+        name: "k".into(),
+        scopes: Vec::new(),
+        expires_at: None,
+    };
     let settings = WorkspaceSettings::default();
     store.workspace_create(NewWorkspace { name: "w".into(), key, settings }).await.unwrap_err()
 }

@@ -17,11 +17,12 @@ use outdial_ports::store::{
     AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyRecord, NewBatch, NewDnc,
-    NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec,
-    NodeStanding, OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin,
-    RequestLookup, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
-    TrunkRecord, TrunkSpec, WorkspaceCreated, WorkspaceRecord,
+    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
+    KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
+    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
+    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
+    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
+    WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 
@@ -110,6 +111,8 @@ forward! {
     key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
     key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
     key_revoke(ws: WorkspaceId, key: KeyId) -> bool, StoreError;
+    key_rotate(ws: WorkspaceId, key: KeyId, rotation: KeyRotation) -> KeyRecord, KeyError;
+    key_touch(keys: Vec<KeyId>) -> u32, StoreError;
     key_authenticate(hash: [u8; 32]) -> Option<Principal>, StoreError;
     agent_create(ws: WorkspaceId, a: AgentSpec) -> AgentRecord, StoreError;
     agent_list(ws: WorkspaceId) -> Vec<AgentRecord>, StoreError;

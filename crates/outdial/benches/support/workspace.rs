@@ -61,6 +61,7 @@ impl<'a> Workspace<'a> {
             hint: "hint".into(),
             name: "key".into(),
             scopes: vec![Scope::Admin],
+            expires_at: None,
         };
         let calling_rules = CallingRules::Off;
         let settings = WorkspaceSettings { calling_rules, ..WorkspaceSettings::default() };

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &KeyArgs, config: &Config) -> Result<()> {
     match &args.command {
         KeyCommand::Create { name, scopes } => {
             let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { sorted(scopes) };
-            let (secret, new) = new_key(&*store, name, scopes).await?;
+            let (secret, new) = new_key(&*store, name, scopes, None).await?;
             let key = store.key_create(workspace, new).await?;
             if args.json {
                 let mut shown = shown(&key);

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use outdial_core::settings::{CallingRules, WorkspaceSettings};
+use outdial_core::time::Timestamp;
 use outdial_http::keys;
 use outdial_ports::Store;
 use outdial_ports::store::{NewKey, NewWorkspace, Scope, WorkspaceCreated};
@@ -60,7 +61,7 @@ pub(crate) async fn create(
     name: &str,
     calling_rules: CallingRules,
 ) -> Result<(WorkspaceCreated, String)> {
-    let (key, new_key) = new_key(store, "first", Scope::ALL.to_vec()).await?;
+    let (key, new_key) = new_key(store, "first", Scope::ALL.to_vec(), None).await?;
     let new = NewWorkspace {
         name: name.to_owned(),
         key: new_key,
@@ -86,6 +87,7 @@ pub(crate) async fn new_key(
     store: &dyn Store,
     name: &str,
     scopes: Vec<Scope>,
+    expires_at: Option<Timestamp>,
 ) -> Result<(String, NewKey)> {
     let secret = store.secret_fetch().await?;
     let key = keys::mint(&OsEntropy);
@@ -94,6 +96,7 @@ pub(crate) async fn new_key(
         hint: keys::hint(&key),
         name: name.to_owned(),
         scopes,
+        expires_at,
     };
     Ok((key, new))
 }
