@@ -6,12 +6,16 @@
 
 mod carrier;
 mod clock;
+mod courier;
 mod failpoint;
+mod report;
 pub mod store;
 mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, Leaving, OrphanCall, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
+pub use courier::{Courier, CourierError, CourierErrorKind, Parcel, REPLY_READ_MAX, Reply};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
+pub use report::{Meters, TaskReport, Tasks};
 pub use store::Store;
 pub use watermark::{Mark, Noted, Watermark, WatermarkError};
