@@ -8,11 +8,13 @@
 
 mod account;
 mod attempt;
+mod backlog;
 mod batch;
 mod call;
 mod dnc;
 mod event;
 mod key;
+mod import;
 mod node;
 mod request;
 mod trunk;
@@ -40,6 +42,7 @@ pub use attempt::{
     CommitError, CommitOutcome, Committed, DropReason, Dropped, FinishResult, NewIntent, NewPlan,
     OpenAttempt, Settle,
 };
+pub use backlog::{BACKLOG_BATCHES, Backlog, Waiting};
 pub use batch::{
     AgentVersion, BatchCreateError, BatchList, BatchListQuery, BatchPatch, BatchRecord, BatchStart,
     BatchStartError, BatchUpdateError, IngestContext, NewBatch,
@@ -47,6 +50,7 @@ pub use batch::{
 pub use call::{
     AttemptView, CallCanceled, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall,
 };
+pub use import::{ImportError, ImportFinish};
 pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
 pub use event::{EVENT_KEPT_MS, EventBacklog, EventKind, EventPage, EventRecord};
 pub use key::{
@@ -306,11 +310,33 @@ pub trait Store: Send + Sync {
     /// have many chunks; how many. One that this process has begun and not finished stays, whatever
     /// the clock says.
     async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;
+    /// Makes a batch in state `importing`, which no other operation shows: `call_add_chunk` (without
+    /// `auto_start`) fills it. An earlier import of the same request is dropped, with the rows of
+    /// its chunks.
+    async fn import_begin(
+        &self,
+        request: RequestId,
+        new: NewBatch,
+    ) -> Result<BatchId, ImportError>;
+    /// Makes an import visible, all at once: `pending`, or `paused` (`no_numbers`) if it has no
+    /// calling number any more; and keeps the final answer to its request. Bumps the version.
+    async fn import_finish(&self, end: ImportFinish) -> Result<(), ImportError>;
+    /// Drops imports whose request is not in work any more, and takes away at most `limit` calls of
+    /// one that was dropped; 0: there is nothing to take away.
+    async fn import_prune(&self, limit: u32) -> Result<u32, StoreError>;
 
     // Calls.
 
     /// A page of a batch's calls with their histories.
     async fn call_list(&self, batch: BatchId, query: CallQuery) -> Result<CallList, StoreError>;
+    /// The next calls of a batch after this one, in the order in which they were added, with their
+    /// histories; at most `limit`. Costs no more at the end of a large batch than at its beginning.
+    async fn call_export(
+        &self,
+        batch: BatchId,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<CallView>, StoreError>;
     /// One call with its history.
     async fn call_fetch(
         &self,
@@ -436,6 +462,11 @@ pub trait Store: Send + Sync {
     /// long past, at most `limit` rows; and pauses of trunks that end later than any can
     /// ([`outdial_core::trunk_health::PAUSE_MAX`]). How many rows.
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
+
+    /// What there is to do, of all workspaces. Costs what its batches cost, not their calls.
+    async fn batch_backlog(&self) -> Result<Backlog, StoreError> {
+        Err(StoreError::Internal("not there".to_owned()).into())
+    }
 
     // Events. Every fact that is one (`EventKind`) leaves a row in its own transaction: the end of
     // an attempt that was sent or is unknown, a call that finishes on whatever way, a batch that

@@ -12,6 +12,7 @@
 mod account;
 mod agent;
 mod attempt;
+mod backlog;
 mod batch;
 mod call;
 mod chunk;
@@ -21,6 +22,8 @@ mod clock;
 mod dispatch;
 mod dnc;
 mod edit;
+mod export;
+mod import;
 mod error;
 mod facts;
 #[cfg(test)]

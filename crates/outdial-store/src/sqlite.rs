@@ -9,15 +9,20 @@
 mod account;
 mod agent;
 mod attempt;
+mod backlog;
 mod batch;
 mod call;
 mod chunk;
 mod class;
 mod db;
+mod delivery;
 mod dispatch;
 mod dnc;
 mod edit;
+mod export;
+mod import;
 mod error;
+mod event;
 mod inline;
 mod intents;
 mod key;
@@ -37,6 +42,7 @@ mod text;
 mod threads;
 mod totals;
 mod trunk;
+mod webhook;
 
 pub use inline::SqliteInline;
 pub use open::{OpenError, OpenMode};

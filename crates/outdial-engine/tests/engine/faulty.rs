@@ -211,6 +211,12 @@ forward! {
     request_finish(request: RequestId, answer: StoredAnswer, is_final: bool) -> (), StoreError;
     request_close(request: RequestId) -> (), StoreError;
     request_prune(limit: u32) -> u32, StoreError;
+    import_begin(request: RequestId, new: NewBatch)
+        -> BatchId, outdial_ports::store::ImportError;
+    import_finish(end: outdial_ports::store::ImportFinish) -> (), outdial_ports::store::ImportError;
+    import_prune(limit: u32) -> u32, StoreError;
+    call_export(batch: BatchId, after: Option<CallId>, limit: u32)
+        -> Vec<CallView>, StoreError;
     call_list(batch: BatchId, query: CallQuery) -> CallList, StoreError;
     call_fetch(ws: WorkspaceId, id: CallId) -> Option<(BatchRecord, CallView)>, StoreError;
     dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;

@@ -368,6 +368,34 @@ impl Store for Faulty {
         self.inner.request_prune(limit).await
     }
 
+    async fn import_begin(
+        &self,
+        request: RequestId,
+        new: NewBatch,
+    ) -> Result<BatchId, outdial_ports::store::ImportError> {
+        self.inner.import_begin(request, new).await
+    }
+
+    async fn import_finish(
+        &self,
+        end: outdial_ports::store::ImportFinish,
+    ) -> Result<(), outdial_ports::store::ImportError> {
+        self.inner.import_finish(end).await
+    }
+
+    async fn import_prune(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.import_prune(limit).await
+    }
+
+    async fn call_export(
+        &self,
+        batch: BatchId,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<CallView>, StoreError> {
+        self.inner.call_export(batch, after, limit).await
+    }
+
     async fn call_list(&self, batch: BatchId, query: CallQuery) -> Result<CallList, StoreError> {
         self.inner.call_list(batch, query).await
     }

@@ -12,7 +12,7 @@ use outdial_core::id::{
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
+    AgentError, AgentRecord, AgentSpec, Backlog, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
     BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
     CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
     DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
@@ -191,6 +191,13 @@ operations! {
     ) -> (), StoreError;
     Write request_close(request: RequestId => request) -> (), StoreError;
     Write request_prune(limit: u32 => limit) -> u32, StoreError;
+    Write import_begin(request: RequestId => request, new: NewBatch => &new)
+        -> BatchId, outdial_ports::store::ImportError;
+    BigWrite import_finish(end: outdial_ports::store::ImportFinish => &end)
+        -> (), outdial_ports::store::ImportError;
+    BigWrite import_prune(limit: u32 => limit) -> u32, StoreError;
+    SlowRead call_export(batch: BatchId => batch, after: Option<CallId> => after, limit: u32 => limit)
+        -> Vec<CallView>, StoreError;
 
     SlowRead [is_read_off(&query) => Read]
     call_list(batch: BatchId => batch, query: CallQuery => &query) -> CallList, StoreError;
@@ -205,6 +212,7 @@ operations! {
     Read dnc_list(ws: WorkspaceId => ws, query: DncListQuery => &query) -> DncList, StoreError;
     Write dnc_delete(ws: WorkspaceId => ws, id: DncId => id) -> (), DncDeleteError;
 
+    Read batch_backlog() -> Backlog, StoreError;
     EngineRead dispatch_workspaces() -> Vec<WorkspaceId>, StoreError;
     EngineRead [also.is_some() => Read]
     dispatch_head(ws: WorkspaceId => ws, also: Option<BatchId> => also)

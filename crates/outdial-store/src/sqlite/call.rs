@@ -138,7 +138,7 @@ impl SqliteDb {
         Ok((rows.into_iter().map(|(seq, _)| seq).collect(), total))
     }
 
-    fn call_view(&self, seq: i64) -> Result<CallView, StoreError> {
+    pub(super) fn call_view(&self, seq: i64) -> Result<CallView, StoreError> {
         let mut view = self
             .one(sql!("call/view"), [seq], call_view)?
             .ok_or_else(|| corrupt("gap in the runs of a batch"))?;

@@ -3,6 +3,7 @@
 SELECT b.seq, b.workspace
 FROM batch b
 WHERE b.expires_at IS NOT NULL AND b.state <> 'completed' AND b.state <> 'deleted'
+  AND b.state <> 'importing'
   AND b.expires_at <= $1
   AND ($3::BIGINT[] IS NULL OR b.workspace = ANY ($3))
   AND (

@@ -26,5 +26,5 @@ CROSS JOIN LATERAL (
       AND seq > coalesce((SELECT max(upto) FROM batch_total WHERE batch = b.seq), 0)
   ) counted
 ) t
-WHERE b.seq = ANY ($1) AND b.state <> 'deleted'
+WHERE b.seq = ANY ($1) AND b.state NOT IN ('deleted', 'importing')
 ORDER BY b.seq DESC

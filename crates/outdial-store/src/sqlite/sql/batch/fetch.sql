@@ -5,5 +5,5 @@ FROM batch b
 JOIN workspace w ON w.seq = b.workspace
 JOIN workspace_user u ON u.workspace = w.seq
 JOIN batch_total t ON t.batch = b.seq
-WHERE b.seq = ?1 AND b.created_at / 1000 = ?2 AND b.state <> 'deleted'
+WHERE b.seq = ?1 AND b.created_at / 1000 = ?2 AND b.state NOT IN ('deleted', 'importing')
 GROUP BY b.seq

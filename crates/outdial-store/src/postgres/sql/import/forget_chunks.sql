@@ -1,0 +1,1 @@
+DELETE FROM request_chunk WHERE request = $1

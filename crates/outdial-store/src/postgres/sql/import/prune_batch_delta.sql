@@ -1,0 +1,1 @@
+DELETE FROM batch_delta WHERE batch = $1

@@ -1,0 +1,1 @@
+DELETE FROM call_run WHERE batch = $1

@@ -1,0 +1,1 @@
+DELETE FROM call_fields WHERE seq = ANY ($1)

@@ -1,0 +1,1 @@
+INSERT INTO import (batch, request) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+DELETE FROM batch_number WHERE batch = ?1

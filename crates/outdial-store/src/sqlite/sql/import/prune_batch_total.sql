@@ -1,0 +1,1 @@
+DELETE FROM batch_total WHERE batch = ?1

@@ -1,0 +1,1 @@
+UPDATE batch SET state = 'importing' WHERE seq = ?1
