@@ -40,26 +40,41 @@ const PARTS_MAX: usize = 8;
 /// Takes some microseconds a record and all processors, up to eight: run it where it blocks
 /// nobody.
 pub fn validate_all(records: &Records, checker: &mut Checker) -> Validation {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    validate_in_parts(records, checker, processors.min(PARTS_MAX).min(records.len() / PART_MIN))
+    validate_keeping(records, checker, FAULTS_SHOWN)
 }
 
-fn validate_in_parts(records: &Records, checker: &mut Checker, parts: usize) -> Validation {
+/// [`validate_all`], keeping the first `kept` faults.
+pub(crate) fn validate_keeping(
+    records: &Records,
+    checker: &mut Checker,
+    kept: usize,
+) -> Validation {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = processors.min(PARTS_MAX).min(records.len() / PART_MIN);
+    validate_in_parts(records, checker, parts, kept)
+}
+
+fn validate_in_parts(
+    records: &Records,
+    checker: &mut Checker,
+    parts: usize,
+    kept: usize,
+) -> Validation {
     if parts < 2 {
-        return validate_range(records, 0..records.len(), checker);
+        return validate_range(records, 0..records.len(), checker, kept);
     }
     let part = records.len().div_ceil(parts);
     let ranges = (0..parts).map(|n| n * part..((n + 1) * part).min(records.len()));
     let mut whole = Validation {
         contacts: Vec::with_capacity(records.len()),
-        faults: Faults::new(FAULTS_SHOWN),
+        faults: Faults::new(kept),
         rejected: 0,
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = ranges
             .map(|range| {
                 let mut checker = checker.clone();
-                scope.spawn(move || (validate_range(records, range, &mut checker), checker))
+                scope.spawn(move || (validate_range(records, range, &mut checker, kept), checker))
             })
             .collect();
         for thread in threads {
@@ -76,9 +91,14 @@ fn validate_in_parts(records: &Records, checker: &mut Checker, parts: usize) -> 
     whole
 }
 
-fn validate_range(records: &Records, range: Range<usize>, checker: &mut Checker) -> Validation {
+fn validate_range(
+    records: &Records,
+    range: Range<usize>,
+    checker: &mut Checker,
+    kept: usize,
+) -> Validation {
     let mut contacts = Vec::with_capacity(range.len());
-    let mut faults = Faults::new(FAULTS_SHOWN);
+    let mut faults = Faults::new(kept);
     let mut rejected = 0;
     let first = u32::try_from(range.start).unwrap_or(u32::MAX);
     for (index, record) in (first..).zip(records.iter().skip(range.start).take(range.len())) {
@@ -167,7 +187,7 @@ mod tests {
         let body = parser.finish().unwrap();
         let shown = |parts| {
             let mut checker = checker();
-            let got = validate_in_parts(body.records().unwrap(), &mut checker, parts);
+            let got = validate_in_parts(body.records().unwrap(), &mut checker, parts, FAULTS_SHOWN);
             let contacts = got
                 .contacts
                 .iter()
