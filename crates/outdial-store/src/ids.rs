@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, UserId,
-    WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DeliveryId, DncId, EventId, KeyId, PhoneId, RequestId,
+    TrunkId, UserId, WebhookId, WorkspaceId,
 };
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -34,7 +34,8 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId AttemptId BatchId CallId DncId KeyId PhoneId RequestId TrunkId UserId WorkspaceId);
+ids!(AgentId AttemptId BatchId CallId DeliveryId DncId EventId KeyId PhoneId RequestId TrunkId UserId
+    WebhookId WorkspaceId);
 
 /// A length of time as its column.
 pub(crate) fn millis(length: Duration) -> i64 {

@@ -7,6 +7,7 @@
 //! Never here: decisions. An operation does what its caller says if the rows still allow it.
 #![forbid(unsafe_code)]
 
+mod backlog;
 #[cfg(feature = "bench")]
 pub mod bench_support;
 mod common;
@@ -14,6 +15,7 @@ mod common;
 pub mod conformance;
 pub mod copy;
 mod counts;
+mod events;
 mod ids;
 pub mod postgres;
 mod runs;

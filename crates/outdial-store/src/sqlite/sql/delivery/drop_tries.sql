@@ -1,0 +1,1 @@
+DELETE FROM delivery_try WHERE delivery = ?1

@@ -1,0 +1,7 @@
+SELECT e.seq, e.created_at, w.seq, w.created_at, e.position, e.kind, b.seq, b.created_at, e.data,
+  d.seq, d.created_at, d.sequence, d.tries, d.first_at
+FROM delivery d
+JOIN event e ON e.seq = d.event
+JOIN workspace w ON w.seq = e.workspace
+LEFT JOIN batch b ON b.seq = e.batch
+WHERE d.seq = ?1

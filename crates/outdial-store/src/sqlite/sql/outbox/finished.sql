@@ -1,0 +1,5 @@
+-- A call has its disposition.
+INSERT INTO outbox (kind, at, batch, subject, attempts, round, disposition, reason)
+SELECT 0, ?2, batch, seq, attempts, round, disposition, disposition_reason
+FROM call
+WHERE seq = ?1

@@ -1,0 +1,1 @@
+SELECT at FROM outbox ORDER BY seq LIMIT 1
