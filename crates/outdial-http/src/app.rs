@@ -8,6 +8,9 @@ use tokio::sync::{Notify, Semaphore};
 use crate::budget::Budget;
 use crate::config::HttpConfig;
 use crate::delivery::Deliveries;
+use crate::key_use::KeyUse;
+use crate::rates::Rates;
+use crate::request_id::RequestIds;
 
 /// Forecasts that are made at once.
 const FORECASTS_AT_ONCE: usize = 2;
@@ -32,6 +35,12 @@ pub struct App {
     pub(crate) budget: Budget,
     /// Answers to keyless requests on their way to their clients.
     pub(crate) deliveries: Arc<Deliveries>,
+    /// When keys were last used.
+    pub(crate) key_use: Arc<KeyUse>,
+    /// How often somebody may ask.
+    pub(crate) rates: Rates,
+    /// Names for requests.
+    pub(crate) request_ids: RequestIds,
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
 }
@@ -48,7 +57,10 @@ impl App {
         config: HttpConfig,
     ) -> Arc<Self> {
         let budget = Budget::new(config.ingest_budget_bytes);
+        let rates = Rates::new(&config.rates, clock.clone());
+        let request_ids = RequestIds::new(&*entropy);
         let deliveries = Arc::new(Deliveries::new(store.clone()));
+        let key_use = Arc::new(KeyUse::new(store.clone(), clock.clone()));
         let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
         Arc::new(Self {
             store,
@@ -60,6 +72,9 @@ impl App {
             secret,
             budget,
             deliveries,
+            key_use,
+            rates,
+            request_ids,
             forecasts,
         })
     }

@@ -14,7 +14,9 @@ use outdial_ports::store::{Principal, Scope};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
+use crate::grant::Grant;
 use crate::keys;
+use crate::rates::Client;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -59,6 +61,7 @@ impl Access for Administers {
 pub(crate) struct Caller<A> {
     /// Who.
     pub(crate) principal: Principal,
+    grant: Grant,
     access: PhantomData<A>,
 }
 
@@ -66,6 +69,11 @@ impl<A> Caller<A> {
     /// Its workspace.
     pub(crate) fn workspace(&self) -> WorkspaceId {
         self.principal.workspace
+    }
+
+    /// That it may go on: for what outlives the moment in which the request was let in.
+    pub(crate) fn grant(&self) -> Grant {
+        self.grant.clone()
     }
 
     /// Checks a `userId` that the request names: the caller's own, or it does not exist. Absent is
@@ -84,24 +92,36 @@ impl<A: Access> FromRequestParts<Arc<App>> for Caller<A> {
         let api_key = only(&parts.headers, &API_KEY)?;
         let bearer = only(&parts.headers, &header::AUTHORIZATION)?;
         let refused = |why| ApiError::new(A::REFUSED, why);
-        let principal = match (api_key, bearer) {
-            (None, None) => {
-                return Err(refused("missing API key: send it as x-api-key or as bearer token"));
+        if api_key.is_none() && bearer.is_none() {
+            return Err(refused("missing API key: send it as x-api-key or as bearer token"));
+        }
+        let client = parts.extensions.get().copied().unwrap_or(Client(None));
+        // Wrong keys are answered so, and not for ever.
+        let bad = || app.rates.failed(client).err().unwrap_or_else(|| refused("invalid API key"));
+        let mut hashes = Vec::new();
+        let mut principal: Option<Principal> = None;
+        for key in [api_key.map(Some), bearer.map(bearer_token)].into_iter().flatten() {
+            let hash = key.and_then(|key| hash_of(app, key)).ok_or_else(bad)?;
+            app.rates.attempt(client, &hash)?;
+            let Some(found) = app.store.key_authenticate(hash).await? else {
+                app.rates.forget(&hash);
+                return Err(bad());
+            };
+            if principal.as_ref().is_some_and(|first| first.workspace != found.workspace) {
+                return Err(bad());
             }
-            (Some(key), None) => lookup(app, Some(key)).await?,
-            (None, Some(value)) => lookup(app, bearer_token(value)).await?,
-            (Some(key), Some(value)) => {
-                let by_key = lookup(app, Some(key)).await?;
-                let by_bearer = lookup(app, bearer_token(value)).await?;
-                by_key.filter(|k| by_bearer.is_some_and(|b| b.workspace == k.workspace))
-            }
-        };
-        let principal = principal.ok_or_else(|| refused("invalid API key"))?;
+            app.key_use.note(&found);
+            app.rates.succeeded(hash)?;
+            hashes.push(hash);
+            principal = principal.or(Some(found));
+        }
+        let principal = principal.ok_or_else(bad)?;
         if let Some(scope) = A::SCOPE.filter(|s| !principal.scopes.contains(s)) {
             let why = format!("this key lacks the scope {}", scope.as_str());
             return Err(ApiError::new(StatusCode::FORBIDDEN, why));
         }
-        Ok(Self { principal, access: PhantomData })
+        let grant = Grant::new(app, hashes, A::REFUSED);
+        Ok(Self { principal, grant, access: PhantomData })
     }
 }
 
@@ -121,12 +141,10 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-async fn lookup(app: &App, key: Option<&[u8]>) -> ApiResult<Option<Principal>> {
-    let Some(key) = key.and_then(|k| std::str::from_utf8(k).ok()) else { return Ok(None) };
-    if !keys::is_well_formed(key) {
-        return Ok(None);
-    }
-    Ok(app.store.key_authenticate(keys::hash(&app.secret, key)).await?)
+/// What the store knows of a key, if it looks like one.
+fn hash_of(app: &App, key: &[u8]) -> Option<[u8; 32]> {
+    let key = std::str::from_utf8(key).ok().filter(|key| keys::is_well_formed(key))?;
+    Some(keys::hash(&app.secret, key))
 }
 
 #[cfg(test)]

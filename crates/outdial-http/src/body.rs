@@ -11,21 +11,20 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use outdial_ports::{Clock, Monotonic};
+use outdial_ports::Clock;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
+use crate::connections::{Pace, TooSlow};
+use crate::encoding::{Encoding, Inflater};
 use crate::error::{ApiError, ApiResult};
-
-/// How long a body may come as slowly as it likes.
-const RATE_GRACE: Duration = Duration::from_secs(30);
 
 /// A small JSON object of known shape.
 pub(crate) struct JsonBody<T> {
     /// The object.
     pub(crate) value: T,
-    /// Of the bytes as they were sent; the identity of the body for repeats.
+    /// Of the bytes as they were before any compression; the identity of the body for repeats.
     pub sha256: [u8; 32],
 }
 
@@ -44,18 +43,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     }
 }
 
-/// Refuses what is not JSON in UTF-8 without an encoding on top: 415.
+/// Refuses what is not JSON in UTF-8, or is encoded in a way that is not undone here: 415.
 pub(crate) fn check_json(headers: &HeaderMap) -> ApiResult<()> {
     let refused = |why: &str| ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     if !content_type.is_some_and(is_json) {
         return Err(refused("send the body as Content-Type: application/json"));
     }
-    let encoded = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|v| !v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
-    if encoded { Err(refused("send the body without Content-Encoding")) } else { Ok(()) }
+    Encoding::of(headers).map(|_| ())
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -71,80 +66,136 @@ fn is_json(content_type: &str) -> bool {
         })
 }
 
-/// The body's length as the client declares it.
-pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// The length of the body as it comes, as the client declares it.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads a body piece by piece, up to a limit, and not for ever.
+/// Reads a body piece by piece, undoes its compression, up to a limit, and not for ever. Only the
+/// time that the client takes is counted, not ours.
 pub(crate) struct BodyReader {
     body: Body,
+    inflater: Option<Inflater>,
+    declared: Option<u64>,
+    /// As they came.
+    came: u64,
+    /// As they are handed on.
     read: u64,
     limit: u64,
     idle: Duration,
+    most: Duration,
+    waited: Duration,
+    pace: Pace,
     min_rate_bytes_per_s: u64,
     clock: Arc<dyn Clock>,
-    since: Monotonic,
 }
 
 impl BodyReader {
-    /// 413 at once when the declared length is over `limit` bytes.
+    /// 415 for an encoding that is not known, 413 at once when the declared length is over `limit`
+    /// bytes.
     pub(crate) fn open(app: &App, headers: &HeaderMap, body: Body, limit: u64) -> ApiResult<Self> {
-        if declared_length(headers).is_some_and(|n| n > limit) {
+        let config = &app.config;
+        let encoding = Encoding::of(headers)?;
+        let declared = declared_length(headers);
+        if declared.is_some_and(|n| n > limit) {
             return Err(too_large(limit));
         }
+        let inflater =
+            (encoding == Encoding::Gzip).then(|| Inflater::new(config.body_expansion_max));
         Ok(Self {
             body,
+            declared: declared.filter(|_| inflater.is_none()),
+            inflater,
+            came: 0,
             read: 0,
             limit,
-            idle: Duration::from_millis(app.config.body_idle_timeout_ms),
-            min_rate_bytes_per_s: app.config.body_min_rate_bytes_per_s,
+            idle: Duration::from_millis(config.body_idle_timeout_ms),
+            most: Duration::from_millis(config.body_timeout_ms),
+            waited: Duration::ZERO,
+            pace: Pace::new(config.body_min_rate_bytes_per_s),
+            min_rate_bytes_per_s: config.body_min_rate_bytes_per_s,
             clock: app.clock.clone(),
-            since: app.clock.monotonic(),
         })
     }
 
-    /// The next piece; none at the end.
+    /// How long what is handed on will be; none: nobody knows.
+    pub(crate) fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    /// The next piece; none at the end. Pieces are small, however much a few bytes stand for.
     pub(crate) async fn next(&mut self) -> ApiResult<Option<Bytes>> {
         loop {
+            if let Some(inflater) = &mut self.inflater
+                && let Some(piece) = inflater.next()?
+            {
+                // Much work may come of few bytes; the others want their turn.
+                tokio::task::yield_now().await;
+                return self.hand_on(piece).map(Some);
+            }
+            let Some(came) = self.wait().await? else {
+                let Some(mut inflater) = self.inflater.take() else { return Ok(None) };
+                let Some(last) = inflater.finish()? else { return Ok(None) };
+                return self.hand_on(last).map(Some);
+            };
+            match &mut self.inflater {
+                Some(inflater) => inflater.feed(came),
+                None => return self.hand_on(came).map(Some),
+            }
+        }
+    }
+
+    fn hand_on(&mut self, piece: Bytes) -> ApiResult<Bytes> {
+        self.read += piece.len() as u64;
+        if self.read > self.limit { Err(too_large(self.limit)) } else { Ok(piece) }
+    }
+
+    /// Bytes as they come.
+    async fn wait(&mut self) -> ApiResult<Option<Bytes>> {
+        loop {
+            let since = self.clock.monotonic().0;
             let frame = tokio::time::timeout(self.idle, self.body.frame()).await.map_err(|_| {
-                let why = format!("nothing came for {} s after {} bytes", self.idle_s(), self.read);
-                ApiError::new(StatusCode::REQUEST_TIMEOUT, why)
+                late(format!("nothing came for {} s after {} bytes", self.idle_s(), self.came))
             })?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|e| {
-                ApiError::bad(format!("the body stopped after {} bytes", self.read))
+                ApiError::bad(format!("the body stopped after {} bytes", self.came))
                     .because(e.to_string())
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            self.read += data.len() as u64;
-            if self.read > self.limit {
+            self.came += data.len() as u64;
+            self.judge(self.clock.monotonic().0.saturating_sub(since), data.len() as u64)?;
+            if self.came > self.limit {
                 return Err(too_large(self.limit));
             }
-            self.check_rate()?;
             return Ok(Some(data));
         }
     }
 
     /// A body that drips holds its part of the budget for hours; whoever sends nothing at all is
     /// found by the idle timeout.
-    fn check_rate(&self) -> ApiResult<()> {
-        let taken = self.clock.monotonic().0.saturating_sub(self.since.0);
-        let least = u128::from(self.min_rate_bytes_per_s) * taken.as_millis() / 1000;
-        if taken <= RATE_GRACE || u128::from(self.read) >= least {
-            return Ok(());
+    fn judge(&mut self, waited: Duration, bytes: u64) -> ApiResult<()> {
+        self.waited += waited;
+        if self.waited > self.most {
+            let took = self.waited.as_secs();
+            return Err(late(format!("the body has been coming for {took} s: send less at once")));
         }
-        let (read, rate) = (self.read, self.min_rate_bytes_per_s);
-        let why = format!(
-            "{read} bytes came in {} s: send at least {rate} bytes a second",
-            taken.as_secs()
-        );
-        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, why))
+        self.pace.note(waited, bytes).map_err(|TooSlow { moved, waited }| {
+            late(format!(
+                "{moved} bytes came in {} s: send at least {} bytes a second",
+                waited.as_secs(),
+                self.min_rate_bytes_per_s
+            ))
+        })
     }
 
     fn idle_s(&self) -> f32 {
         self.idle.as_secs_f32()
     }
+}
+
+fn late(why: String) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, why)
 }
 
 fn too_large(limit: u64) -> ApiError {

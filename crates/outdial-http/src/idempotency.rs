@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use outdial_core::id::{RequestId, WorkspaceId};
 use outdial_ports::store::{RequestBegin, RequestLookup, StoredAnswer};
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -79,15 +80,16 @@ impl Making {
         }
         let app = app.clone();
         // Spawned before it is begun: once begun it runs to its end, even when the client hangs up.
-        tokio::spawn(async move {
+        let running = async move {
             match turn(app.store.request_begin(&begin).await?)? {
                 Turn::Answer(answer) => Ok(replay(answer)),
                 Turn::Go(Some(request)) => finish(&app, request, work.await).await,
                 Turn::Go(None) => Err(ApiError::internal("a begun request is not there")),
             }
-        })
-        .await
-        .map_err(|e| ApiError::internal(e.to_string()))?
+        };
+        tokio::spawn(running.in_current_span())
+            .await
+            .map_err(|e| ApiError::internal(e.to_string()))?
     }
 }
 

@@ -8,21 +8,31 @@ mod auth;
 mod body;
 mod budget;
 mod config;
+mod connections;
+mod declared;
 mod delivery;
 mod edits;
+mod encoding;
 mod error;
+mod front;
+mod grant;
 mod idempotency;
 mod ingest;
+mod key_use;
 pub mod keys;
 pub mod offline;
 mod outlook;
+mod rates;
+mod request_id;
 mod routes;
 mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, SecurityRequirement};
@@ -30,7 +40,8 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use app::App;
-pub use config::HttpConfig;
+pub use config::{ConnectionConfig, HttpConfig, RateConfig};
+pub use connections::Networks;
 use error::ApiError;
 use wire::envelope::Refusal;
 
@@ -46,13 +57,17 @@ pub fn router(app: Arc<App>) -> axum::Router {
         .with_state(app)
 }
 
-/// Serves until `shutdown` resolves; then takes no new connections and lets requests end.
+/// Serves `router` until `stop` resolves; then takes no new connections and lets requests end, for
+/// at most `drain`. Returns how many connections were cut off then.
 pub async fn serve(
     listener: TcpListener,
+    router: axum::Router,
     app: Arc<App>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+    stop: impl Future<Output = ()> + Send,
+    drain: Duration,
+) -> usize {
+    let router = router.layer(from_fn_with_state(app.clone(), front::front));
+    connections::serve(listener, router, app, stop, drain).await
 }
 
 /// The OpenAPI document of [`router`], as pretty JSON with a newline at the end.

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use clap::Args;
 use outdial_core::settings::CallingRules;
 use outdial_engine::{Drained, Engine, Ports};
-use outdial_http::{App, HttpConfig};
+use outdial_http::{App, ConnectionConfig, HttpConfig, RateConfig};
 use outdial_ports::{Clock, Entropy, Noted, Store, Watermark};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::carriers;
 use crate::clock::SystemClock;
 use crate::commands::workspace;
-use crate::config::{Config, Role};
+use crate::config::{Config, Role, ServerConfig};
 use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
@@ -114,7 +114,7 @@ pub(crate) struct Server {
 
 /// What a part of the server ended with.
 enum Part {
-    Http(std::io::Result<()>),
+    Http,
     Engine(Drained),
     Node,
 }
@@ -167,11 +167,11 @@ impl Server {
         let marks = dials.then(|| watermark.clone() as Arc<dyn Watermark>);
         let http = http_config(config);
         let app = App::new(store.clone(), clock, entropy, marks, wake, secret, http);
-        let api = outdial_http::router(app);
+        let api = outdial_http::router(app.clone());
         let router =
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
         let limit = Duration::from_millis(config.engine.drain_limit_ms);
-        parts.spawn(async move { Part::Http(serve(listener, router, stopped, limit).await) });
+        parts.spawn(serve(listener, router, app, stopped, limit));
         Ok(Self { address, node, database, watermark, beat: every, stop, parts })
     }
 
@@ -189,10 +189,7 @@ impl Server {
             }
         };
         match ended {
-            Some(Ok(Part::Http(Err(error)))) => {
-                anyhow::Error::new(error).context("the HTTP server ended")
-            }
-            Some(Ok(Part::Http(Ok(())))) => anyhow!("the HTTP server ended"),
+            Some(Ok(Part::Http)) => anyhow!("the HTTP server ended"),
             // Unasked, they end for one reason alone.
             Some(Ok(Part::Engine(_) | Part::Node)) => node::taken_over(),
             Some(Err(error)) => {
@@ -209,14 +206,13 @@ impl Server {
         let mut beats = JoinSet::new();
         while let Some(ended) = self.parts.join_next().await {
             let ended = ended.context("a part of the server broke down")?;
-            if !matches!(ended, Part::Http(_)) {
+            if !matches!(ended, Part::Http) {
                 // Requests that are under way are this node's, and nobody else's, to their end.
                 let store = self.database.store();
                 beats.spawn(beat_to_the_end(store, self.beat));
             }
             match ended {
-                Part::Http(result) => result.context("the HTTP server")?,
-                Part::Engine(Drained { still_live: 0 }) | Part::Node => {}
+                Part::Http | Part::Engine(Drained { still_live: 0 }) | Part::Node => {}
                 Part::Engine(Drained { still_live }) => {
                     tracing::warn!(still_live, "calls were not over; the next start resolves them");
                 }
@@ -279,22 +275,16 @@ async fn beat_to_the_end(store: Arc<dyn Store>, every: Duration) {
 async fn serve(
     listener: TcpListener,
     router: Router,
+    app: Arc<App>,
     stopped: watch::Receiver<bool>,
     limit: Duration,
-) -> std::io::Result<()> {
-    let serving =
-        axum::serve(listener, router).with_graceful_shutdown(asked_to_stop(stopped.clone()));
-    let too_late = async {
-        asked_to_stop(stopped).await;
-        tokio::time::sleep(limit).await;
-    };
-    tokio::select! {
-        ended = serving => ended,
-        () = too_late => {
-            tracing::warn!("requests were still under way at the end of the drain");
-            Ok(())
-        }
+) -> Part {
+    let stop = asked_to_stop(stopped);
+    let cut = outdial_http::serve(listener, router, app, stop, limit).await;
+    if cut > 0 {
+        tracing::warn!(cut, "requests were still under way at the end of the drain");
     }
+    Part::Http
 }
 
 fn not_kept() -> anyhow::Error {
@@ -333,6 +323,36 @@ fn http_config(config: &Config) -> HttpConfig {
         body_idle_timeout_ms: config.server.body_idle_timeout_ms,
         ingest_chunks_in_flight: config.ingest.chunks_in_flight,
         body_min_rate_bytes_per_s: config.server.body_min_rate_bytes_per_s,
+        body_timeout_ms: config.server.body_timeout_ms,
+        body_expansion_max: config.server.body_expansion_max,
+        connections: connection_config(&config.server),
+        rates: rate_config(&config.server),
+    }
+}
+
+fn connection_config(server: &ServerConfig) -> ConnectionConfig {
+    ConnectionConfig {
+        connections_max: server.connections_max,
+        connections_per_address_max: server.connections_per_address_max,
+        head_timeout_ms: server.head_timeout_ms,
+        head_max_bytes: server.head_max_bytes,
+        head_fields_max: server.head_fields_max,
+        keep_alive_ms: server.keep_alive_ms,
+        write_timeout_ms: server.write_timeout_ms,
+        answer_min_rate_bytes_per_s: server.answer_min_rate_bytes_per_s,
+        trusted_proxies: server.trusted_proxies.clone(),
+        unlimited_addresses: server.unlimited_addresses.clone(),
+    }
+}
+
+fn rate_config(server: &ServerConfig) -> RateConfig {
+    RateConfig {
+        key_requests_per_s: server.key_requests_per_s,
+        key_requests_burst: server.key_requests_burst,
+        address_requests_per_s: server.address_requests_per_s,
+        address_requests_burst: server.address_requests_burst,
+        address_failures_per_s: server.address_failures_per_s,
+        address_failures_burst: server.address_failures_burst,
     }
 }
 

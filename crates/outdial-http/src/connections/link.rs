@@ -46,11 +46,6 @@ impl Link {
         Arc::new(Self { phase, requests, ending: Mutex::default(), slot })
     }
 
-    /// Its place among the connections.
-    pub(super) fn slot(&self) -> &Slot {
-        &self.slot
-    }
-
     /// Nothing is asked.
     pub(super) fn waits(&self) -> bool {
         self.phase.load(Ordering::Acquire) == WAITS

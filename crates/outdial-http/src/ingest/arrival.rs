@@ -16,7 +16,7 @@ use outdial_ports::store::{RequestBegin, RequestLookup, RequestProgress, StoredA
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::body::{BodyReader, check_json, declared_length};
+use crate::body::{BodyReader, check_json};
 use crate::budget::Share;
 use crate::delivery::Identity;
 use crate::error::{ApiError, ApiResult};
@@ -43,7 +43,7 @@ pub(crate) struct Taken {
     pub(crate) body: Result<ParsedBody, BodyError>,
     /// Its part of the budget, given back when the request is over.
     pub(crate) share: Share,
-    /// Of all its bytes.
+    /// Of all its bytes, as they are without compression.
     pub(crate) sha256: [u8; 32],
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Taken {
 pub(crate) async fn take(app: &App, headers: &HeaderMap, body: Body) -> ApiResult<Taken> {
     check_json(headers)?;
     let mut reader = BodyReader::open(app, headers, body, app.config.ingest_body_max_bytes)?;
-    let first = declared_length(headers).unwrap_or(BUDGET_STEP_BYTES);
+    let first = reader.declared().unwrap_or(BUDGET_STEP_BYTES);
     let mut share = app.budget.take(first).ok_or_else(over_budget)?;
     let max_records = u32::try_from(app.config.ingest_records_max).unwrap_or(u32::MAX);
     let mut parser = BodyParser::new(Limits { max_records, ..Limits::default() });

@@ -131,7 +131,8 @@ impl World {
         let app = App::new(wrapped, c, e, marks, wake.clone(), secret, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(outdial_http::serve(listener, app, std::future::pending()));
+        let (router, never) = (outdial_http::router(app.clone()), std::future::pending());
+        tokio::spawn(outdial_http::serve(listener, router, app, never, Duration::MAX));
         let own = tenant(store.as_ref(), entropy.as_ref(), &Scope::ALL).await;
         Self { addr, store, clock, watermark, wake, own, entropy, _dir: dir }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, ServerConfig};
 
 /// How a setting is written in the environment and in a flag.
 #[derive(Clone, Copy)]
@@ -26,6 +26,24 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("server", "body_max_bytes", Kind::Number),
     ("server", "body_idle_timeout_ms", Kind::Number),
     ("server", "body_min_rate_bytes_per_s", Kind::Number),
+    ("server", "body_timeout_ms", Kind::Number),
+    ("server", "body_expansion_max", Kind::Number),
+    ("server", "connections_max", Kind::Number),
+    ("server", "connections_per_address_max", Kind::Number),
+    ("server", "head_timeout_ms", Kind::Number),
+    ("server", "head_max_bytes", Kind::Number),
+    ("server", "head_fields_max", Kind::Number),
+    ("server", "keep_alive_ms", Kind::Number),
+    ("server", "write_timeout_ms", Kind::Number),
+    ("server", "answer_min_rate_bytes_per_s", Kind::Number),
+    ("server", "key_requests_per_s", Kind::Number),
+    ("server", "key_requests_burst", Kind::Number),
+    ("server", "address_requests_per_s", Kind::Number),
+    ("server", "address_requests_burst", Kind::Number),
+    ("server", "address_failures_per_s", Kind::Number),
+    ("server", "address_failures_burst", Kind::Number),
+    ("server", "trusted_proxies", Kind::Text),
+    ("server", "unlimited_addresses", Kind::Text),
     ("database", "url", Kind::Text),
     ("database", "state_dir", Kind::Text),
     ("database", "pool", Kind::Number),
@@ -152,6 +170,7 @@ impl Config {
         if self.server.node_name.as_ref().is_some_and(|name| !is_node_name(name)) {
             bail!("server.node_name: write 1 to 100 characters without spaces");
         }
+        self.server.validate()?;
         let database = &self.database;
         if database.pool < 2 || database.pool > 1_000 {
             bail!("database.pool must be between 2 and 1000, not {}", database.pool);
@@ -187,6 +206,30 @@ impl Config {
             bail!(
                 "sip.tls_listen, sip.tls_certificate and sip.tls_key go together: write all or none"
             );
+        }
+        Ok(())
+    }
+}
+
+impl ServerConfig {
+    fn validate(&self) -> Result<()> {
+        for (key, value) in [
+            ("body_timeout_ms", self.body_timeout_ms),
+            ("body_expansion_max", self.body_expansion_max),
+            ("connections_max", self.connections_max as u64),
+            ("connections_per_address_max", self.connections_per_address_max as u64),
+            ("head_timeout_ms", self.head_timeout_ms),
+            ("head_fields_max", self.head_fields_max as u64),
+            ("keep_alive_ms", self.keep_alive_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+        ] {
+            if value == 0 {
+                bail!("server.{key} must be at least 1");
+            }
+        }
+        if !(1_024..=1_048_576).contains(&self.head_max_bytes) {
+            let bytes = self.head_max_bytes;
+            bail!("server.head_max_bytes must be between 1024 and 1048576, not {bytes}");
         }
         Ok(())
     }
@@ -324,6 +367,8 @@ mod tests {
                 (_, "memory_max_bytes", _) => "999999999999",
                 (_, "statement_timeout_ms", _) => "7000",
                 (_, "beat_ms", _) => "700",
+                (_, "head_max_bytes", _) => "9999",
+                (_, "trusted_proxies" | "unlimited_addresses", _) => "10.0.0.0/8",
                 ("sip", "listen", _) => "127.0.0.1:5070",
                 ("sip", "public_address", _) => "203.0.113.5",
                 ("sip", "rtp_ports", _) => "20000-20099",

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outdial_engine::EngineConfig;
+use outdial_http::Networks;
 use serde::Deserialize;
 
 pub(crate) use database::{DatabaseUrl, PostgresUrl};
@@ -54,8 +55,44 @@ pub(crate) struct ServerConfig {
     pub(crate) body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body.
     pub(crate) body_idle_timeout_ms: u64,
-    /// A body that comes more slowly than this on average, after 30 s, is refused; 0: any.
+    /// A body that comes more slowly than this, in 30 s of waiting for it, is refused; 0: any.
     pub(crate) body_min_rate_bytes_per_s: u64,
+    /// How long a body may be waited for in all.
+    pub(crate) body_timeout_ms: u64,
+    /// How many times larger than it came a compressed body may be.
+    pub(crate) body_expansion_max: u64,
+    /// Most connections at once.
+    pub(crate) connections_max: usize,
+    /// Most connections of one address.
+    pub(crate) connections_per_address_max: usize,
+    /// How long the head of a request may take.
+    pub(crate) head_timeout_ms: u64,
+    /// Largest head of a request.
+    pub(crate) head_max_bytes: usize,
+    /// Most header fields of a request.
+    pub(crate) head_fields_max: usize,
+    /// How long a connection is kept between two requests.
+    pub(crate) keep_alive_ms: u64,
+    /// How long a client may take nothing of its answer.
+    pub(crate) write_timeout_ms: u64,
+    /// A client that takes its answer more slowly, in 30 s of waiting for it, is cut; 0: none.
+    pub(crate) answer_min_rate_bytes_per_s: u64,
+    /// Requests of one API key, on average; 0: any number. So with the others.
+    pub(crate) key_requests_per_s: u32,
+    /// And at once after a pause.
+    pub(crate) key_requests_burst: u32,
+    /// Requests from one address, on average.
+    pub(crate) address_requests_per_s: u32,
+    /// And at once after a pause.
+    pub(crate) address_requests_burst: u32,
+    /// Wrong API keys from one address, on average.
+    pub(crate) address_failures_per_s: u32,
+    /// And at once after a pause.
+    pub(crate) address_failures_burst: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Networks,
+    /// Addresses without limits of their own.
+    pub(crate) unlimited_addresses: Networks,
 }
 
 impl Default for ServerConfig {
@@ -67,6 +104,24 @@ impl Default for ServerConfig {
             body_max_bytes: 1 << 20,
             body_idle_timeout_ms: 30_000,
             body_min_rate_bytes_per_s: 4_096,
+            body_timeout_ms: 7_200_000,
+            body_expansion_max: 200,
+            connections_max: 4_096,
+            connections_per_address_max: 512,
+            head_timeout_ms: 15_000,
+            head_max_bytes: 65_536,
+            head_fields_max: 100,
+            keep_alive_ms: 75_000,
+            write_timeout_ms: 30_000,
+            answer_min_rate_bytes_per_s: 1_024,
+            key_requests_per_s: 500,
+            key_requests_burst: 5_000,
+            address_requests_per_s: 1_000,
+            address_requests_burst: 10_000,
+            address_failures_per_s: 1,
+            address_failures_burst: 100,
+            trusted_proxies: Networks::default(),
+            unlimited_addresses: Networks::loopback(),
         }
     }
 }
