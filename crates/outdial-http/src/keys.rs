@@ -5,7 +5,10 @@
 //! only ever sees a keyed hash.
 
 use hmac::{Hmac, Mac};
+use outdial_core::id::KeyId;
+use outdial_core::time::Timestamp;
 use outdial_ports::Entropy;
+use outdial_ports::store::KeyRecord;
 use sha2::Sha256;
 
 const PREFIX: &str = "od_";
@@ -39,6 +42,15 @@ pub fn hash(secret: &[u8; 32], key: &str) -> [u8; 32] {
 pub fn hint(key: &str) -> String {
     let start = key.len().saturating_sub(4);
     key.get(start..).unwrap_or_default().to_owned()
+}
+
+/// Until when the successor of a key is good, where nobody says: as long as that key was to last
+/// when it was made; none: for good. `all` are the keys of its workspace, oldest first.
+pub fn successor_expiry(all: &[KeyRecord], key: KeyId, now: Timestamp) -> Option<Timestamp> {
+    // An earlier rotation may have cut the key short, but not the successor that it made.
+    let of_before = all.iter().rev().find(|k| k.replaces == Some(key));
+    let model = of_before.or_else(|| all.iter().find(|k| k.id == key))?;
+    model.expires_at.map(|end| now.after(end.since(model.created_at)))
 }
 
 /// Whether `key` looks like one and its checksum is right.
@@ -79,6 +91,31 @@ mod tests {
             assert!(!is_well_formed(bad), "{bad}");
         }
         assert!(!is_well_formed(&format!("{key}0")));
+    }
+
+    #[test]
+    fn a_successor_lasts_as_long_as_its_key_was_to() {
+        let at = |s: i64| Timestamp::from_millis(s * 1000);
+        let key = |n: u64, made: i64, ends: Option<i64>, replaces| KeyRecord {
+            id: KeyId::from_parts(1, n),
+            name: String::new(),
+            hint: String::new(),
+            scopes: Vec::new(),
+            created_at: at(made),
+            revoked_at: None,
+            expires_at: ends.map(at),
+            last_used_at: None,
+            replaces,
+        };
+        let (first, second) = (KeyId::from_parts(1, 1), KeyId::from_parts(1, 2));
+        let mut all = vec![key(1, 0, None, None), key(2, 10, Some(110), None)];
+        assert_eq!(successor_expiry(&all, first, at(50)), None);
+        assert_eq!(successor_expiry(&all, second, at(50)), Some(at(150)));
+        assert_eq!(successor_expiry(&all, KeyId::from_parts(1, 9), at(50)), None);
+        // It was rotated and ends soon; its successor was lost.
+        all[0].expires_at = Some(at(60));
+        all.push(key(3, 50, None, Some(first)));
+        assert_eq!(successor_expiry(&all, first, at(55)), None);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Stored {
     pub(crate) failed: BTreeMap<u32, String>,
     /// The batch was deleted meanwhile.
     pub(crate) batch_gone: bool,
+    /// The caller's key was revoked meanwhile, or has expired.
+    pub(crate) key_gone: bool,
 }
 
 /// A chunk that was not stored.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use outdial_ports::failpoint;
 use outdial_ports::store::{ChunkAdd, ChunkError, RequestProgress, StoreError, StoredChunk};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::answer::Stored;
 use crate::app::App;
+use crate::grant::{GONE, Grant};
 
 /// Records that are on their way to the store at once, in bytes of their fields; one chunk always
 /// may be. Keeps the memory of a request near the size of its body.
@@ -28,6 +30,7 @@ pub(crate) async fn store(
     app: &Arc<App>,
     source: &Arc<dyn Source>,
     progress: RequestProgress,
+    mut grant: Grant,
 ) -> Stored {
     let mut stored = Stored { committed: progress.chunks, ..Stored::default() };
     let mut flight = Flight { tasks: JoinSet::new(), bytes: 0, failures: 0, last: String::new() };
@@ -35,23 +38,36 @@ pub(crate) async fn store(
         if stored.committed.contains_key(&n) {
             continue;
         }
-        if flight.failures >= FAILURES_MAX {
-            // A chunk with nothing in it cannot fail.
-            if source.chunk(n).is_some() {
-                stored.failed.insert(n, flight.last.clone());
-            }
-            continue;
-        }
+        // A chunk with nothing in it cannot fail.
         let Some(chunk) = source.chunk(n) else { continue };
         let bytes = chunk.records.iter().map(|r| r.fields.len()).sum();
         while flight.is_full(bytes, app.config.ingest_chunks_in_flight) {
             flight.land(&mut stored).await;
         }
+        if flight.failures < FAILURES_MAX {
+            match grant.is_good(app).await {
+                Ok(true) => (),
+                Ok(false) => {
+                    stored.key_gone = true;
+                    flight.gives_up(GONE);
+                }
+                // Nobody can tell whether it may be stored.
+                Err(e) => {
+                    stored.failed.insert(n, flight.failed(n, &e.into()));
+                    continue;
+                }
+            }
+        }
+        if flight.failures >= FAILURES_MAX {
+            stored.failed.insert(n, flight.last.clone());
+            continue;
+        }
         flight.bytes += bytes;
         // Until it lands, nothing of it is known.
         stored.failed.insert(n, "outcome unknown".to_owned());
         let (app, source) = (app.clone(), source.clone());
-        flight.tasks.spawn(async move { (n, bytes, add(&app, source.as_ref(), chunk).await) });
+        let adding = async move { (n, bytes, add(&app, source.as_ref(), chunk).await) };
+        flight.tasks.spawn(adding.in_current_span());
     }
     while flight.land(&mut stored).await {}
     stored
@@ -91,17 +107,28 @@ impl Flight {
                 stored.committed.insert(n, chunk);
             }
             Err(e) => {
-                tracing::error!(chunk = n, error = %e, "a chunk was not stored");
-                self.failures += 1;
-                self.last = outer(&e).to_owned();
+                stored.failed.insert(n, self.failed(n, &e));
                 if e == ChunkError::BatchGone {
-                    self.failures = FAILURES_MAX;
+                    self.gives_up(outer(&e));
                     stored.batch_gone = true;
                 }
-                stored.failed.insert(n, self.last.clone());
             }
         }
         true
+    }
+
+    /// A chunk failed; what the client is told.
+    fn failed(&mut self, n: u32, e: &ChunkError) -> String {
+        tracing::error!(chunk = n, error = %e, "a chunk was not stored");
+        self.failures += 1;
+        self.last = outer(e).to_owned();
+        self.last.clone()
+    }
+
+    /// The rest is not tried.
+    fn gives_up(&mut self, why: &str) {
+        self.failures = FAILURES_MAX;
+        self.last = why.to_owned();
     }
 }
 

@@ -16,10 +16,12 @@ use outdial_core::id::{BatchId, PhoneId, RequestId, WorkspaceId};
 use outdial_ingest::{Body, BodyError};
 use outdial_ports::failpoint;
 use outdial_ports::store::{BatchStart, BatchStartError, RequestProgress, StoredAnswer};
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::budget::Share;
 use crate::error::{ApiError, ApiResult};
+use crate::grant::Grant;
 
 pub(crate) use answer::{Added, Started};
 pub(crate) use arrival::{Arrival, Begun, Known, Route, look_up, take};
@@ -51,6 +53,8 @@ pub(crate) struct Submission {
     pub(crate) share: Share,
     /// The request, as it was looked up.
     pub(crate) known: Known,
+    /// That its caller may go on.
+    pub(crate) grant: Grant,
     /// Into which batch.
     pub(crate) batch: BatchId,
     /// What the records are judged by.
@@ -72,37 +76,44 @@ pub(crate) fn unreadable(e: &BodyError) -> ApiError {
 /// Judges all records, stores them, and answers. Before the request is begun, a refusal leaves no
 /// trace; from then on the work runs to its end even when nobody waits for the answer any more.
 pub(crate) async fn submit(app: &Arc<App>, s: Submission) -> ApiResult<Response> {
-    let Submission { body, share, known, batch, terms, on_invalid, then } = s;
+    let Submission { body, share, known, grant, batch, terms, on_invalid, then } = s;
     let judged = judge(body, &terms, on_invalid).await?;
-    let app = app.clone();
+    let (app, task) = (app.clone(), Task { known, grant, batch, then, on_invalid });
     // Spawned before it is begun: a client that hangs up in between would leave a request that
     // belongs to nobody, and for as long as its lease lasts nobody could take it.
     let running = async move {
-        let done = begin(app, known, batch, then, judged, terms, on_invalid).await;
+        let done = begin(app, task, judged, terms).await;
         drop(share);
         done
     };
-    tokio::spawn(running)
+    tokio::spawn(running.in_current_span())
         .await
         .map_err(|e| ApiError::internal(format!("the task of a request: {e}")))?
+}
+
+/// What is to be done with records that were judged.
+struct Task {
+    known: Known,
+    grant: Grant,
+    batch: BatchId,
+    then: Then,
+    on_invalid: OnInvalid,
 }
 
 /// Takes the request, and does what is left of it.
 async fn begin(
     app: Arc<App>,
-    known: Known,
-    batch: BatchId,
-    then: Then,
+    task: Task,
     judged: Judged,
     terms: Terms,
-    on_invalid: OnInvalid,
 ) -> ApiResult<Response> {
+    let Task { known, grant, batch, then, on_invalid } = task;
     let context = terms.context()?;
     let (known, progress) = match known.begin(&app, context.clone()).await? {
         Begun::Answered(response) => return Ok(response),
         Begun::Mine(known, progress) => (known, progress),
     };
-    let work = Work { app, known, batch, then, request: progress.request };
+    let work = Work { app, known, grant, batch, then, request: progress.request };
     if progress.context == context {
         return work.run(judged, terms, progress).await;
     }
@@ -157,6 +168,7 @@ async fn judge(body: Body, terms: &Terms, on_invalid: OnInvalid) -> ApiResult<Ju
 struct Work {
     app: Arc<App>,
     known: Known,
+    grant: Grant,
     batch: BatchId,
     then: Then,
     request: RequestId,
@@ -175,16 +187,22 @@ impl Work {
         let lane = terms.lane;
         let outgoing = Outgoing { judged, terms, request, batch: self.batch };
         let source: Arc<dyn chunks::Source> = Arc::new(outgoing);
-        let stored = chunks::store(&self.app, &source, progress).await;
+        let stored = chunks::store(&self.app, &source, progress, self.grant.clone()).await;
         failpoint("http.chunks_stored");
         // The records are not needed any more, and there is an answer to be made.
         drop(source);
         if stored.batch_gone && stored.committed.is_empty() {
             return self.forget(ApiError::not_found("batch")).await;
         }
+        if stored.key_gone && stored.committed.is_empty() {
+            return self.forget(self.grant.refusal()).await;
+        }
         if !stored.committed.is_empty() {
             self.app.wake.notify_one();
             if let Then::Start { numbers, .. } = &self.then {
+                if stored.key_gone {
+                    return self.give_back(self.grant.refusal()).await;
+                }
                 let how = BatchStart { numbers: numbers.clone(), call_data_lane: lane };
                 let started = start(&self.app, self.known.workspace(), self.batch, how).await;
                 if let Err(e) = started {

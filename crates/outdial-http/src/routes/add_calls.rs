@@ -73,8 +73,8 @@ pub(super) async fn add(
     };
     body.records().map_err(|e| ApiError::bad(e.to_string()))?;
     let on_invalid = on_invalid(&body)?;
-    let (share, then) = (taken.share, Then::Nothing);
-    submit(&app, Submission { body, share, known, batch, terms, on_invalid, then }).await
+    let (share, then, grant) = (taken.share, Then::Nothing, caller.grant());
+    submit(&app, Submission { body, share, known, grant, batch, terms, on_invalid, then }).await
 }
 
 /// 403 for a batch of another workspace, 404 for one that nobody has.

@@ -64,8 +64,8 @@ pub(super) async fn start(
     body.records().map_err(|e| ApiError::bad(e.to_string()))?;
     let on_invalid = on_invalid(&body)?;
     let then = Then::Start { numbers: wish.numbers, uuid: wish.uuid };
-    let (share, batch) = (taken.share, wish.batch);
-    submit(&app, Submission { body, share, known, batch, terms, on_invalid, then }).await
+    let (share, batch, grant) = (taken.share, wish.batch, caller.grant());
+    submit(&app, Submission { body, share, known, grant, batch, terms, on_invalid, then }).await
 }
 
 /// What a start asks for beside its records.

@@ -24,9 +24,9 @@ use axum::http::request::Parts;
 use outdial_core::contact::json;
 use outdial_core::id::InvalidId;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::declared::routes;
 use crate::error::{ApiError, ApiResult};
 
 /// All of them.
@@ -59,6 +59,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(settings::fetch, settings::update))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(system::nodes))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::auth::{Administers, Caller};
+use crate::declared::Open;
 use crate::error::ApiResult;
 use crate::wire::envelope::{Done, Envelope};
 use crate::wire::node::Nodes;
@@ -27,25 +28,28 @@ pub(super) async fn nodes(
 
 /// The process is alive.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz",
-    tag = "system", security(()),
+    tag = "system",
     responses((status = 200, body = Done)))]
-pub(super) async fn healthz() -> axum::Json<Done> {
+pub(super) async fn healthz(_: Open) -> axum::Json<Done> {
     Done::ok("alive")
 }
 
 /// The process can do its work: the database answers.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz",
-    tag = "system", security(()),
+    tag = "system",
     responses((status = 200, body = Done), (status = 503, description = "not now")))]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> ApiResult<axum::Json<Done>> {
+pub(super) async fn readyz(
+    _: Open,
+    State(app): State<Arc<App>>,
+) -> ApiResult<axum::Json<Done>> {
     app.store.ping().await?;
     Ok(Done::ok("ready"))
 }
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi",
-    tag = "system", security(()),
+    tag = "system",
     responses((status = 200, description = "OpenAPI 3.1")))]
-pub(super) async fn openapi_json() -> Response {
+pub(super) async fn openapi_json(_: Open) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], crate::openapi()).into_response()
 }

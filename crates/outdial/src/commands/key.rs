@@ -1,13 +1,18 @@
 //! `outdial key`: works on the database itself, also while it is being served.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use outdial_core::id::{KeyId, WorkspaceId};
-use outdial_ports::Store;
-use outdial_ports::store::{KeyRecord, Scope};
+use outdial_core::time::Timestamp;
+use outdial_http::keys;
+use outdial_ports::store::{KeyRecord, KeyRotation, Scope};
+use outdial_ports::{Clock as _, Store};
 use serde_json::{Value, json};
 
 use super::workspace::new_key;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::database;
 use crate::term::say;
@@ -35,6 +40,10 @@ enum KeyCommand {
         /// What it may do: calls:read, calls:write, admin. By default everything.
         #[arg(long, value_delimiter = ',', value_parser = scope)]
         scopes: Vec<Scope>,
+        /// From when on it is no longer good, like 2026-05-15T14:30:00Z. Without: it does not end
+        /// by itself.
+        #[arg(long)]
+        expires_at: Option<Timestamp>,
     },
     /// List the keys, revoked ones too. Their secrets are not known any more.
     List,
@@ -43,6 +52,19 @@ enum KeyCommand {
         /// Id of the key, as `list` shows it.
         key: KeyId,
     },
+    /// Make the successor of a key, which is shown this once; the old one stays good for a while.
+    Rotate {
+        /// Id of the key, as `list` shows it.
+        key: KeyId,
+        /// Seconds for which the old key stays good, 30 days at most; 0: it ends at once.
+        #[arg(long, default_value_t = 86_400)]
+        #[arg(value_parser = clap::value_parser!(u32).range(..=2_592_000))]
+        grace_seconds: u32,
+        /// From when on the successor is no longer good. Without: it lasts as long as the old key
+        /// was to last when it was made.
+        #[arg(long)]
+        expires_at: Option<Timestamp>,
+    },
 }
 
 /// Runs one of them.
@@ -50,19 +72,12 @@ pub(crate) async fn run(args: &KeyArgs, config: &Config) -> Result<()> {
     let store = database::open_tool(config).await?.store();
     let workspace = workspace_of(&*store, args.workspace).await?;
     match &args.command {
-        KeyCommand::Create { name, scopes } => {
+        KeyCommand::Create { name, scopes, expires_at } => {
             let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { sorted(scopes) };
-            let (secret, new) = new_key(&*store, name, scopes, None).await?;
+            check_future(*expires_at)?;
+            let (secret, new) = new_key(&*store, name, scopes, *expires_at).await?;
             let key = store.key_create(workspace, new).await?;
-            if args.json {
-                let mut shown = shown(&key);
-                shown["apiKey"] = json!(secret);
-                say(shown);
-            } else {
-                say(format_args!("key      {}", key.id));
-                say(format_args!("API key  {secret}"));
-                say("The key is not shown again.");
-            }
+            made(&key, &secret, args.json);
         }
         KeyCommand::List => {
             for key in store.key_list(workspace).await? {
@@ -79,8 +94,40 @@ pub(crate) async fn run(args: &KeyArgs, config: &Config) -> Result<()> {
                 say(format_args!("key {key} is revoked"));
             }
         }
+        KeyCommand::Rotate { key, grace_seconds, expires_at } => {
+            check_future(*expires_at)?;
+            let known = store.key_list(workspace).await?;
+            let end = keys::successor_expiry(&known, *key, SystemClock::new().now());
+            let end = expires_at.or(end);
+            let (secret, new) = new_key(&*store, "", Vec::new(), end).await?;
+            let (hash, hint, expires_at) = (new.hash, new.hint, new.expires_at);
+            let old_for = Duration::from_secs((*grace_seconds).into());
+            let rotation = KeyRotation { hash, hint, expires_at, old_for };
+            let rotated = store.key_rotate(workspace, *key, rotation).await;
+            let next = rotated.with_context(|| format!("key {key} of workspace {workspace}"))?;
+            made(&next, &secret, args.json);
+        }
     }
     Ok(())
+}
+
+/// Shows a key that was made, with its secret.
+fn made(key: &KeyRecord, secret: &str, json: bool) {
+    if json {
+        let mut shown = shown(key);
+        shown["apiKey"] = json!(secret);
+        return say(shown);
+    }
+    say(format_args!("key      {}", key.id));
+    say(format_args!("API key  {secret}"));
+    say("The key is not shown again.");
+}
+
+fn check_future(at: Option<Timestamp>) -> Result<()> {
+    match at {
+        Some(at) if at <= SystemClock::new().now() => bail!("--expires-at {at} is in the past"),
+        _ => Ok(()),
+    }
 }
 
 /// The workspace asked for, else the only one.
@@ -112,20 +159,31 @@ fn shown(key: &KeyRecord) -> Value {
         "scopes": key.scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>(),
         "createdAt": key.created_at,
     });
-    if let Some(at) = key.revoked_at {
-        shown["revokedAt"] = json!(at);
+    for (name, at) in [
+        ("revokedAt", key.revoked_at),
+        ("expiresAt", key.expires_at),
+        ("lastUsedAt", key.last_used_at),
+    ] {
+        if let Some(at) = at {
+            shown[name] = json!(at);
+        }
+    }
+    if let Some(old) = key.replaces {
+        shown["replaces"] = json!(old);
     }
     shown
 }
 
 fn line(key: &KeyRecord) -> String {
     let scopes: Vec<&str> = key.scopes.iter().map(|s| s.as_str()).collect();
-    let end = match key.revoked_at {
-        Some(at) => format!("  revoked {at}"),
-        None => String::new(),
+    let end = match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("  revoked {at}"),
+        (None, Some(at)) => format!("  until {at}"),
+        (None, None) => String::new(),
     };
+    let used = key.last_used_at.map_or_else(String::new, |at| format!("  used {at}"));
     let (id, hint, made) = (key.id, &key.hint, key.created_at);
-    format!("{id}  …{hint}  {made}  {}  {}{end}", scopes.join(","), key.name)
+    format!("{id}  …{hint}  {made}  {}  {}{used}{end}", scopes.join(","), key.name)
 }
 
 fn sorted(scopes: &[Scope]) -> Vec<Scope> {
