@@ -45,6 +45,10 @@ pub(crate) struct Context {
     pub(crate) signals: Signals,
     /// Somebody hinted that anything changed; `recall` listens.
     pub(crate) changed: Notify,
+    /// Something happened that an event tells of; numbering listens.
+    pub(crate) facts: Notify,
+    /// Events were numbered; the webhook sender listens.
+    pub(crate) numbered: Notify,
     /// What must be looked up or ended although no runner does; see `housekeeping`.
     pub(crate) loose_ends: Mutex<LooseEnds>,
     /// What comparing the database with the marks came to.
@@ -100,6 +104,8 @@ impl Context {
             live: LiveCalls::default(),
             signals: Signals::default(),
             changed: Notify::new(),
+            facts: Notify::new(),
+            numbered: Notify::new(),
             loose_ends: Mutex::default(),
             copies: Mutex::default(),
             orphans: Orphans::default(),

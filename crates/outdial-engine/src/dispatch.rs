@@ -3,20 +3,24 @@
 //!
 //! Decides nothing, and starts nothing whose commit was not acknowledged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
 use outdial_core::dispatcher::{Group, Head, Intent, Plan, Turn};
-use outdial_core::id::{BatchId, WorkspaceId};
+use outdial_core::id::{BatchId, CallId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
+use outdial_core::time::Timestamp;
 use outdial_ports::store::{CommitError, CommitOutcome, NewIntent, NewPlan, StoreError};
 use outdial_ports::{Mark, Monotonic, failpoint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::Instrument;
 
 use crate::clock_guard::Trust;
 use crate::context::{Context, Seldom, Signal};
 use crate::doubt::Doubt;
+use crate::measure::{CALL_DELAY, SPANS, TURN};
 use crate::planner::Planner;
 use crate::recognise::{Recognised, Recogniser, not_kept};
 use crate::runner::Start;
@@ -63,10 +67,12 @@ pub(crate) async fn dispatch(
         busy_at: now,
         warned: Seldom::default(),
         recogniser: Recogniser::default(),
+        due: BTreeMap::new(),
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
-        let result = desk.turn().await;
+        let span = tracing::debug_span!(target: SPANS, parent: None, "turn", %workspace);
+        let result = desk.turn().instrument(span).await;
         let next = match &result {
             Ok(turned) => turned.look_again,
             Err(_) => began.after(PERIOD),
@@ -106,6 +112,8 @@ struct Desk {
     busy_at: Monotonic,
     warned: Seldom,
     recogniser: Recogniser,
+    /// Since when the calls of the plan are due.
+    due: BTreeMap<CallId, Timestamp>,
 }
 
 /// What a turn did.
@@ -151,7 +159,10 @@ impl Desk {
         if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
         }
-        self.commit(&head, base, (plan, mark), look_again).await
+        self.due = candidates.iter().map(|c| (c.call, c.not_before)).collect();
+        let turned = self.commit(&head, base, (plan, mark), look_again).await;
+        metrics::histogram!(TURN).record(self.ctx.clock.monotonic().since(asked));
+        turned
     }
 
     /// Finishes contacts about which nobody can decide. One that cannot be finished now stays left
@@ -344,12 +355,16 @@ impl Desk {
         // They wait for something else now than the groups say.
         self.groups_changed |= !outcome.dropped.is_empty();
         let mut placed = 0;
+        let now = base.now(self.ctx.clock.monotonic());
         for committed in outcome.committed {
             let permit = permits.split(1).expect("as many permits as intents were acquired");
             let caller = caller_id(head, &committed.intent.intent);
             // From here on it is its runner's, whatever happens to the others.
             doubt.settled(&committed.intent);
-            let start = Start { workspace: self.workspace, committed, caller, base, permit };
+            let due = self.due.get(&committed.intent.intent.call).copied().unwrap_or(now);
+            metrics::histogram!(CALL_DELAY).record(now.saturating_since(due));
+            let workspace = self.workspace;
+            let start = Start { workspace, committed, caller, base, permit, due };
             // The nursery ends only after every dispatch.
             if self.start.send(start).is_ok() {
                 placed += 1;

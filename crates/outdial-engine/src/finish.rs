@@ -53,6 +53,7 @@ pub(crate) async fn finish(ctx: &Arc<Context>, start: Start, end: AttemptEnd) {
         tracing::info!(%attempt, tries, "the end of an attempt is recorded at last");
     }
     let (disposition, reason) = (end.outcome.disposition.as_str(), end.outcome.reason);
+    tracing::Span::current().record("disposition", disposition);
     let again_at = match finished {
         Finished::Applied(CallNext::Pending { not_before, .. }) => Some(not_before),
         Finished::Applied(CallNext::Finished(_)) | Finished::WasOver | Finished::TakenOver => None,
@@ -63,6 +64,7 @@ pub(crate) async fn finish(ctx: &Arc<Context>, start: Start, end: AttemptEnd) {
     // Before whoever waits for it is told.
     drop(start.permit);
     ctx.signals.call_ended(start.workspace, again_at.is_some());
+    ctx.facts.notify_one();
 }
 
 /// One try to record an end.

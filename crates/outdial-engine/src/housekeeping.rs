@@ -81,11 +81,25 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             run: |ctx| Box::pin(prune_requests(ctx)),
         },
         Activity {
+            name: "prune_imports",
+            period: ms(config.close_ms),
+            limit: PRUNE,
+            hinted: false,
+            run: |ctx| Box::pin(prune_imports(ctx)),
+        },
+        Activity {
             name: "prune_limits",
             period: ms(config.prune_ms),
             limit: PRUNE,
             hinted: false,
             run: |ctx| Box::pin(prune_limits(ctx)),
+        },
+        Activity {
+            name: "prune_events",
+            period: ms(config.prune_ms),
+            limit: PRUNE,
+            hinted: false,
+            run: |ctx| Box::pin(prune_events(ctx)),
         },
     ];
     let mut loops = JoinSet::new();
@@ -226,6 +240,7 @@ async fn recall(ctx: Arc<Context>) -> Result<u32, StoreError> {
 async fn expire_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let expired = ctx.store.batch_expire_due(EXPIRE).await?;
     if expired > 0 {
+        ctx.facts.notify_one();
         tracing::info!(expired, "calls of batches whose time is over");
     }
     Ok(expired)
@@ -234,6 +249,9 @@ async fn expire_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
 /// Closes batches that are done.
 async fn close_batches(ctx: Arc<Context>) -> Result<u32, StoreError> {
     let closed = ctx.store.batch_close_due(CLOSE).await?;
+    if !closed.is_empty() {
+        ctx.facts.notify_one();
+    }
     for batch in &closed {
         tracing::info!(%batch, "nothing left to call");
     }
@@ -249,10 +267,23 @@ async fn prune_requests(ctx: Arc<Context>) -> Result<u32, StoreError> {
     ctx.store.request_prune(PRUNE).await
 }
 
+/// Takes imports away whose upload broke.
+async fn prune_imports(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    ctx.store.import_prune(PRUNE).await
+}
+
 /// Forgets what limits no longer count. Not by a clock that jumped lately, as above.
 async fn prune_limits(ctx: Arc<Context>) -> Result<u32, StoreError> {
     if !ctx.clocks_agree() {
         return Ok(0);
     }
     ctx.store.limits_prune(PRUNE).await
+}
+
+/// Forgets events and deliveries that are over. Not by a clock that jumped lately, as above.
+async fn prune_events(ctx: Arc<Context>) -> Result<u32, StoreError> {
+    if !ctx.clocks_agree() {
+        return Ok(0);
+    }
+    ctx.store.event_prune(PRUNE).await
 }

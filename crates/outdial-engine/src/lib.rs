@@ -14,10 +14,12 @@ mod context;
 mod copies;
 mod dispatch;
 mod doubt;
+mod events;
 mod finish;
 mod heartbeat;
 mod housekeeping;
 mod live;
+mod measure;
 mod orphans;
 mod planner;
 mod recognise;
@@ -28,18 +30,21 @@ mod tasks;
 mod timebase;
 mod trunks;
 mod watermark;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store, Watermark};
+use outdial_ports::{Carrier, Clock, Courier, Entropy, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
 pub use heartbeat::attend;
+pub use measure::{CALL_DELAY, INVITE_DELAY, LIVE_HERE, TURN};
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
 pub use watermark::MemoryWatermark;
+pub use webhooks::WebhookConfig;
 
 use context::Context;
 
@@ -47,6 +52,8 @@ use context::Context;
 pub struct Engine {
     ctx: Arc<Context>,
     wake: Arc<Notify>,
+    courier: Option<(Arc<dyn Courier>, WebhookConfig)>,
+    told: Arc<Notify>,
 }
 
 /// What an engine stands on.
@@ -77,7 +84,21 @@ impl Engine {
     /// (`notify_one`); without it, the engine finds out within a second.
     pub fn new(config: EngineConfig, ports: Ports, wake: Arc<Notify>) -> Self {
         let ctx = Context::new(config, ports);
-        Self { ctx: Arc::new(ctx), wake }
+        Self { ctx: Arc::new(ctx), wake, courier: None, told: Arc::default() }
+    }
+
+    /// Delivers events to webhook endpoints by `courier`; without it, nobody does here.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>, config: WebhookConfig) -> Self {
+        self.courier = Some((courier, config));
+        self
+    }
+
+    /// `told` is woken (`notify_waiters`) when there are new events; only a hint.
+    #[must_use]
+    pub fn telling(mut self, told: Arc<Notify>) -> Self {
+        self.told = told;
+        self
     }
 
     /// How its loops are doing; outlives the run.
@@ -92,7 +113,7 @@ impl Engine {
     ///
     /// Dropping the future stops everything at once and records nothing, as a crash would.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Drained {
-        let Self { ctx, wake } = self;
+        let Self { ctx, wake, courier, told } = self;
         tracing::info!(node_calls = ctx.config.node_calls, "the engine runs");
         // From here on a jump shows, also one before the first call.
         ctx.compare_clocks();
@@ -106,6 +127,11 @@ impl Engine {
             tracing::warn!(%error, "the trunks are not known yet");
         }
         let mut house = housekeeping::start(&ctx);
+        house.spawn(events::keep_numbering(Arc::clone(&ctx), told));
+        if let Some((courier, config)) = courier {
+            let sender = webhooks::Sender { ctx: Arc::clone(&ctx), courier, config };
+            house.spawn(webhooks::keep_delivering(Arc::new(sender)));
+        }
         let (start, started) = mpsc::unbounded_channel();
         let mut runners = JoinSet::new();
         runners.spawn(live::nurse(Arc::clone(&ctx), started));

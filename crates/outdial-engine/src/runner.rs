@@ -15,10 +15,12 @@ use outdial_ports::store::{Committed, StoreError};
 use outdial_ports::{CallOrder, PlacedCall, failpoint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::context::Context;
 use crate::finish;
 use crate::live::{Entry, Request};
+use crate::measure::{INVITE_DELAY, SPANS};
 use crate::timebase::TimeBase;
 
 /// Between two tries to record an answer.
@@ -34,13 +36,19 @@ pub(crate) struct Start {
     pub(crate) base: TimeBase,
     /// Its share of the process's capacity, given back when its end is recorded.
     pub(crate) permit: OwnedSemaphorePermit,
+    /// Since when the call was due.
+    pub(crate) due: Timestamp,
 }
 
 /// Runs an attempt to its recorded end.
 pub(crate) async fn run(ctx: Arc<Context>, start: Start, entry: Entry) {
+    let span = tracing::debug_span!(target: SPANS, parent: None, "attempt",
+        workspace = %start.workspace, attempt = %start.committed.attempt,
+        call = %start.committed.intent.intent.call, batch = %start.committed.intent.intent.batch,
+        disposition = tracing::field::Empty);
     let machine = AttemptMachine::new(start.base.slot(&start.committed.intent.intent));
     let runner = Runner { ctx, start, entry, machine, line: None, records: JoinSet::new() };
-    runner.run().await;
+    runner.run().instrument(span).await;
 }
 
 struct Runner {
@@ -129,6 +137,8 @@ impl Runner {
             ring_limit: self.ctx.config.ring_limit(),
             talk_limit: Duration::from_secs(u64::from(intent.max_call_s)),
         };
+        let delay = self.start.now(&self.ctx).saturating_since(self.start.due);
+        metrics::histogram!(INVITE_DELAY).record(delay);
         tracing::debug!(attempt = %committed.attempt, call = %intent.call, "placed");
         self.line = Some(Line(self.ctx.carrier.place(order)));
     }

@@ -37,6 +37,7 @@ pub(crate) async fn supervise(
                 () = wake.notified() => {
                     ctx.signals.nudge_all();
                     ctx.changed.notify_one();
+                    ctx.facts.notify_one();
                     next = next.min(began.after(GAP));
                 }
                 () = ctx.clock.sleep_until(next) => break,
