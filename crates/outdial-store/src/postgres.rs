@@ -19,12 +19,14 @@ mod chunk;
 mod chunk_old;
 mod class;
 mod clock;
+mod delivery;
 mod dispatch;
 mod dnc;
 mod edit;
 mod export;
 mod import;
 mod error;
+mod event;
 mod facts;
 #[cfg(test)]
 mod fault_tests;
@@ -51,6 +53,7 @@ mod tls;
 mod totals;
 mod trunk;
 mod tx;
+mod webhook;
 
 pub(crate) use error::is_undone;
 pub use facts::{PgClock, PgFacts, facts};

@@ -262,16 +262,30 @@ impl PgTx<'_> {
         let (call, now) = (ending.call, self.now());
         let charged = i64::from(end.outcome.charged);
         let uncharged = i64::from(!end.outcome.charged && end.state != AttemptState::NotSent);
+        let sent = Some(ending.attempt).filter(|_| end.state != AttemptState::NotSent);
+        let ended_at = end.ended_at;
         match next {
             CallNext::Pending { not_before, reason, is_retry } => {
                 let reason = Some(reason).filter(|r| *r != WaitReason::Due).map(WaitReason::as_str);
-                let row =
-                    params![call, is_retry, not_before, reason, charged, uncharged, picked, now];
+                let row = params![
+                    call, is_retry, not_before, reason, charged, uncharged, picked, now, sent,
+                    ended_at
+                ];
                 self.exec(pg!("attempt/call_pending"), row).await?;
             }
             CallNext::Finished(disposition) => {
                 let disposition = disposition.as_str();
-                let row = params![call, disposition, why, charged, uncharged, picked, now];
+                let row = params![
+                    call,
+                    disposition,
+                    why,
+                    charged,
+                    uncharged,
+                    picked,
+                    now,
+                    sent,
+                    ended_at
+                ];
                 self.exec(pg!("attempt/call_finished"), row).await?;
             }
         }

@@ -94,9 +94,16 @@ impl PgTx<'_> {
                 (found.into_iter().skip(skipped).take(taken).collect(), total, !names.is_empty())
             }
         };
-        let rows = self.all(pg!("batch/fetch"), params![page], batch_record).await?;
-        let batches = rows.into_iter().map(|(batch, _)| batch).collect();
-        Ok(BatchList { batches, total, any })
+        Ok(BatchList { batches: self.batch_records(page).await?, total, any })
+    }
+
+    /// Those of these that are not deleted, newest first.
+    pub(super) async fn batch_records(
+        &self,
+        seqs: Vec<i64>,
+    ) -> Result<Vec<BatchRecord>, StoreError> {
+        let rows = self.all(pg!("batch/fetch"), params![seqs], batch_record).await?;
+        Ok(rows.into_iter().map(|(batch, _)| batch).collect())
     }
 
     pub(super) async fn batch_ingest_context(
@@ -149,6 +156,9 @@ impl PgTx<'_> {
         }
         self.batch_release_brake(&batch).await?;
         self.exec(pg!("batch/set_started"), params![seq, self.now(), start.call_data_lane]).await?;
+        if batch.state != BatchState::Active {
+            self.tell_batches(&[seq]).await?;
+        }
         self.batch_fetch(id).await?.ok_or(BatchStartError::NotFound)
     }
 
@@ -206,6 +216,7 @@ impl PgTx<'_> {
             self.batch_set_state(c.batch.seq64(), state, reason).await?;
             closed.push(c.batch);
         }
+        self.tell_batches(&closed.iter().map(|b| b.seq64()).collect::<Vec<_>>()).await?;
         Ok(closed)
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Done {
     pub(super) updated: u32,
     pub(super) deferred: u32,
     pub(super) delta: Delta,
+    /// Calls that it has finished.
+    pub(super) finished: Vec<i64>,
 }
 
 impl PgTx<'_> {
@@ -107,7 +109,7 @@ impl PgTx<'_> {
             agent: add.agent.0.seq64(),
             agent_version: add.agent.1,
         };
-        let (state, reason) = self.chunk_starts(add, &found).await?;
+        let (state, reason, has_changed) = self.chunk_starts(add, &found).await?;
         if i64::from(chunk.lane) >= found.next_lane {
             let row = params![chunk.batch, i64::from(chunk.lane) + 1];
             self.exec(pg!("batch/raise_lane"), row).await?;
@@ -131,6 +133,9 @@ impl PgTx<'_> {
             self.totals_added(chunk.batch, done.delta),
         )
         .await?;
+        if has_changed {
+            self.tell_batches(&[chunk.batch]).await?;
+        }
         failpoint("store.chunk_applied");
         Ok(stored)
     }
@@ -151,16 +156,16 @@ impl PgTx<'_> {
         .await
     }
 
-    /// The batch's state after the chunk, written if it is another. Without a calling number it has
-    /// nothing to be active with.
+    /// The batch's state after the chunk, and whether this chunk has written it because it is
+    /// another. Without a calling number it has nothing to be active with.
     async fn chunk_starts(
         &self,
         add: &ChunkAdd,
         found: &Found,
-    ) -> Result<(BatchState, Option<PauseReason>), StoreError> {
+    ) -> Result<(BatchState, Option<PauseReason>, bool), StoreError> {
         let (state, reason) = (found.state, found.reason);
         if !add.auto_start || (state == BatchState::Active) || state.after_add(reason) == state {
-            return Ok((state, reason));
+            return Ok((state, reason, false));
         }
         // It looks as if this chunk starts it: from here on nobody else does.
         self.batch_hold_dispatch(&[found.workspace]).await?;
@@ -186,7 +191,7 @@ impl PgTx<'_> {
             self.dispatch_bump(found.workspace).await?;
             self.batch_set_state(add.batch.seq64(), after.0, after.1).await?;
         }
-        Ok(after)
+        Ok((after.0, after.1, after != (state, reason)))
     }
 
     async fn chunk_items<'a>(
@@ -251,7 +256,10 @@ impl PgTx<'_> {
             new.1.push(&*item.record.fields);
             match item.blocked() {
                 (None, _) => done.delta.pending += 1,
-                (Some(_), _) => done.delta.finished += 1,
+                (Some(_), _) => {
+                    done.delta.finished += 1;
+                    done.finished.push(seq);
+                }
             }
         }
         if !new.0.is_empty() {
@@ -260,6 +268,7 @@ impl PgTx<'_> {
         if !old.is_empty() {
             self.chunk_existing(chunk, items, &old, &mut done).await?;
         }
+        self.tell_finished(&done.finished).await?;
         Ok(done)
     }
 

@@ -105,6 +105,7 @@ impl PgTx<'_> {
             if block.0.is_some() {
                 done.delta.pending -= 1;
                 done.delta.finished += 1;
+                done.finished.push(e.seq);
                 // A pending call that a person answered in this round keeps its `picked`.
             }
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outdial_core::id::{BatchId, DncId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_ports::store::{
-    DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc, StoreError,
+    DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, EventKind, NewDnc, StoreError,
 };
 use tokio_postgres::Row;
 
@@ -18,6 +18,7 @@ use super::rows::{Id, RowExt, digits};
 use super::totals::Delta;
 use super::tx::PgTx;
 use crate::common::{DO_NOT_CALL, offset};
+use crate::events::dnc_data;
 use crate::text::contains;
 
 /// What has to be looked up in a workspace's list.
@@ -56,6 +57,9 @@ impl PgTx<'_> {
             .one(pg!("dnc/insert"), row, |r| r.int(0))
             .await?
             .ok_or(DncAddError::AlreadyListed)?;
+        let id = DncId::of(seq, now.as_millis());
+        let told = dnc_data(id, new.phone, new.kind.as_deref(), batch.id, &new.token)?;
+        self.tell(EventKind::DncAdded, Some(batch.id.seq64()), None, &told).await?;
         // All that are not over are held: an attempt that ends at the same moment sees the entry,
         // or has left its call pending by now. A chunk that is not committed yet is not seen; the
         // commit of an intent looks at the list once more.
@@ -65,7 +69,7 @@ impl PgTx<'_> {
             self.call_finish_pending(&unfinished, Disposition::Skipped, DO_NOT_CALL).await?;
         self.totals_add_all(&deltas).await?;
         Ok(DncRecord {
-            id: DncId::of(seq, now.as_millis()),
+            id,
             workspace: ws,
             phone: new.phone,
             kind: new.kind.clone(),

@@ -35,13 +35,14 @@ impl PgTx<'_> {
             return Err(BatchUpdateError::Changed);
         }
         let seq = id.seq64();
+        let mut got_numbers = false;
         if let Some(numbers) = &patch.numbers {
             let phones = self.phones_of(ws, numbers).await?;
             if agents_differ(&phones) {
                 return Err(BatchUpdateError::AgentsDiffer);
             }
             self.batch_set_numbers(seq, numbers).await?;
-            self.exec(pg!("batch/got_numbers"), params![seq]).await?;
+            got_numbers = self.exec(pg!("batch/got_numbers"), params![seq]).await? == 1;
         }
         let name = patch.name.as_ref().unwrap_or(&batch.name);
         let settings = patch.settings.as_ref().unwrap_or(&batch.settings);
@@ -55,6 +56,9 @@ impl PgTx<'_> {
         ];
         self.exec(pg!("batch/set_settings"), row).await?;
         self.retries_follow(seq, &batch.settings, settings).await?;
+        if got_numbers {
+            self.tell_batches(&[seq]).await?;
+        }
         self.batch_fetch(id).await?.ok_or(BatchUpdateError::NotFound)
     }
 

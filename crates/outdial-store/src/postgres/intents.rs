@@ -300,13 +300,12 @@ impl PgTx<'_> {
             Box::pin(self.calls_put_off(put_off)),
             Box::pin(self.set_latest(workspace, attempts)),
             Box::pin(self.dispatch_set_slots(workspace, &slots)),
-            // One that this plan pauses is active until then.
             Box::pin(self.batches_set_brakes(workspace, &plan.brakes)),
-            Box::pin(self.batches_pause(workspace, &plan.pauses)),
             Box::pin(self.numbers_add(placed)),
             Box::pin(self.totals_add_all(&deltas)),
         ];
-        together(steps).await
+        together(steps).await?;
+        self.batches_pause(workspace, &plan.pauses).await
     }
 
     async fn calls_skip(&self, calls: Vec<i64>) -> Result<(), StoreError> {
@@ -404,8 +403,8 @@ impl PgTx<'_> {
         let secs: Vec<i64> = pauses.iter().map(|(batch, _)| batch.secs()).collect();
         let why: Vec<&str> = pauses.iter().map(|(_, reason)| reason.as_str()).collect();
         let row = params![workspace, self.now(), seqs, secs, why];
-        self.exec(pg!("attempt/pause_batches"), row).await?;
-        Ok(())
+        let paused: Vec<i64> = self.all(pg!("attempt/pause_batches"), row, |r| r.int(0)).await?;
+        self.tell_batches(&paused).await
     }
 }
 

@@ -114,7 +114,10 @@ impl PgTx<'_> {
         self.phone_set_trunks(id, &[]).await?;
         let batches: Vec<i64> =
             self.all(pg!("batch/drop_number"), params![id.seq64()], |r| r.int(0)).await?;
-        self.exec(pg!("batch/pause_without_numbers"), params![batches, now]).await?;
+        let paused: Vec<i64> = self
+            .all(pg!("batch/pause_without_numbers"), params![batches, now], |r| r.int(0))
+            .await?;
+        self.tell_batches(&paused).await?;
         Ok(())
     }
 

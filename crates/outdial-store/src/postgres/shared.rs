@@ -1,7 +1,7 @@
 //! What the transactions of a process have in common.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outdial_ports::Clock;
@@ -27,6 +27,17 @@ pub(super) struct Shared {
     ends: AtomicU64,
     /// No row of `batch_delta` up to here counts any more, as far as this process knows.
     folded: AtomicI64,
+    pub(super) numbered: Mutex<Numbered>,
+}
+
+/// How far this process knows the facts to be numbered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Numbered {
+    /// No row of the outbox up to here is there, or ever will be.
+    pub(super) floor: i64,
+    /// A row that was there; once all transactions below this number are over, no row appears
+    /// below it.
+    pub(super) seen: Option<(i64, i64)>,
 }
 
 impl Shared {
@@ -47,6 +58,7 @@ impl Shared {
             random: AtomicU64::new(seed),
             ends: AtomicU64::new(0),
             folded: AtomicI64::new(0),
+            numbered: Mutex::default(),
         }
     }
 

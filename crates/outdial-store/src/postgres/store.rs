@@ -7,20 +7,22 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DeliveryId, DncId, KeyId, PhoneId, RequestId, TrunkId,
+    WebhookId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, Backlog, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
-    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
-    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
-    KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
-    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
-    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
-    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
-    WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, Backlog, BatchCreateError, BatchList, BatchListQuery,
+    BatchPatch, BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList,
+    CallQuery, CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DeliveryJob,
+    DeliveryList, DeliveryNext, DeliveryQuery, DeliveryTry, DncAddError, DncDeleteError, DncList,
+    DncListQuery, DncRecord, EventBacklog, EventPage, FinishResult, IngestContext, KeyError,
+    KeyRecord, KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWebhook, NewWorkspace,
+    NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError,
+    PhonePatch, PhoneRecord, Principal, Replay, RequestBegin, RequestLookup, Secret, Settle,
+    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
+    WebhookError, WebhookPatch, WebhookRecord, WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 
@@ -245,4 +247,38 @@ operations! {
     Write attempt_list_orphaned(limit: u32 => limit) -> Vec<OpenAttempt>, StoreError;
     EngineRead live_list_recalled() -> Vec<AttemptId>, StoreError;
     Write limits_prune(limit: u32 => limit) -> u32, StoreError;
+
+    BigWrite event_number(limit: u32 => limit) -> u32, StoreError;
+    Read event_list(ws: WorkspaceId => ws, after: u64 => after, limit: u32 => limit)
+        -> EventPage, StoreError;
+    Read event_backlog() -> EventBacklog, StoreError;
+    Write event_prune(limit: u32 => limit) -> u32, StoreError;
+    Read batch_list_active(ws: WorkspaceId => ws) -> Vec<BatchRecord>, StoreError;
+
+    Write webhook_create(ws: WorkspaceId => ws, new: NewWebhook => &new)
+        -> WebhookRecord, WebhookError;
+    Read webhook_list(ws: WorkspaceId => ws) -> Vec<WebhookRecord>, StoreError;
+    Read webhook_fetch(ws: WorkspaceId => ws, id: WebhookId => id)
+        -> Option<WebhookRecord>, StoreError;
+    Write webhook_update(ws: WorkspaceId => ws, id: WebhookId => id, patch: WebhookPatch => &patch)
+        -> WebhookRecord, WebhookError;
+    Write webhook_rotate(
+        ws: WorkspaceId => ws, id: WebhookId => id, secret: Secret => &secret,
+        old_until: Timestamp => old_until
+    ) -> WebhookRecord, WebhookError;
+    Write webhook_delete(ws: WorkspaceId => ws, id: WebhookId => id) -> bool, StoreError;
+    Write webhook_disable(id: WebhookId => id, reason: String => &reason) -> bool, StoreError;
+    Write delivery_claim(
+        limit_per_endpoint: u32 => limit_per_endpoint,
+        limit: u32 => limit,
+        busy: &[WebhookId] => busy
+    ) -> Vec<DeliveryJob>, StoreError;
+    Write delivery_record(
+        delivery: DeliveryId => delivery, tried: DeliveryTry => &tried, next: DeliveryNext => next
+    ) -> bool, StoreError;
+    SlowRead delivery_list(
+        ws: WorkspaceId => ws, webhook: WebhookId => webhook, query: DeliveryQuery => &query
+    ) -> Option<DeliveryList>, StoreError;
+    SlowWrite delivery_replay(ws: WorkspaceId => ws, webhook: WebhookId => webhook, what: Replay => what)
+        -> Option<u32>, StoreError;
 }

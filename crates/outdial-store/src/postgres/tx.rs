@@ -111,6 +111,11 @@ impl<'a> PgTx<'a> {
         self.shard
     }
 
+    /// What this transaction has in common with the others.
+    pub(super) fn shared(&self) -> &Shared {
+        self.shared
+    }
+
     /// What this process knows of classes.
     pub(super) fn classes(&self) -> &Classes {
         &self.shared.classes

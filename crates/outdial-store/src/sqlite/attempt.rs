@@ -138,7 +138,7 @@ impl SqliteDb {
         self.exec(sql!("attempt/forget_dialog"), [attempt.seq64()])?;
         let number = params![ending.workspace, ending.phone, attempt.seq64()];
         self.exec(sql!("attempt/release_number"), number)?;
-        self.call_after(&ending, end, next, settle)?;
+        self.call_after(attempt, &ending, end, (next, settle))?;
         self.settle(ending.batch, ending.day, end.ended_at, settle)?;
         if !end.outcome.charged {
             self.person_forget(attempt.seq64())?;
@@ -196,10 +196,10 @@ impl SqliteDb {
     /// Moves the call on, with the fields that waited for this, and the batch's totals with it.
     fn call_after(
         &self,
+        attempt: AttemptId,
         ending: &Ending,
         end: &AttemptEnd,
-        next: CallNext,
-        settle: &Settle,
+        (next, settle): (CallNext, &Settle),
     ) -> Result<(), StoreError> {
         let now = self.now().as_millis();
         let outcome = &end.outcome;
@@ -236,6 +236,10 @@ impl SqliteDb {
         if self.call_apply_deferred(call, is_pending, now)? {
             delta.pending -= 1;
             delta.finished += 1;
+        }
+        self.tell_attempt((ending.batch, call, attempt.seq64()), end)?;
+        if delta.finished == 1 {
+            self.tell_finished(call)?;
         }
         self.totals_settle(ending.batch, delta, settle)
     }

@@ -125,6 +125,9 @@ impl SqliteDb {
         self.batch_release_brake(&batch)?;
         let now = self.now().as_millis();
         self.exec(sql!("batch/set_started"), params![seq, now, start.call_data_lane])?;
+        if batch.state != BatchState::Active {
+            self.tell_batch(seq)?;
+        }
         self.dispatch_bump(ws.seq64())?;
         self.batch_fetch(id)?.ok_or(BatchStartError::NotFound)
     }
@@ -168,6 +171,7 @@ impl SqliteDb {
                 (BatchState::Completed, None)
             };
             self.batch_set_state(batch.seq64(), state, reason)?;
+            self.tell_batch(batch.seq64())?;
             self.dispatch_bump(ws)?;
             closed.push(batch);
         }

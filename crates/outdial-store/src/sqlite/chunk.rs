@@ -105,6 +105,7 @@ impl SqliteDb {
         // A plan stands although a call of its is another now: its commit looks at each once more.
         if after != state {
             self.dispatch_bump(workspace)?;
+            self.tell_batch(chunk.batch)?;
         }
         let stored = StoredChunk {
             calls: done.calls,
@@ -163,6 +164,7 @@ impl SqliteDb {
             done.added(seq, chunk.now);
             if let Some((disposition, reason)) = blocked(record, listed) {
                 self.exec(sql!("call/finish_blocked"), params![seq, disposition.as_str(), reason])?;
+                self.tell_finished(seq)?;
                 done.delta.pending -= 1;
                 done.delta.finished += 1;
             }
@@ -220,6 +222,7 @@ impl SqliteDb {
         if let Some((disposition, reason)) = blocked(record, listed) {
             let row = params![old.seq, disposition.as_str(), reason];
             self.exec(sql!("call/finish_blocked"), row)?;
+            self.tell_finished(old.seq)?;
             done.delta.pending -= 1;
             done.delta.finished += 1;
             // A pending call that a person answered in this round keeps its `picked`.

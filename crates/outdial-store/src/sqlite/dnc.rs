@@ -9,7 +9,7 @@ use outdial_core::id::{BatchId, DncId, WorkspaceId};
 use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
 use outdial_ports::store::{
-    DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc, StoreError,
+    DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, EventKind, NewDnc, StoreError,
 };
 use rusqlite::{Row, params};
 
@@ -21,6 +21,7 @@ use super::sql;
 use super::totals::Delta;
 
 pub(super) use crate::common::DO_NOT_CALL;
+use crate::events::dnc_data;
 
 /// What has to be looked up in a workspace's list.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +49,13 @@ impl SqliteDb {
         let row = params![now.as_millis(), workspace, phone, batch.id.seq64(), new.token, new.kind];
         let seq: i64 =
             self.one(sql!("dnc/insert"), row, |r| r.get(0))?.ok_or(DncAddError::AlreadyListed)?;
+        let id = DncId::of(seq, now.as_millis());
+        let told = dnc_data(id, new.phone, new.kind.as_deref(), batch.id, &new.token)?;
+        self.tell(EventKind::DncAdded, Some(batch.id.seq64()), None, &told)?;
         self.dnc_skip_pending(workspace, phone)?;
         self.dispatch_bump(workspace)?;
         Ok(DncRecord {
-            id: DncId::of(seq, now.as_millis()),
+            id,
             workspace: ws,
             phone: new.phone,
             kind: new.kind.clone(),
@@ -141,6 +145,7 @@ impl SqliteDb {
         if self.exec(sql!("call/finish_pending"), row)? == 1 {
             delta.pending -= 1;
             delta.finished += 1;
+            self.tell_finished(call)?;
         }
         Ok(())
     }

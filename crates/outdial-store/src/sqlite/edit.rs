@@ -35,13 +35,14 @@ impl SqliteDb {
             return Err(BatchUpdateError::Changed);
         }
         let seq = id.seq64();
+        let mut got_numbers = false;
         if let Some(numbers) = &patch.numbers {
             let phones = self.phones_of(ws, numbers)?;
             if agents_differ(&phones) {
                 return Err(BatchUpdateError::AgentsDiffer);
             }
             self.batch_set_numbers(seq, numbers)?;
-            self.exec(sql!("batch/got_numbers"), [seq])?;
+            got_numbers = self.exec(sql!("batch/got_numbers"), [seq])? == 1;
         }
         let name = patch.name.as_ref().unwrap_or(&batch.name);
         let settings = patch.settings.as_ref().unwrap_or(&batch.settings);
@@ -55,6 +56,9 @@ impl SqliteDb {
         ];
         self.exec(sql!("batch/set_settings"), row)?;
         self.retries_follow(seq, &batch.settings, settings)?;
+        if got_numbers {
+            self.tell_batch(seq)?;
+        }
         self.dispatch_bump(ws.seq64())?;
         self.batch_fetch(id)?.ok_or(BatchUpdateError::NotFound)
     }
@@ -82,8 +86,10 @@ impl SqliteDb {
             }
             if fewer {
                 let row = params![batch, lane, class, is_retry, new.retry, now];
-                let done = self.all(sql!("call/give_up_retries"), row, |r| r.get::<_, bool>(0))?;
-                for completed in done {
+                let done: Vec<(i64, bool)> =
+                    self.all(sql!("call/give_up_retries"), row, |r| Ok((r.get(0)?, r.get(1)?)))?;
+                for (call, completed) in done {
+                    self.tell_finished(call)?;
                     delta.pending -= 1;
                     delta.finished += 1;
                     delta.completed += i64::from(completed);

@@ -238,7 +238,9 @@ impl SqliteDb {
         let now = self.now().as_millis();
         for (batch, reason) in pauses {
             let row = params![batch.seq64(), batch.secs(), workspace, now, reason.as_str()];
-            self.exec(sql!("batch/pause"), row)?;
+            if self.exec(sql!("batch/pause"), row)? == 1 {
+                self.tell_batch(batch.seq64())?;
+            }
         }
         Ok(())
     }

@@ -114,7 +114,10 @@ impl SqliteDb {
         self.exec(sql!("batch/drop_number"), [id.seq64()])?;
         for batch in batches {
             if self.one(sql!("batch/has_number"), [batch], |_| Ok(()))?.is_none() {
-                self.exec(sql!("batch/pause_without_numbers"), params![batch, now])?;
+                let row = params![batch, now];
+                if self.exec(sql!("batch/pause_without_numbers"), row)? == 1 {
+                    self.tell_batch(batch)?;
+                }
             }
         }
         self.dispatch_bump(ws.seq64())?;

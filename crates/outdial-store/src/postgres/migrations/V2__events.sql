@@ -81,7 +81,7 @@ CREATE INDEX delivery_event ON delivery (event);
 CREATE INDEX delivery_over ON delivery (keep_until) WHERE keep_until IS NOT NULL;
 
 CREATE TABLE delivery_try (
-  delivery BIGINT NOT NULL REFERENCES delivery (seq),
+  delivery BIGINT NOT NULL REFERENCES delivery (seq) ON DELETE CASCADE,
   number   BIGINT NOT NULL,
   at       BIGINT NOT NULL,
   took_ms  BIGINT NOT NULL,

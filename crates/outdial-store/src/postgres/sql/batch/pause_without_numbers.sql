@@ -5,3 +5,4 @@ WHERE b.seq = ANY ($1)
   AND NOT EXISTS (SELECT 1 FROM batch_number n WHERE n.batch = b.seq)
   AND (b.state = 'active' OR (b.state = 'pending' AND EXISTS (
     SELECT 1 FROM call c WHERE c.state = 0 AND c.batch = b.seq)))
+RETURNING b.seq

@@ -1,5 +1,5 @@
 -- Calls that will not be placed, whatever their attempts said: how many of each batch. By number,
--- like everybody who writes several.
+-- like everybody who writes several. With the fact that they are over.
 WITH mine AS MATERIALIZED (
   SELECT seq FROM call
   WHERE seq = ANY ($1) AND state = 0
@@ -10,6 +10,9 @@ WITH mine AS MATERIALIZED (
     updated_at = $4
   FROM mine
   WHERE c.seq = mine.seq AND c.state = 0
-  RETURNING c.batch
+  RETURNING c.seq, c.batch, c.attempts, c.round
+), told AS (
+  INSERT INTO outbox (kind, at, batch, subject, attempts, round, disposition, reason)
+  SELECT 0, $4, batch, seq, attempts, round, $2, $3 FROM done
 )
 SELECT batch, count(*) FROM done GROUP BY batch

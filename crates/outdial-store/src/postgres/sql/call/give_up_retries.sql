@@ -13,6 +13,9 @@ WITH mine AS MATERIALIZED (
       ORDER BY a.number DESC LIMIT 1)
   FROM mine
   WHERE c.seq = mine.seq AND c.state = 0
-  RETURNING c.disposition
+  RETURNING c.seq, c.batch, c.attempts, c.round, c.disposition
+), told AS (
+  INSERT INTO outbox (kind, at, batch, subject, attempts, round, disposition)
+  SELECT 0, $3, batch, seq, attempts, round, disposition FROM done
 )
 SELECT count(*), count(*) FILTER (WHERE disposition = 'completed') FROM done

@@ -6,4 +6,4 @@ UPDATE call SET state = 2, wait_reason = NULL, disposition_reason = NULL, update
     WHERE a.call = call.seq AND a.charged = 1
     ORDER BY a.number DESC LIMIT 1)
 WHERE state = 0 AND batch = ?1 AND lane = ?2 AND class = ?3 AND is_retry = ?4 AND charged > ?5
-RETURNING disposition = 'completed'
+RETURNING seq, disposition = 'completed'

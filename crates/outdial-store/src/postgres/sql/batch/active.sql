@@ -1,0 +1,1 @@
+SELECT seq FROM batch WHERE workspace = $1 AND state = 'active' ORDER BY seq DESC

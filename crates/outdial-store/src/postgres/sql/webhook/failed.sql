@@ -1,0 +1,1 @@
+UPDATE webhook SET failing_since = $2 WHERE seq = $1 AND failing_since IS NULL

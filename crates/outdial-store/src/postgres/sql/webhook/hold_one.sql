@@ -1,0 +1,1 @@
+SELECT 1 FROM webhook WHERE seq = $1 FOR NO KEY UPDATE
