@@ -20,6 +20,8 @@ struct Program {
 const PROGRAMS: &[Program] = &[
     Program { name: "curl", packages: &["curl"] },
     Program { name: "openssl", packages: &["openssl"] },
+    // Independent readers of what we say.
+    Program { name: "python3", packages: &["python3", "python3-venv"] },
     // The peers of the tests of SIP trunks.
     Program { name: "sipp", packages: &["sip-tester"] },
     Program { name: "baresip", packages: &["baresip-core"] },

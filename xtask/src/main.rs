@@ -13,6 +13,7 @@ mod openapi;
 mod phone_places;
 mod phone_zones;
 mod process;
+mod python;
 mod suites;
 mod tidy;
 

@@ -16,7 +16,7 @@ use clap::Args;
 
 use self::listen::{Heard, Listener};
 use crate::process::{self, Stopwatch, minutes};
-use crate::{apt, openapi};
+use crate::{apt, openapi, python};
 
 /// What the simulator plays on every change: so many seeds, or for so many minutes, whichever is
 /// first. It prints how many it played.
@@ -74,6 +74,7 @@ impl Suite {
 /// Builds, runs, reports; false when something failed or nothing ran.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     apt::ensure_programs()?;
+    python::ensure()?;
     let whole = Stopwatch::start();
     let mut suites = Vec::new();
     let built = build(options);
