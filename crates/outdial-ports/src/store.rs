@@ -93,7 +93,6 @@ pub enum StoreError {
 /// The store. Ids of another workspace are treated like ids that nobody has, but where an operation
 /// says otherwise.
 #[async_trait]
-#[allow(unused_variables, clippy::useless_conversion)]
 pub trait Store: Send + Sync {
     /// The database answers.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -464,9 +463,7 @@ pub trait Store: Send + Sync {
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError>;
 
     /// What there is to do, of all workspaces. Costs what its batches cost, not their calls.
-    async fn batch_backlog(&self) -> Result<Backlog, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn batch_backlog(&self) -> Result<Backlog, StoreError>;
 
     // Events. Every fact that is one (`EventKind`) leaves a row in its own transaction: the end of
     // an attempt that was sent or is unknown, a call that finishes on whatever way, a batch that
@@ -477,32 +474,22 @@ pub trait Store: Send + Sync {
     /// for each endpoint that is not disabled and wants them. At most `limit`; how many. One at a
     /// time; while another numbers it does nothing. A fact that is committed after a later one was
     /// numbered gets its number too.
-    async fn event_number(&self, limit: u32) -> Result<u32, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn event_number(&self, limit: u32) -> Result<u32, StoreError>;
     /// Events of a workspace after this position, at most `limit`.
     async fn event_list(
         &self,
         ws: WorkspaceId,
         after: u64,
         limit: u32,
-    ) -> Result<EventPage, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<EventPage, StoreError>;
     /// What waits, of all workspaces.
-    async fn event_backlog(&self) -> Result<EventBacklog, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn event_backlog(&self) -> Result<EventBacklog, StoreError>;
     /// Forgets deliveries that are over long enough (`DELIVERY_KEPT_MS`, `EVENT_KEPT_MS`), events
     /// that can be read no longer and have no delivery, deliveries of deleted endpoints and those
     /// waiting for one that was disabled so long ago. At most `limit` rows; how many.
-    async fn event_prune(&self, limit: u32) -> Result<u32, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn event_prune(&self, limit: u32) -> Result<u32, StoreError>;
     /// Those batches of a workspace that are active, by id.
-    async fn batch_list_active(&self, ws: WorkspaceId) -> Result<Vec<BatchRecord>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn batch_list_active(&self, ws: WorkspaceId) -> Result<Vec<BatchRecord>, StoreError>;
 
     // Webhooks.
 
@@ -511,30 +498,22 @@ pub trait Store: Send + Sync {
         &self,
         ws: WorkspaceId,
         new: NewWebhook,
-    ) -> Result<WebhookRecord, WebhookError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<WebhookRecord, WebhookError>;
     /// All that are not deleted, oldest first.
-    async fn webhook_list(&self, ws: WorkspaceId) -> Result<Vec<WebhookRecord>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn webhook_list(&self, ws: WorkspaceId) -> Result<Vec<WebhookRecord>, StoreError>;
     /// One.
     async fn webhook_fetch(
         &self,
         ws: WorkspaceId,
         id: WebhookId,
-    ) -> Result<Option<WebhookRecord>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<Option<WebhookRecord>, StoreError>;
     /// Changes it.
     async fn webhook_update(
         &self,
         ws: WorkspaceId,
         id: WebhookId,
         patch: WebhookPatch,
-    ) -> Result<WebhookRecord, WebhookError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<WebhookRecord, WebhookError>;
     /// Gives it another secret; the one it had is good until `old_until`, any earlier one no more.
     async fn webhook_rotate(
         &self,
@@ -542,18 +521,12 @@ pub trait Store: Send + Sync {
         id: WebhookId,
         secret: Secret,
         old_until: Timestamp,
-    ) -> Result<WebhookRecord, WebhookError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<WebhookRecord, WebhookError>;
     /// Deletes it with its deliveries; false: no such endpoint.
-    async fn webhook_delete(&self, ws: WorkspaceId, id: WebhookId) -> Result<bool, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn webhook_delete(&self, ws: WorkspaceId, id: WebhookId) -> Result<bool, StoreError>;
     /// Disables it for this reason, with an event about it; what waits for it stays. False: it is
     /// disabled, or gone.
-    async fn webhook_disable(&self, id: WebhookId, reason: String) -> Result<bool, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    async fn webhook_disable(&self, id: WebhookId, reason: String) -> Result<bool, StoreError>;
     /// Deliveries that are due, of endpoints that are neither disabled nor `busy`: of each at most
     /// `limit_per_endpoint`, the one that is due longest first; at most `limit` in all. They are
     /// this process's own for [`DELIVERY_LEASE_MS`], or until it is gone.
@@ -562,9 +535,7 @@ pub trait Store: Send + Sync {
         limit_per_endpoint: u32,
         limit: u32,
         busy: &[WebhookId],
-    ) -> Result<Vec<DeliveryJob>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<Vec<DeliveryJob>, StoreError>;
     /// Remembers a try. False, and nothing: the delivery is over, gone, or another's; but one that
     /// arrived has arrived, whosever it is. Keeps the endpoint's `failing_since`.
     async fn delivery_record(
@@ -572,18 +543,14 @@ pub trait Store: Send + Sync {
         delivery: DeliveryId,
         tried: DeliveryTry,
         next: DeliveryNext,
-    ) -> Result<bool, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<bool, StoreError>;
     /// A page of an endpoint's deliveries; none: no such endpoint.
     async fn delivery_list(
         &self,
         ws: WorkspaceId,
         webhook: WebhookId,
         query: DeliveryQuery,
-    ) -> Result<Option<DeliveryList>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<Option<DeliveryList>, StoreError>;
     /// Makes deliveries that are over due again, with the event and the sequence they had; how
     /// many. None: no such endpoint.
     async fn delivery_replay(
@@ -591,7 +558,5 @@ pub trait Store: Send + Sync {
         ws: WorkspaceId,
         webhook: WebhookId,
         what: Replay,
-    ) -> Result<Option<u32>, StoreError> {
-        Err(StoreError::Internal("not there".to_owned()).into())
-    }
+    ) -> Result<Option<u32>, StoreError>;
 }

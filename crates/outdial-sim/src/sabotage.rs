@@ -11,22 +11,25 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress, AttemptState};
 use outdial_core::call::{CallNext, WaitReason};
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DeliveryId, DncId, KeyId, PhoneId, RequestId, TrunkId,
+    WebhookId, WorkspaceId,
 };
 use outdial_core::outcome::{CallEnd, Disposition, outcome_of};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
-    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
-    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, Committed, DncAddError,
-    DncDeleteError, DncList, DncListQuery, DncRecord, DropReason, FinishResult, IngestContext,
+    AgentError, AgentRecord, AgentSpec, Backlog, BatchCreateError, BatchList, BatchListQuery,
+    BatchPatch, BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList,
+    CallQuery, CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, Committed, DeliveryJob,
+    DeliveryList, DeliveryNext, DeliveryQuery, DeliveryTry, DncAddError, DncDeleteError, DncList,
+    DncListQuery, DncRecord, DropReason, EventBacklog, EventPage, FinishResult, IngestContext,
     KeyError, KeyRecord, KeyRotation, NewBatch, NewDnc, NewIntent, NewKey, NewPhone, NewPlan,
-    NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt,
-    PhoneError, PhonePatch, PhoneRecord, Principal, RequestBegin, RequestLookup, Settle,
-    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
-    WorkspaceCreated, WorkspaceRecord,
+    NewWebhook, NewWorkspace, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding,
+    OpenAttempt, PhoneError, PhonePatch, PhoneRecord, Principal, Replay, RequestBegin,
+    RequestLookup, Secret, Settle, StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth,
+    TrunkRecord, TrunkSpec, WebhookError, WebhookPatch, WebhookRecord, WorkspaceCreated,
+    WorkspaceRecord,
 };
 use outdial_ports::{Clock, Mark, Store};
 
@@ -247,6 +250,28 @@ store! {
         node_join(spec: NodeSpec) -> (), NodeJoinError;
         node_leave() -> (), StoreError;
         node_list() -> Vec<NodeRecord>, StoreError;
+        event_number(limit: u32) -> u32, StoreError;
+        event_list(ws: WorkspaceId, after: u64, limit: u32) -> EventPage, StoreError;
+        event_backlog() -> EventBacklog, StoreError;
+        batch_backlog() -> Backlog, StoreError;
+        event_prune(limit: u32) -> u32, StoreError;
+        batch_list_active(ws: WorkspaceId) -> Vec<BatchRecord>, StoreError;
+        webhook_create(ws: WorkspaceId, new: NewWebhook) -> WebhookRecord, WebhookError;
+        webhook_list(ws: WorkspaceId) -> Vec<WebhookRecord>, StoreError;
+        webhook_fetch(ws: WorkspaceId, id: WebhookId) -> Option<WebhookRecord>, StoreError;
+        webhook_update(ws: WorkspaceId, id: WebhookId, patch: WebhookPatch)
+            -> WebhookRecord, WebhookError;
+        webhook_rotate(ws: WorkspaceId, id: WebhookId, secret: Secret, old_until: Timestamp)
+            -> WebhookRecord, WebhookError;
+        webhook_delete(ws: WorkspaceId, id: WebhookId) -> bool, StoreError;
+        webhook_disable(id: WebhookId, reason: String) -> bool, StoreError;
+        delivery_claim(limit_per_endpoint: u32, limit: u32, busy: &[WebhookId])
+            -> Vec<DeliveryJob>, StoreError;
+        delivery_record(delivery: DeliveryId, tried: DeliveryTry, next: DeliveryNext)
+            -> bool, StoreError;
+        delivery_list(ws: WorkspaceId, webhook: WebhookId, query: DeliveryQuery)
+            -> Option<DeliveryList>, StoreError;
+        delivery_replay(ws: WorkspaceId, webhook: WebhookId, what: Replay) -> Option<u32>, StoreError;
         workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
         workspace_list() -> Vec<WorkspaceRecord>, StoreError;
         settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;

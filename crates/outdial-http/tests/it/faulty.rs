@@ -9,20 +9,22 @@ use outdial_core::attempt::{AttemptEnd, AttemptProgress};
 use outdial_core::call::CallNext;
 use outdial_core::dispatcher::{Ask, Bucket, Candidate, Group, Head};
 use outdial_core::id::{
-    AgentId, AttemptId, BatchId, CallId, DncId, KeyId, PhoneId, RequestId, TrunkId, WorkspaceId,
+    AgentId, AttemptId, BatchId, CallId, DeliveryId, DncId, KeyId, PhoneId, RequestId, TrunkId,
+    WebhookId, WorkspaceId,
 };
 use outdial_core::settings::WorkspaceSettings;
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    AgentError, AgentRecord, AgentSpec, BatchCreateError, BatchList, BatchListQuery, BatchPatch,
-    BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList, CallQuery,
-    CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DncAddError, DncDeleteError,
-    DncList, DncListQuery, DncRecord, FinishResult, IngestContext, KeyError, KeyRecord,
-    KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWorkspace, NodeBeat,
-    NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError, PhonePatch,
-    PhoneRecord, Principal, RequestBegin, RequestLookup, Settle, StoreError, StoredAnswer,
-    StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec, WorkspaceCreated,
-    WorkspaceRecord,
+    AgentError, AgentRecord, AgentSpec, Backlog, BatchCreateError, BatchList, BatchListQuery,
+    BatchPatch, BatchRecord, BatchStart, BatchStartError, BatchUpdateError, CallCanceled, CallList,
+    CallQuery, CallView, ChunkAdd, ChunkError, CommitError, CommitOutcome, DeliveryJob,
+    DeliveryList, DeliveryNext, DeliveryQuery, DeliveryTry, DncAddError, DncDeleteError, DncList,
+    DncListQuery, DncRecord, EventBacklog, EventPage, FinishResult, IngestContext, KeyError,
+    KeyRecord, KeyRotation, NewBatch, NewDnc, NewKey, NewPhone, NewPlan, NewWebhook, NewWorkspace,
+    NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, OpenAttempt, PhoneError,
+    PhonePatch, PhoneRecord, Principal, Replay, RequestBegin, RequestLookup, Secret, Settle,
+    StoreError, StoredAnswer, StoredChunk, TrunkError, TrunkHealth, TrunkRecord, TrunkSpec,
+    WebhookError, WebhookPatch, WebhookRecord, WorkspaceCreated, WorkspaceRecord,
 };
 use outdial_ports::{Mark, Store};
 use tokio::sync::Notify;
@@ -527,5 +529,117 @@ impl Store for Faulty {
 
     async fn limits_prune(&self, limit: u32) -> Result<u32, StoreError> {
         self.inner.limits_prune(limit).await
+    }
+
+    async fn event_number(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.event_number(limit).await
+    }
+
+    async fn event_list(
+        &self,
+        ws: WorkspaceId,
+        after: u64,
+        limit: u32,
+    ) -> Result<EventPage, StoreError> {
+        self.inner.event_list(ws, after, limit).await
+    }
+
+    async fn batch_backlog(&self) -> Result<Backlog, StoreError> {
+        self.inner.batch_backlog().await
+    }
+
+    async fn event_backlog(&self) -> Result<EventBacklog, StoreError> {
+        self.inner.event_backlog().await
+    }
+
+    async fn event_prune(&self, limit: u32) -> Result<u32, StoreError> {
+        self.inner.event_prune(limit).await
+    }
+
+    async fn batch_list_active(&self, ws: WorkspaceId) -> Result<Vec<BatchRecord>, StoreError> {
+        self.inner.batch_list_active(ws).await
+    }
+
+    async fn webhook_create(
+        &self,
+        ws: WorkspaceId,
+        new: NewWebhook,
+    ) -> Result<WebhookRecord, WebhookError> {
+        self.inner.webhook_create(ws, new).await
+    }
+
+    async fn webhook_list(&self, ws: WorkspaceId) -> Result<Vec<WebhookRecord>, StoreError> {
+        self.inner.webhook_list(ws).await
+    }
+
+    async fn webhook_fetch(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+    ) -> Result<Option<WebhookRecord>, StoreError> {
+        self.inner.webhook_fetch(ws, id).await
+    }
+
+    async fn webhook_update(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+        patch: WebhookPatch,
+    ) -> Result<WebhookRecord, WebhookError> {
+        self.inner.webhook_update(ws, id, patch).await
+    }
+
+    async fn webhook_rotate(
+        &self,
+        ws: WorkspaceId,
+        id: WebhookId,
+        secret: Secret,
+        old_until: Timestamp,
+    ) -> Result<WebhookRecord, WebhookError> {
+        self.inner.webhook_rotate(ws, id, secret, old_until).await
+    }
+
+    async fn webhook_delete(&self, ws: WorkspaceId, id: WebhookId) -> Result<bool, StoreError> {
+        self.inner.webhook_delete(ws, id).await
+    }
+
+    async fn webhook_disable(&self, id: WebhookId, reason: String) -> Result<bool, StoreError> {
+        self.inner.webhook_disable(id, reason).await
+    }
+
+    async fn delivery_claim(
+        &self,
+        limit_per_endpoint: u32,
+        limit: u32,
+        busy: &[WebhookId],
+    ) -> Result<Vec<DeliveryJob>, StoreError> {
+        self.inner.delivery_claim(limit_per_endpoint, limit, busy).await
+    }
+
+    async fn delivery_record(
+        &self,
+        delivery: DeliveryId,
+        tried: DeliveryTry,
+        next: DeliveryNext,
+    ) -> Result<bool, StoreError> {
+        self.inner.delivery_record(delivery, tried, next).await
+    }
+
+    async fn delivery_list(
+        &self,
+        ws: WorkspaceId,
+        webhook: WebhookId,
+        query: DeliveryQuery,
+    ) -> Result<Option<DeliveryList>, StoreError> {
+        self.inner.delivery_list(ws, webhook, query).await
+    }
+
+    async fn delivery_replay(
+        &self,
+        ws: WorkspaceId,
+        webhook: WebhookId,
+        what: Replay,
+    ) -> Result<Option<u32>, StoreError> {
+        self.inner.delivery_replay(ws, webhook, what).await
     }
 }
