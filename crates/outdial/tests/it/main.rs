@@ -8,6 +8,9 @@ mod cluster;
 mod contract;
 mod demo;
 mod disk_full;
+#[path = "../../benches/support/crowd.rs"]
+mod crowd;
+mod crowd_of_idlers;
 mod drain;
 mod drain_full;
 mod evidence;
