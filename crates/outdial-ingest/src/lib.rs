@@ -5,7 +5,7 @@
 //! [`validate_all`] then judges every record. Nothing here reads a socket, a file or a clock, knows
 //! HTTP, or stores anything; nothing changes a byte of a record.
 //!
-//! [`CsvReader`] does the same for the rows of CSV files.
+//! [`CsvReader`] and [`read_table`] do the same for the rows of CSV, `.xlsx` and `.xls` files.
 //!
 //! Memory: the records' text (in blocks that are never moved), 16 bytes for each record here and 16
 //! for its verdict, whatever the input: too large or too deep records are counted, not kept.
@@ -25,6 +25,6 @@ pub use error::{BodyError, BodyErrorKind, Position};
 pub use parser::{BodyParser, Limits};
 pub use table::{
     COLUMNS_MAX, CheckedRows, CsvReader, FirstSeen, RowFault, Rows, TableError, TableKind,
-    TableLimits,
+    TableLimits, read_table,
 };
 pub use validate::{Validation, validate_all};

@@ -18,12 +18,11 @@
 //! }
 //! if let Some(rows) = csv.finish()? { use_them(rows) }      // the last portion
 //!
-//! // A workbook: a spooled file, read where blocking is no harm.
-//! let mut book = BookReader::open(TableKind::Xlsx, file, schema, TableLimits::default())?;
-//! while let Some(rows) = book.next_rows()? { use_them(rows) }
+//! // Any kind, from a spooled file, where blocking is no harm; `false` ends it early:
+//! read_table(TableKind::Xlsx, file, schema, TableLimits::default(), |rows| use_them(rows))?;
 //!
 //! // Either way, a portion has at most 10,000 rows or some 4 MiB of text:
-//! let checked: CheckedRows = rows.check(&mut checker, faults_to_keep);
+//! let mut checked: CheckedRows = rows.check(&mut checker, faults_to_keep);
 //! seen.drop_repeats(&mut checked.validation);       // the first row with a number is kept
 //! // `checked.validation.contacts[i]` belongs to `rows.records().text(i)` and `rows.row(i)`;
 //! // `checked.faults` are by row; `checked.rejected` counts the rows that have some.
@@ -37,14 +36,20 @@
 //! strings, which are bounded by [`TableLimits`]. Nothing here reads a clock or knows HTTP, and
 //! nothing guesses at a value: a cell is handed on as it stands, or is a fault.
 
+mod book;
 mod columns;
 mod csv;
+mod number;
+mod package;
 mod rows;
 mod scan;
+mod xls;
+mod xlsx;
 
 use outdial_core::contact::FIELDS_MAX;
 use thiserror::Error;
 
+pub use book::read_table;
 pub use csv::CsvReader;
 pub use rows::{CheckedRows, FirstSeen, RowFault, Rows};
 

@@ -16,8 +16,8 @@ pub(super) const PORTION_ROWS: usize = 10_000;
 /// … or so many bytes of records.
 const PORTION_BYTES: usize = 4 << 20;
 
-/// What is wrong with a row. The codes are those of `addCallsToBatch` and two of tables alone:
-/// `wrong_cell_count`, `invalid_quotes`.
+/// What is wrong with a row. The codes are those of `addCallsToBatch` and three of tables alone:
+/// `wrong_cell_count`, `invalid_quotes` and `invalid_cell`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFault {
     /// The row, the header being 1.
