@@ -14,6 +14,8 @@ use crate::process;
 const PACKAGES: &[&str] = &[
     // Verifies our webhooks independently of us.
     "standardwebhooks==1.1.0",
+    // Tries the binary against its own description.
+    "schemathesis==4.32.5",
 ];
 
 /// Makes the environment if need be; the folder of its programs.

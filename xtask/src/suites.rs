@@ -4,6 +4,7 @@
 //! passed that was not seen to pass: a test program that ends without its result line, or leaves
 //! a process behind, is a failure.
 
+mod described;
 mod listen;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             if options.everything() {
                 suites.push(simulator(&built));
                 suites.push(document(&built));
+                suites.push(described(&built));
             }
         }
         Err(error) => {
@@ -189,6 +191,14 @@ fn document(built: &Built) -> Suite {
     let watch = Stopwatch::start();
     let done = program(built, "outdial").and_then(openapi::check_with);
     single("openapi.json", &done, watch.elapsed())
+}
+
+/// The binary against its description.
+fn described(built: &Built) -> Suite {
+    println!("running schemathesis");
+    let watch = Stopwatch::start();
+    let done = program(built, "outdial").and_then(described::run);
+    single("schemathesis", &done, watch.elapsed())
 }
 
 fn program<'a>(built: &'a Built, name: &str) -> Result<&'a Path> {

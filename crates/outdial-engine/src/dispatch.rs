@@ -362,7 +362,7 @@ impl Desk {
             // From here on it is its runner's, whatever happens to the others.
             doubt.settled(&committed.intent);
             let due = self.due.get(&committed.intent.intent.call).copied().unwrap_or(now);
-            metrics::histogram!(CALL_DELAY).record(now.saturating_since(due));
+            metrics::histogram!(CALL_DELAY).record(now.since(due));
             let workspace = self.workspace;
             let start = Start { workspace, committed, caller, base, permit, due };
             // The nursery ends only after every dispatch.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
 use crate::context::{Context, locked};
+use crate::measure::LIVE_HERE;
 use crate::runner::{self, Start};
 
 /// The live calls of this process, and how to reach their runners.
@@ -128,5 +129,7 @@ pub(crate) async fn nurse(ctx: Arc<Context>, mut started: mpsc::UnboundedReceive
             }
             else => break,
         }
+        let live = u32::try_from(runners.len()).unwrap_or(u32::MAX);
+        metrics::gauge!(LIVE_HERE).set(live);
     }
 }

@@ -137,7 +137,7 @@ impl Runner {
             ring_limit: self.ctx.config.ring_limit(),
             talk_limit: Duration::from_secs(u64::from(intent.max_call_s)),
         };
-        let delay = self.start.now(&self.ctx).saturating_since(self.start.due);
+        let delay = self.start.now(&self.ctx).since(self.start.due);
         metrics::histogram!(INVITE_DELAY).record(delay);
         tracing::debug!(attempt = %committed.attempt, call = %intent.call, "placed");
         self.line = Some(Line(self.ctx.carrier.place(order)));

@@ -11,11 +11,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use opentelemetry_sdk::trace::SdkTracer;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::traces;
 
 /// Most lines that wait to be written.
 const LINES_MAX: usize = 8_192;
@@ -29,19 +33,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Starts logging; once per process.
-pub(crate) fn start(config: &LogConfig) -> Result<()> {
+pub(crate) fn start(config: &LogConfig, tracer: Option<SdkTracer>) -> Result<()> {
     let filter = EnvFilter::try_new(&config.filter)
         .with_context(|| format!("log.filter `{}` is not a filter", config.filter))?;
     let lines = Lines::to(io::stderr(), config.format).context("logging cannot be started")?;
     let writer = LINES.get_or_init(|| lines).clone();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let started = match config.format {
-        LogFormat::Human => {
-            builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
-        }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match config.format {
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    started.map_err(anyhow::Error::from_boxed).context("logging cannot be started")
+    // Each of the two sees its own alone.
+    let spans = tracer.map(|tracer| {
+        let ours = Targets::new().with_target(traces::TARGET, LevelFilter::DEBUG);
+        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours)
+    });
+    let started =
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();
+    started.context("logging cannot be started")
 }
 
 /// Waits for what was logged to be written, but not for long: the process is about to end.
