@@ -27,6 +27,8 @@ mod export;
 mod import;
 mod error;
 mod event;
+#[cfg(test)]
+mod event_tests;
 mod facts;
 #[cfg(test)]
 mod fault_tests;
