@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod contacts;
+mod courier;
 mod database;
 mod demo;
 mod entropy;
@@ -16,10 +17,14 @@ mod files;
 #[cfg(feature = "failpoints")]
 mod killpoint;
 mod logging;
+mod metered;
+mod metrics;
 mod node;
 mod serve;
 mod state;
 mod term;
+mod traces;
+mod watched;
 mod watermark;
 
 use std::path::PathBuf;
@@ -96,11 +101,16 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     let config = settings(cli)?;
-    logging::start(&config.log)?;
     #[cfg(feature = "failpoints")]
     killpoint::arm()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let is_server = matches!(cli.command, Command::Serve(_));
+    let tracer = match is_server {
+        true => traces::tracer(&config.monitoring, runtime.handle())?,
+        false => None,
+    };
+    logging::start(&config.log, tracer)?;
+    let ended = runtime.block_on(async {
         match &cli.command {
             Command::Serve(_) => return serve::run(&config).await,
             Command::Doctor(args) => return doctor::run(args, &config).await,
@@ -115,7 +125,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             Command::Config => term::say(config::DEFAULT_FILE.trim_end()),
         }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    traces::flush();
+    ended
 }
 
 /// File, environment, flags.

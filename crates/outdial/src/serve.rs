@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use clap::Args;
 use outdial_core::settings::CallingRules;
 use outdial_engine::{Drained, Engine, Ports};
-use outdial_http::{App, ConnectionConfig, HttpConfig, RateConfig};
+use outdial_http::App;
 use outdial_ports::{Clock, Entropy, Noted, Store, Watermark};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,14 +27,17 @@ use tokio::task::JoinSet;
 use crate::carriers;
 use crate::clock::SystemClock;
 use crate::commands::workspace;
-use crate::config::{Config, Role, ServerConfig};
+use crate::config::{Config, Role};
+use crate::courier::HttpCourier;
 use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
 use crate::logging;
+use crate::metered::Metered;
 use crate::node;
 use crate::state::NodeId;
 use crate::term::{hint, say};
+use crate::watched::{self, Duties};
 use crate::watermark::FileWatermark;
 
 /// How often it is looked whether the store has stopped for good.
@@ -128,8 +131,10 @@ impl Server {
             .await
             .with_context(|| format!("{listen} cannot be listened on (--listen takes another)"))?;
         let address = listener.local_addr()?;
-        let (store, url) = (database.store(), format!("http://{address}"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store: Arc<dyn Store> = Arc::new(Metered::new(database.store(), clock.clone()));
+        let url = format!("http://{address}");
+        let mut monitoring = watched::monitoring(config, &store, &clock)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let watermark = Arc::new(database::watermark(config, &*store).await?);
         let node = watermark.node(&*entropy).context("which node this is cannot be kept")?;
@@ -137,7 +142,7 @@ impl Server {
         if config.server.role.dials() {
             warn_of_older_copy(&database, &*watermark).await?;
         }
-        let wake = Arc::new(Notify::new());
+        let (wake, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let every = Duration::from_millis(config.engine.beat_ms);
         let (stop, stopped) = watch::channel(false);
         let mut parts = JoinSet::new();
@@ -150,7 +155,12 @@ impl Server {
                 entropy: entropy.clone(),
                 watermark: watermark.clone(),
             };
-            let engine = Engine::new(config.engine.clone(), ports, wake.clone());
+            let reach = config.webhooks.reach();
+            let courier = HttpCourier::new(reach, config.webhooks.ca_file.clone(), clock.clone());
+            let engine = Engine::new(config.engine.clone(), ports, wake.clone())
+                .with_courier(Arc::new(courier), config.webhooks.sender())
+                .telling(told.clone());
+            monitoring.tasks = Some(Arc::new(Duties { node, board: engine.board() }));
             let stop = asked_to_stop(stopped.clone());
             parts.spawn(async { Part::Engine(engine.run(stop).await) });
         } else {
@@ -165,8 +175,11 @@ impl Server {
         // What stands there holds back the dispatch of this process, if it has one.
         let dials = config.server.role.dials();
         let marks = dials.then(|| watermark.clone() as Arc<dyn Watermark>);
-        let http = http_config(config);
+        let http = config.http();
         let app = App::new(store.clone(), clock, entropy, marks, wake, secret, http);
+        tokio::spawn(follow_events(app.clone(), told, stopped.clone()));
+        // Nobody else sets it.
+        let _set = app.monitoring.set(monitoring);
         let api = outdial_http::router(app.clone());
         let router =
             if config.server.role.serves_api() { api } else { api.layer(from_fn(health_only)) };
@@ -301,6 +314,18 @@ async fn stopped_for_good(database: &Database, watermark: &FileWatermark) {
     }
 }
 
+/// Ends the streams of events at the stop; until then they hear of new ones at once.
+async fn follow_events(app: Arc<App>, told: Arc<Notify>, stopped: watch::Receiver<bool>) {
+    let asked = asked_to_stop(stopped);
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            () = &mut asked => return app.end_streams(),
+            () = told.notified() => app.told.notify_waiters(),
+        }
+    }
+}
+
 async fn asked_to_stop(mut stopped: watch::Receiver<bool>) {
     // An error: the server was dropped, which asks for the same.
     let _dropped = stopped.wait_for(|stop| *stop).await;
@@ -309,50 +334,8 @@ async fn asked_to_stop(mut stopped: watch::Receiver<bool>) {
 /// A process that only dials tells how it is, and nothing else.
 async fn health_only(request: Request, next: Next) -> Response {
     match request.uri().path() {
-        "/healthz" | "/readyz" => next.run(request).await,
+        "/healthz" | "/readyz" | "/metrics" | "/api/system/tasks" => next.run(request).await,
         _ => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-fn http_config(config: &Config) -> HttpConfig {
-    HttpConfig {
-        ingest_body_max_bytes: config.ingest.body_max_bytes,
-        ingest_records_max: config.ingest.records_max,
-        ingest_budget_bytes: config.ingest.memory_max_bytes,
-        body_max_bytes: config.server.body_max_bytes,
-        body_idle_timeout_ms: config.server.body_idle_timeout_ms,
-        ingest_chunks_in_flight: config.ingest.chunks_in_flight,
-        body_min_rate_bytes_per_s: config.server.body_min_rate_bytes_per_s,
-        body_timeout_ms: config.server.body_timeout_ms,
-        body_expansion_max: config.server.body_expansion_max,
-        connections: connection_config(&config.server),
-        rates: rate_config(&config.server),
-    }
-}
-
-fn connection_config(server: &ServerConfig) -> ConnectionConfig {
-    ConnectionConfig {
-        connections_max: server.connections_max,
-        connections_per_address_max: server.connections_per_address_max,
-        head_timeout_ms: server.head_timeout_ms,
-        head_max_bytes: server.head_max_bytes,
-        head_fields_max: server.head_fields_max,
-        keep_alive_ms: server.keep_alive_ms,
-        write_timeout_ms: server.write_timeout_ms,
-        answer_min_rate_bytes_per_s: server.answer_min_rate_bytes_per_s,
-        trusted_proxies: server.trusted_proxies.clone(),
-        unlimited_addresses: server.unlimited_addresses.clone(),
-    }
-}
-
-fn rate_config(server: &ServerConfig) -> RateConfig {
-    RateConfig {
-        key_requests_per_s: server.key_requests_per_s,
-        key_requests_burst: server.key_requests_burst,
-        address_requests_per_s: server.address_requests_per_s,
-        address_requests_burst: server.address_requests_burst,
-        address_failures_per_s: server.address_failures_per_s,
-        address_failures_burst: server.address_failures_burst,
     }
 }
 
@@ -376,15 +359,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_of_the_rooms_are_ours() {
-        assert_eq!(http_config(&Config::default()), HttpConfig::default());
     }
 }

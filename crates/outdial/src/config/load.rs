@@ -16,6 +16,8 @@ enum Kind {
     Text,
     /// A number.
     Number,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// Every setting: section, key, kind. `OUTDIAL_SECTION_KEY` is its name in the environment.
@@ -52,6 +54,10 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("ingest", "body_max_bytes", Kind::Number),
     ("ingest", "memory_max_bytes", Kind::Number),
     ("ingest", "chunks_in_flight", Kind::Number),
+    ("ingest", "upload_max_bytes", Kind::Number),
+    ("ingest", "upload_rows_max", Kind::Number),
+    ("ingest", "uploads_at_once", Kind::Number),
+    ("ingest", "spool_dir", Kind::Text),
     ("engine", "node_calls", Kind::Number),
     ("engine", "turn_limit", Kind::Number),
     ("engine", "ring_limit_ms", Kind::Number),
@@ -64,6 +70,12 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("engine", "close_ms", Kind::Number),
     ("engine", "resolve_ms", Kind::Number),
     ("engine", "prune_ms", Kind::Number),
+    ("webhooks", "allow_http", Kind::Flag),
+    ("webhooks", "allow_private", Kind::Flag),
+    ("webhooks", "ca_file", Kind::Text),
+    ("webhooks", "timeout_ms", Kind::Number),
+    ("webhooks", "in_flight", Kind::Number),
+    ("webhooks", "in_flight_per_endpoint", Kind::Number),
     ("sip", "listen", Kind::Text),
     ("sip", "tls_listen", Kind::Text),
     ("sip", "tls_certificate", Kind::Text),
@@ -76,6 +88,9 @@ const SETTINGS: &[(&str, &str, Kind)] = &[
     ("simulated", "log", Kind::Text),
     ("log", "format", Kind::Text),
     ("log", "filter", Kind::Text),
+    ("monitoring", "metrics_token", Kind::Text),
+    ("monitoring", "traces_endpoint", Kind::Text),
+    ("monitoring", "traces_ratio", Kind::Number),
 ];
 
 /// Settings given as flags: (section, key) → text.
@@ -181,6 +196,10 @@ impl Config {
                 database.statement_timeout_ms
             );
         }
+        self.webhooks.validate()?;
+        if self.ingest.uploads_at_once == 0 {
+            bail!("ingest.uploads_at_once must be at least 1");
+        }
         if self.ingest.chunks_in_flight == 0 {
             bail!("ingest.chunks_in_flight must be at least 1");
         }
@@ -250,6 +269,10 @@ fn put(table: &mut Table, section: &str, key: &str, value: Value) {
 fn parse(kind: Kind, text: &str) -> Result<Value> {
     match kind {
         Kind::Text => Ok(Value::String(text.to_owned())),
+        Kind::Flag => match text.parse() {
+            Ok(flag) => Ok(Value::Boolean(flag)),
+            Err(_) => bail!("`{text}` is neither true nor false"),
+        },
         Kind::Number => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(whole), _) => Ok(Value::Integer(whole)),
             (_, Ok(number)) => Ok(Value::Float(number)),
@@ -375,6 +398,7 @@ mod tests {
                 // Alone they are refused.
                 ("sip", "tls_listen" | "tls_certificate" | "tls_key", _) => continue,
                 (_, _, Kind::Number) => "7",
+                (_, _, Kind::Flag) => "true",
                 _ => "x",
             };
             let config = from("", &[(&environment_name(section, key), value)], &[]).unwrap();

@@ -5,7 +5,10 @@
 //! with a setting; nothing elsewhere reads the environment.
 
 mod database;
+mod http;
 mod load;
+mod monitoring;
+mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,6 +20,8 @@ use serde::Deserialize;
 
 pub(crate) use database::{DatabaseUrl, PostgresUrl};
 pub(crate) use load::{Overrides, load};
+pub(crate) use monitoring::MonitoringConfig;
+pub(crate) use webhooks::WebhooksConfig;
 
 /// The commented default file; a test proves it equal to `Config::default()`.
 pub(crate) const DEFAULT_FILE: &str = include_str!("../../outdial.default.toml");
@@ -33,12 +38,16 @@ pub(crate) struct Config {
     pub(crate) ingest: IngestConfig,
     /// Placing calls.
     pub(crate) engine: EngineConfig,
+    /// Telling receivers of events.
+    pub(crate) webhooks: WebhooksConfig,
     /// SIP trunks.
     pub(crate) sip: SipConfig,
     /// The carrier that touches no telephone.
     pub(crate) simulated: SimulatedConfig,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
+    /// Metrics and traces.
+    pub(crate) monitoring: MonitoringConfig,
 }
 
 /// The HTTP server and what this process does.
@@ -201,6 +210,15 @@ pub(crate) struct IngestConfig {
     pub(crate) memory_max_bytes: u64,
     /// Chunks of one request that are on their way to the store at once.
     pub(crate) chunks_in_flight: u32,
+    /// Largest file of an upload; more is 413.
+    pub(crate) upload_max_bytes: u64,
+    /// Most rows of an uploaded file; more is 413.
+    pub(crate) upload_rows_max: u32,
+    /// Uploads that are taken in at once; beyond it 503 with `Retry-After`.
+    pub(crate) uploads_at_once: u32,
+    /// Where uploaded files are kept while they are taken in; none: where the system keeps
+    /// temporary files.
+    pub(crate) spool_dir: Option<PathBuf>,
 }
 
 impl Default for IngestConfig {
@@ -210,6 +228,10 @@ impl Default for IngestConfig {
             body_max_bytes: 512 << 20,
             memory_max_bytes: 1 << 30,
             chunks_in_flight: 8,
+            upload_max_bytes: 1 << 30,
+            upload_rows_max: 5_000_000,
+            uploads_at_once: 4,
+            spool_dir: None,
         }
     }
 }
