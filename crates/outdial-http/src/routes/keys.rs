@@ -48,7 +48,7 @@ pub(super) async fn create(
 }
 
 /// Makes the successor of a key, with its name and scopes; its secret is shown this once. The old
-/// key stays good for `graceSeconds`, and two of a line are good at most: what the old one is the
+/// key stays good for `oldKeyHours`, and two of a line are good at most: what the old one is the
 /// successor of is revoked.
 #[utoipa::path(post, path = "/api/keys/{id}/rotate", operation_id = "rotateKey",
     tag = "keys", request_body = RotateKey,

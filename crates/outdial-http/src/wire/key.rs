@@ -12,9 +12,9 @@ use super::faults::Faults;
 use crate::error::ApiResult;
 
 /// How long the old key stays good, unless the request says so.
-const GRACE_S: u32 = 86_400;
+const OLD_KEY_HOURS: u32 = 24;
 /// At most so long.
-const GRACE_MAX_S: u32 = 30 * 86_400;
+const OLD_KEY_HOURS_MAX: u32 = 720;
 
 /// A key to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -72,9 +72,9 @@ impl CreateKey {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RotateKey {
-    /// Seconds for which the old key stays good; 0: it ends at once.
-    #[schema(default = 86_400, maximum = 2_592_000)]
-    pub(crate) grace_seconds: Option<u32>,
+    /// Hours for which the old key stays good; 0: it ends at once.
+    #[schema(default = 24, maximum = 720)]
+    pub(crate) old_key_hours: Option<u32>,
     /// From when on the successor is no longer good; absent: it lasts as long as the old key was
     /// to last when it was made.
     #[schema(format = DateTime)]
@@ -90,16 +90,16 @@ impl RotateKey {
         now: Timestamp,
     ) -> ApiResult<(Duration, Option<Timestamp>)> {
         let mut faults = Faults::default();
-        let grace = self.grace_seconds.unwrap_or(GRACE_S);
-        if grace > GRACE_MAX_S {
-            faults.add("graceSeconds", format_args!("write 0 to {GRACE_MAX_S}"));
+        let hours = self.old_key_hours.unwrap_or(OLD_KEY_HOURS);
+        if hours > OLD_KEY_HOURS_MAX {
+            faults.add("oldKeyHours", format_args!("write 0 to {OLD_KEY_HOURS_MAX}"));
         }
         let expires_at = match self.expires_at {
             Some(text) => expiry(&mut faults, &text, now),
             None => unless_said,
         };
         faults.finish()?;
-        Ok((Duration::from_secs(grace.into()), expires_at))
+        Ok((Duration::from_secs(u64::from(hours) * 3600), expires_at))
     }
 }
 

@@ -3,59 +3,154 @@
 use outdial_ports::store::Scope;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::described::{Operation, Values, operations, sent};
+use crate::support::{Tenant, World};
+use crate::two_workspaces::without_rates;
 
-/// Every route of the OpenAPI document, with ids filled in.
-fn routes() -> Vec<(String, String)> {
-    let api: Value = serde_json::from_str(&outdial_http::openapi()).unwrap();
-    let mut routes = Vec::new();
-    for (path, item) in api["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
-            let mut parts = path.split('/').map(|p| match p.starts_with('{') {
-                true => "64e5f12345abcdef98765432",
-                false => p,
-            });
-            let first = parts.next().unwrap().to_owned();
-            let filled = parts.fold(first, |path, part| format!("{path}/{part}"));
-            routes.push((method.to_ascii_uppercase(), filled));
-        }
-    }
-    routes
+/// As `expected`, one a line, or the committed list is to be looked at.
+fn compare(file: &str, expected: &[String]) {
+    let path = format!("{}/tests/it/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+    let committed = std::fs::read_to_string(&path).unwrap();
+    let committed: Vec<&str> = committed.lines().collect();
+    assert_eq!(committed, expected, "{path}");
 }
 
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+#[test]
+fn what_is_open_is_open_on_purpose() {
+    let open = operations().into_iter().filter(|op| op.scope.is_none());
+    compare("open_endpoints.txt", &open.map(|op| op.line()).collect::<Vec<_>>());
+}
+
+/// All endpoints go through the macro that reads their guard; only what serves no operation may
+/// stand beside.
+#[test]
+fn no_route_goes_past_the_description() {
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // Files of the reference page are no operations.
+            let text = std::fs::read_to_string(&path).unwrap().replace(".route(\"/docs/", "");
+            for past in
+                [".route(", ".route_service(", ".nest(", ".nest_service(", "utoipa_axum::routes;"]
+            {
+                assert!(!text.contains(past), "{past} in {}", path.display());
+            }
+        }
+    }
+}
+
+/// Keys that are good for nothing, each with a name.
+async fn bad_keys(world: &World) -> Vec<(&'static str, String)> {
+    let make = async |body: &str| {
+        let made = world.post("/api/keys", body).send().await;
+        let key = made.json()["data"]["apiKey"].as_str().unwrap().to_owned();
+        (made.made_id(), key)
+    };
+    let all = r#""scopes":["calls:read","calls:write","admin"]"#;
+    let (_, expired) =
+        make(&format!(r#"{{"name":"x",{all},"expiresAt":"2025-05-15T14:31:00.000Z"}}"#)).await;
+    let (revoked_id, revoked) = make(&format!(r#"{{"name":"x",{all}}}"#)).await;
+    let (rotated_id, rotated) = make(&format!(r#"{{"name":"x",{all}}}"#)).await;
+    let revoke = world.delete(&format!("/api/keys/{revoked_id}")).send().await;
+    assert_eq!(revoke.status, 200);
+    let rotate = format!("/api/keys/{rotated_id}/rotate");
+    let rotate = world.post(&rotate, r#"{"oldKeyHours":0}"#).send().await;
+    assert_eq!(rotate.status, 201, "{}", rotate.text());
+    world.clock.advance(std::time::Duration::from_secs(60));
+    let mistyped = "od_0000000000000000000000000000000000000000000000000000000";
+    vec![
+        ("mistyped", mistyped.to_owned()),
+        ("unknown", outdial_http::keys::mint(&Ones)),
+        ("expired", expired),
+        ("revoked", revoked),
+        ("rotated away", rotated),
+    ]
+}
+
+/// Sets of scopes, each with a key that has just these.
+async fn keys_by_scopes(world: &World) -> Vec<(Vec<Scope>, Tenant)> {
+    let mut keys = Vec::new();
+    for set in 0..1 << Scope::ALL.len() {
+        let has = |i: &usize| set >> i & 1 == 1;
+        let scopes: Vec<Scope> = (0..Scope::ALL.len()).filter(has).map(|i| Scope::ALL[i]).collect();
+        keys.push((scopes.clone(), world.limited(&scopes).await));
+    }
+    keys
+}
+
+/// Two documented endpoints say 403 to bad credentials, all others 401.
+fn refusal_of(op: &Operation) -> u16 {
+    if ["createBatch", "addCallsToBatch"].contains(&op.name.as_str()) { 403 } else { 401 }
+}
 
 #[tokio::test]
-async fn every_route_but_the_health_ones_asks_for_credentials() {
-    let world = World::new().await;
-    let mut asked = 0;
-    for (method, path) in routes() {
-        let request = || {
-            let request = match method.as_str() {
-                "GET" => world.get(&path),
-                "DELETE" => world.delete(&path),
-                "PATCH" => world.patch(&path, "{}"),
-                "POST" => world.post(&path, "{}"),
-                other => panic!("unexpected method {other}"),
-            };
-            request.anonymous()
-        };
-        if OPEN.contains(&path.as_str()) {
-            assert_eq!(request().send().await.status, 200, "{path}");
+async fn every_endpoint_asks_for_credentials_and_for_its_scope() {
+    let world = World::with(without_rates(), |store| store).await;
+    let bad = bad_keys(&world).await;
+    let by_scopes = keys_by_scopes(&world).await;
+    let nobody = "64e5f12345abcdef98765432".to_owned();
+    let kinds = ["agent", "trunk", "key", "phone", "webhook", "batch", "dnc", "call", "user"];
+    let mut values: Values = kinds.map(|kind| (kind, nobody.clone())).into_iter().collect();
+    let number = "12125551234".to_owned();
+    values.extend([("called", number.clone()), ("fresh", number)]);
+    values.insert("delivery", nobody);
+    values.insert("requestUUID", "01234567-89ab-4cde-8f01-23456789abcd".to_owned());
+    let mut untested = Vec::new();
+    for op in operations() {
+        let Some(scope) = &op.scope else { continue };
+        if !["GET", "POST", "PATCH", "DELETE"].contains(&op.method.as_str()) {
+            untested.push(op.line());
             continue;
         }
-        let submits = ["/api/call/createBatch", "/api/call/addCallsToBatch"];
-        let refused = if submits.contains(&path.as_str()) { 403 } else { 401 };
-        request().send().await.refusal(refused);
-        let mistyped = "od_0000000000000000000000000000000000000000000000000000000";
-        request().header("x-api-key", mistyped).send().await.refusal(refused);
-        let unknown = outdial_http::keys::mint(&Ones);
-        request().header("x-api-key", &unknown).send().await.refusal(refused);
-        let bearer = format!("Bearer {unknown}");
-        request().header("authorization", &bearer).send().await.refusal(refused);
-        asked += 1;
+        let made = op.filled(&values, None);
+        let (line, refused) = (op.line(), refusal_of(&op));
+        let (status, body) = sent(&world, made.request(&world).anonymous()).await;
+        assert_eq!(status, refused, "{line} without credentials: {body}");
+        for (name, key) in &bad {
+            let bearer = format!("Bearer {key}");
+            for (header, value) in [("x-api-key", key), ("authorization", &bearer)] {
+                let request = made.request(&world).anonymous().header(header, value);
+                let (status, body) = sent(&world, request).await;
+                assert_eq!(status, refused, "{line} with a key that is {name}: {body}");
+            }
+        }
+        for (scopes, tenant) in &by_scopes {
+            let is_enough = scope == "any" || scopes.iter().any(|s| s.as_str() == scope);
+            let (status, body) = sent(&world, made.request(&world).by(tenant)).await;
+            let lacks = body.contains(&format!("lacks the scope {scope}"));
+            let what = format!("{line} with {scopes:?}: {status} {body}");
+            if is_enough {
+                assert!(!lacks && status != 401 && status != 429, "{what}");
+            } else {
+                assert!(lacks && status == 403, "{what}");
+            }
+        }
     }
-    assert!(asked >= 20, "{asked}");
+    compare("endpoints_without_auth_test.txt", &untested);
+}
+
+/// What `openapi.json` says of credentials is said everywhere.
+#[test]
+fn the_description_says_how_credentials_are_refused() {
+    let api: Value = serde_json::from_str(&outdial_http::openapi()).unwrap();
+    for op in operations() {
+        let said = &api["paths"][&op.path][op.method.to_ascii_lowercase()];
+        let Some(scope) = &op.scope else {
+            assert_eq!(said["security"], serde_json::json!([]), "{}", op.line());
+            continue;
+        };
+        let roles: Vec<_> = (scope != "any").then_some(scope).into_iter().collect();
+        let either = serde_json::json!([{"apiKey": roles}, {"bearer": roles}]);
+        assert_eq!(said["security"], either, "{}", op.line());
+        let refused = refusal_of(&op).to_string();
+        assert!(said["responses"][&refused].is_object(), "{} says no {refused}", op.line());
+        assert!(scope == "any" || said["responses"]["403"].is_object(), "{}", op.line());
+    }
 }
 
 struct Ones;
@@ -108,20 +203,4 @@ async fn credentials_come_before_the_body() {
     // Wrong in every way, and refused for its credentials all the same.
     let request = world.post("/api/call/addCallsToBatch", "x").untyped().anonymous();
     request.header("content-encoding", "gzip").send().await.refusal(403);
-}
-
-#[tokio::test]
-async fn a_revoked_key_is_no_longer_good() {
-    let world = World::new().await;
-    let made = world.post("/api/keys", r#"{"name":"CI","scopes":["calls:read"]}"#).send().await;
-    let id = made.made_id();
-    let mut other = world.own.clone();
-    other.key = made.json()["data"]["apiKey"].as_str().unwrap().to_owned();
-    assert_eq!(world.get("/api/me").by(&other).send().await.status, 200);
-    let path = format!("/api/keys/{id}");
-    assert_eq!(world.delete(&path).send().await.status, 200);
-    world.delete(&path).send().await.refusal(404);
-    world.get("/api/me").by(&other).send().await.refusal(401);
-    let list = world.get("/api/keys").send().await.text();
-    assert!(list.contains("revokedAt") && !list.contains("apiKey"), "{list}");
 }

@@ -18,7 +18,12 @@ use crate::support::World;
 impl World {
     /// Commits an attempt of the call that is due first; it is ringing.
     pub(crate) async fn dial(&self) -> AttemptId {
-        let commit = self.commit().await;
+        self.dial_as([0xab; 16]).await
+    }
+
+    /// As `dial`; the attempt is known by this token.
+    pub(crate) async fn dial_as(&self, token: [u8; 16]) -> AttemptId {
+        let commit = self.commit_as(token).await;
         let attempt = commit.committed.first().expect("it goes through").attempt;
         for state in [AttemptState::Sent, AttemptState::Ringing] {
             let progress = AttemptProgress { state, at: self.clock.now() };
@@ -29,6 +34,10 @@ impl World {
 
     /// Commits an attempt of the call that is due first, if its number may be called.
     pub(crate) async fn commit(&self) -> CommitOutcome {
+        self.commit_as([0xab; 16]).await
+    }
+
+    async fn commit_as(&self, token: [u8; 16]) -> CommitOutcome {
         let ws = self.own.workspace;
         let head = self.store.dispatch_head(ws, None).await.unwrap();
         let groups = self.store.dispatch_groups(ws, None).await.unwrap();
@@ -56,7 +65,7 @@ impl World {
             price,
             attempts_24h: head.attempts_24h,
         };
-        let intents = vec![NewIntent { intent, token: [0xab; 16] }];
+        let intents = vec![NewIntent { intent, token }];
         let plan = NewPlan { intents, ..NewPlan::default() };
         self.store.attempt_commit_intents(ws, head.version, plan).await.unwrap()
     }

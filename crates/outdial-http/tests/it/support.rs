@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 /// When it is, until somebody moves it: a Thursday morning in New York.
 const START: &str = "2025-05-15T14:30:00.000Z";
 /// Longest wait for anything.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A clock that stands still.
 pub(crate) struct TestClock(AtomicI64);
@@ -53,7 +53,8 @@ pub(crate) struct TestEntropy(AtomicU64);
 impl Entropy for TestEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         for byte in bytes {
-            *byte = self.0.fetch_add(1, Ordering::AcqRel).to_le_bytes()[0];
+            let [low, mid, high, ..] = self.0.fetch_add(1, Ordering::AcqRel).to_le_bytes();
+            *byte = low ^ mid.wrapping_mul(31) ^ high.wrapping_mul(73);
         }
     }
 }

@@ -56,10 +56,9 @@ enum KeyCommand {
     Rotate {
         /// Id of the key, as `list` shows it.
         key: KeyId,
-        /// Seconds for which the old key stays good, 30 days at most; 0: it ends at once.
-        #[arg(long, default_value_t = 86_400)]
-        #[arg(value_parser = clap::value_parser!(u32).range(..=2_592_000))]
-        grace_seconds: u32,
+        /// Hours for which the old key stays good, 720 at most; 0: it ends at once.
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(..=720))]
+        old_key_hours: u32,
         /// From when on the successor is no longer good. Without: it lasts as long as the old key
         /// was to last when it was made.
         #[arg(long)]
@@ -94,14 +93,14 @@ pub(crate) async fn run(args: &KeyArgs, config: &Config) -> Result<()> {
                 say(format_args!("key {key} is revoked"));
             }
         }
-        KeyCommand::Rotate { key, grace_seconds, expires_at } => {
+        KeyCommand::Rotate { key, old_key_hours, expires_at } => {
             check_future(*expires_at)?;
             let known = store.key_list(workspace).await?;
             let end = keys::successor_expiry(&known, *key, SystemClock::new().now());
             let end = expires_at.or(end);
             let (secret, new) = new_key(&*store, "", Vec::new(), end).await?;
             let (hash, hint, expires_at) = (new.hash, new.hint, new.expires_at);
-            let old_for = Duration::from_secs((*grace_seconds).into());
+            let old_for = Duration::from_secs(u64::from(*old_key_hours) * 3600);
             let rotation = KeyRotation { hash, hint, expires_at, old_for };
             let rotated = store.key_rotate(workspace, *key, rotation).await;
             let next = rotated.with_context(|| format!("key {key} of workspace {workspace}"))?;

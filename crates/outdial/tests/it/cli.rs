@@ -58,6 +58,35 @@ fn keys_are_made_listed_and_revoked_while_served() {
 }
 
 #[test]
+fn keys_are_rotated_while_served() {
+    let home = Home::new(&[]);
+    let server = home.serve();
+    let me = |key: &Value| {
+        let key = key["apiKey"].as_str().unwrap();
+        try_send(&server.url, key, "GET", "/api/me", &[], Vec::new()).unwrap()
+    };
+    let create = ["key", "create", "--name", "CI", "--expires-at", "2999-01-01T00:00:00Z", "--json"];
+    let old = json_of(&stdout_of(home.outdial().args(create)));
+    assert_eq!(old["expiresAt"], "2999-01-01T00:00:00.000Z");
+    let id = old["_id"].as_str().unwrap();
+    let new = json_of(&stdout_of(home.outdial().args(["key", "rotate", id, "--json"])));
+    assert_eq!((&new["replaces"], &new["name"]), (&old["_id"], &old["name"]));
+    assert!(new["expiresAt"].as_str().unwrap() > "2998");
+    me(&old).expect(200);
+    me(&new).expect(200);
+    let error = stderr_of(home.outdial().args(["key", "rotate", id]));
+    assert!(error.contains(new["_id"].as_str().unwrap()), "{error}");
+    let next = new["_id"].as_str().unwrap();
+    let at_once = ["key", "rotate", next, "--old-key-hours", "0", "--json"];
+    let newest = json_of(&stdout_of(home.outdial().args(at_once)));
+    me(&old).expect(401);
+    me(&new).expect(401);
+    me(&newest).expect(200);
+    let past = ["key", "create", "--expires-at", "2001-01-01T00:00:00Z"];
+    assert!(stderr_of(home.outdial().args(past)).contains("past"));
+}
+
+#[test]
 fn a_batch_is_made_filled_and_watched() {
     let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
     let server = home.serve();
