@@ -54,9 +54,9 @@ struct Try {
 
 impl Try {
     fn cells(&self) -> Result<Vec<String>, TableError> {
-        let text = |cell: &[u8]| std::str::from_utf8(cell).map(ToOwned::to_owned);
-        let cells: Result<_, _> = self.scanner.row().kept().map(text).collect();
-        cells.map_err(|_| TableError::HeaderNotUtf8)
+        let row = self.scanner.row();
+        let cells = row.texts().ok_or(TableError::HeaderNotUtf8)?;
+        Ok(cells.map(ToOwned::to_owned).collect())
     }
 
     fn names_phone(&self) -> bool {
@@ -189,9 +189,12 @@ impl Head {
                 Err(_) => unclosed += 1,
             }
         }
+        // What no delimiter makes a header of may be one whose quote is not closed.
         match self.tries.iter().any(|one| one.whole) {
+            _ if unclosed > 0 && !self.tries.iter().any(Try::names_phone) => {
+                Err(TableError::UnclosedQuote { row: 1 })
+            }
             true => Ok(()),
-            false if unclosed > 0 => Err(TableError::UnclosedQuote { row: 1 }),
             false => Err(TableError::Empty),
         }
     }
@@ -256,7 +259,6 @@ fn check_kind(bytes: &[u8]) -> Result<(), TableError> {
 fn push_row(scanner: &mut Scanner, gatherer: &mut Gatherer) -> Result<(), TableError> {
     let columns = gatherer.columns().unwrap_or_default();
     let row = scanner.row();
-    let text = std::str::from_utf8(row.text());
     // Blank rows are for the eye; a broken one is none.
     if row.cells == 0 && !row.bad_quote {
         gatherer.blank(1)?;
@@ -266,18 +268,17 @@ fn push_row(scanner: &mut Scanner, gatherer: &mut Gatherer) -> Result<(), TableE
         let message =
             "something follows a closing quote; a quote inside of quotes is written twice";
         gatherer.refuse(None, "invalid_quotes", message.to_owned())?;
-    } else if text.is_err() {
-        let message = "the row is not valid UTF-8; save the file as \"CSV UTF-8\"";
-        gatherer.refuse(None, FaultCode::InvalidText.as_str(), message.to_owned())?;
     } else if row.cells > columns || row.width < columns {
         let found = if row.cells > columns { row.cells } else { row.width };
         let message = format!(
             "the row has {found} cells, the first row {columns}; is a delimiter or a quote missing?"
         );
         gatherer.refuse(None, "wrong_cell_count", message)?;
+    } else if let Some(cells) = row.texts() {
+        gatherer.cells(cells)?;
     } else {
-        // Cells of valid text that begin and end at a delimiter or a quote are valid text.
-        gatherer.cells(row.kept().map(|cell| std::str::from_utf8(cell).unwrap_or_default()))?;
+        let message = "the row is not valid UTF-8; save the file as \"CSV UTF-8\"";
+        gatherer.refuse(None, FaultCode::InvalidText.as_str(), message.to_owned())?;
     }
     scanner.next_row();
     Ok(())

@@ -66,6 +66,15 @@ impl ScannedRow<'_> {
         starts.zip(self.ends).map(|(start, end)| &self.text[start..*end])
     }
 
+    /// The cells that were kept, if each of them is UTF-8.
+    pub(super) fn texts(&self) -> Option<impl Iterator<Item = &str>> {
+        let text = std::str::from_utf8(self.text).ok()?;
+        // Two halves of a character may be valid only together.
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let whole = self.ends.iter().all(|end| text.is_char_boundary(*end));
+        whole.then(|| starts.zip(self.ends).map(|(start, end)| &text[start..*end]))
+    }
+
     /// All their text.
     pub(super) fn text(&self) -> &[u8] {
         self.text
