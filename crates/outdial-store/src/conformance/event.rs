@@ -10,8 +10,8 @@ use outdial_core::call::{CallNext, CallState, WaitReason};
 use outdial_core::id::{AttemptId, BatchId, CallId};
 use outdial_core::outcome::{Disposition, Outcome};
 use outdial_ports::store::{
-    BatchPatch, BatchStart, CallView, Committed, EVENT_KEPT_MS, EventKind, EventRecord, NewPlan,
-    Settle,
+    BatchPatch, BatchStart, CallQuery, CallView, Committed, EVENT_KEPT_MS, EventKind, EventRecord,
+    NewPlan, Settle,
 };
 use outdial_ports::{Entropy as _, Store};
 use serde_json::Value;
@@ -35,7 +35,7 @@ impl Seen {
         for &batch in batches {
             let state = w.store.batch_fetch(batch).await.unwrap().unwrap().state;
             seen.states.insert(batch, state);
-            for call in w.store.call_list(batch, query()).await.unwrap().calls {
+            for call in w.store.call_list(batch, all_calls()).await.unwrap().calls {
                 for a in &call.attempts {
                     if matches!(a.state, AttemptState::Ended | AttemptState::Unknown) {
                         seen.over.insert(a.id, call.id);
@@ -105,6 +105,33 @@ fn words(event: &EventRecord) -> String {
     }
 }
 
+/// What was told so far, beside what was seen.
+#[derive(Default)]
+struct Told {
+    seen: Seen,
+    position: u64,
+    count: BTreeMap<EventKind, u32>,
+}
+
+impl Told {
+    /// What happened since the last time is told, and so many numbers were listed.
+    async fn check(&mut self, w: &World, batches: &[BatchId], listed: usize, step: &str) {
+        let seen = Seen::look(w, batches).await;
+        let events = numbered(w, self.position).await;
+        let mut told: Vec<String> = events.iter().map(words).collect();
+        told.sort();
+        let of_numbers = told.iter().filter(|t| *t == "dnc.added").count();
+        told.retain(|t| t != "dnc.added");
+        assert_eq!(told, self.seen.must_be_told(&seen), "{step}");
+        assert_eq!(of_numbers, listed, "{step}");
+        for event in &events {
+            *self.count.entry(event.kind).or_default() += 1;
+        }
+        self.position += u64::try_from(events.len()).unwrap();
+        self.seen = seen;
+    }
+}
+
 /// Numbers all there is, and reads what is new.
 pub(super) async fn numbered(w: &World, after: u64) -> Vec<EventRecord> {
     while w.store.event_number(7).await.unwrap() > 0 {}
@@ -127,9 +154,7 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
     let batches = [w.batch().await, w.batch_with(expiring).await, w.batch_with(retrying(3)).await];
     let mut live: Vec<Committed> = Vec::new();
     let mut last: Vec<Committed> = Vec::new();
-    let mut seen = Seen::look(&w, &batches).await;
-    let mut position = 0;
-    let mut count = BTreeMap::<EventKind, u32>::new();
+    let mut told = Told { seen: Seen::look(&w, &batches).await, ..Told::default() };
     for step in 0..260 {
         let batch = batches[usize::try_from(roll(3)).unwrap()];
         let mut listed = 0;
@@ -147,7 +172,7 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
                 last.push(c);
             }
             8 => {
-                let calls = w.store.call_list(batch, query()).await.unwrap().calls;
+                let calls = w.store.call_list(batch, all_calls()).await.unwrap().calls;
                 if let Some(call) = calls.first() {
                     w.store.call_cancel(w.ws, call.id).await.unwrap();
                 }
@@ -156,7 +181,9 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
                 }
             }
             9 => match last.pop() {
-                Some(c) if step > 130 => listed = u32::from(w.list(&c).await.is_ok()),
+                Some(c) if step > 130 && roll(3) == 0 => {
+                    listed = usize::from(w.list(&c).await.is_ok())
+                }
                 _ => settings(&w, batches[2], u8::try_from(roll(4)).unwrap()).await,
             },
             10 => state_moves(&w, batch, &roll).await,
@@ -165,19 +192,7 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
                 w.store.batch_expire_due(3).await.unwrap();
             }
         }
-        let now = Seen::look(&w, &batches).await;
-        let events = numbered(&w, position).await;
-        let mut told: Vec<String> = events.iter().map(words).collect();
-        told.sort();
-        let dnc = told.iter().filter(|t| *t == "dnc.added").count();
-        told.retain(|t| t != "dnc.added");
-        assert_eq!(told, seen.must_be_told(&now), "step {step}");
-        assert_eq!(u32::try_from(dnc).unwrap(), listed);
-        for event in &events {
-            *count.entry(event.kind).or_default() += 1;
-        }
-        position += u64::try_from(events.len()).unwrap();
-        seen = now;
+        told.check(&w, &batches, listed, &format!("step {step}")).await;
         if step == 200 {
             // Another process goes on where this one was.
             w.store = w.db.process();
@@ -189,6 +204,13 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
             }
         }
     }
+    for batch in batches {
+        w.store.batch_start(w.ws, batch, BatchStart::default()).await.unwrap();
+    }
+    told.check(&w, &batches, 0, "started once more").await;
+    wind_up(&w, &batches).await;
+    told.check(&w, &batches, 0, "in the end").await;
+    let count = told.count;
     let enough = |kind, least: u32| {
         assert!(count.get(&kind).is_some_and(|n| *n >= least), "{kind:?} {count:?}");
     };
@@ -198,6 +220,26 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
     enough(EventKind::BatchPaused, 1);
     enough(EventKind::BatchCompleted, 1);
     enough(EventKind::DncAdded, 1);
+}
+
+/// Everything is taken back, and what is on the phone ends: the batches complete.
+async fn wind_up(w: &World, batches: &[BatchId]) {
+    for &batch in batches {
+        for call in w.store.call_list(batch, all_calls()).await.unwrap().calls {
+            w.store.call_cancel(w.ws, call.id).await.unwrap();
+            let live = call.attempts.last().filter(|a| !a.state.is_over());
+            if let Some(attempt) = live {
+                let end = w.end(AttemptState::Ended, completed());
+                let next = CallNext::Finished(Disposition::Completed);
+                w.store.attempt_finish(attempt.id, end, next, Settle::default()).await.unwrap();
+            }
+        }
+    }
+    assert_eq!(w.store.batch_close_due(10).await.unwrap().len(), batches.len());
+}
+
+fn all_calls() -> CallQuery {
+    CallQuery { limit: 100, ..query() }
 }
 
 fn retrying(retry: u8) -> BatchSettings {
