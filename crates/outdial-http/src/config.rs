@@ -1,5 +1,7 @@
 //! What can be set about the HTTP side, with its defaults.
 
+use outdial_core::webhook::Reach;
+
 use crate::connections::Networks;
 
 /// Settings of the HTTP side.
@@ -15,8 +17,8 @@ pub struct HttpConfig {
     pub body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body, in milliseconds. Default 30 s.
     pub body_idle_timeout_ms: u64,
-    /// Slowest that a body may come, in bytes per second, in each 30 s that it is waited for; slower
-    /// ones are refused, for they hold memory that others wait for. 0: any. Default 4096.
+    /// Slowest that a body may come, in bytes per second, in each 30 s that it is waited for. Slower
+    /// ones are refused: they hold memory that others wait for. 0: any. Default 4096.
     pub body_min_rate_bytes_per_s: u64,
     /// How long a body may be waited for in all, in milliseconds. Default 2 h.
     pub body_timeout_ms: u64,
@@ -25,6 +27,17 @@ pub struct HttpConfig {
     pub body_expansion_max: u64,
     /// Chunks of one request that are on their way to the store at once. Default 4.
     pub ingest_chunks_in_flight: u32,
+    /// Where webhooks may be delivered to. Default: https and public addresses.
+    pub webhook_reach: Reach,
+    /// Largest file of an upload, in bytes. Default 1 GiB.
+    pub upload_max_bytes: u64,
+    /// Most rows of it. Default 5,000,000.
+    pub upload_rows_max: u32,
+    /// Uploads that are taken in at once; beyond it 503. Default 4.
+    pub uploads_at_once: u32,
+    /// Where files are kept while they are taken in; each may need five times its size. None: where
+    /// the system keeps temporary files.
+    pub spool_dir: Option<std::path::PathBuf>,
     /// Who may be connected, and for how long.
     pub connections: ConnectionConfig,
     /// How often somebody may ask.
@@ -119,6 +132,11 @@ impl Default for HttpConfig {
             body_timeout_ms: 7_200_000,
             body_expansion_max: 200,
             ingest_chunks_in_flight: 8,
+            upload_max_bytes: 1 << 30,
+            upload_rows_max: 5_000_000,
+            uploads_at_once: 4,
+            spool_dir: None,
+            webhook_reach: Reach::default(),
             connections: ConnectionConfig::default(),
             rates: RateConfig::default(),
         }

@@ -34,7 +34,8 @@ impl Encoding {
                 if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
                     continue;
                 }
-                let is_gzip = [&b"gzip"[..], b"x-gzip"].iter().any(|g| name.eq_ignore_ascii_case(g));
+                let is_gzip =
+                    name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip");
                 if !is_gzip || found == Self::Gzip {
                     let why = "send the body as it is, or once compressed with gzip";
                     return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));

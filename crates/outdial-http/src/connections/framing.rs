@@ -145,9 +145,7 @@ impl Framing {
             Place::Start | Place::Fields if self.head.bytes > self.limits.bytes => {
                 Err(too_large("the head of the request is too large"))
             }
-            Place::Between(_) if self.line.len() + more > 2 => {
-                Err(bad("what came is no request"))
-            }
+            Place::Between(_) if self.line.len() + more > 2 => Err(bad("what came is no request")),
             Place::ChunkEnd if self.line.len() + more > 2 => Err(bad("a chunk is too long")),
             Place::ChunkSize | Place::Trailers if self.head.bytes > CHUNK_LINE_MAX => {
                 Err(bad("a chunk's size, or what follows the body, is too long"))

@@ -66,12 +66,8 @@ impl Link {
 
     /// All that was to be written is.
     pub(super) fn flushed(&self) {
-        let after = self.phase.compare_exchange(
-            ANSWERED,
-            WAITS,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let after =
+            self.phase.compare_exchange(ANSWERED, WAITS, Ordering::AcqRel, Ordering::Acquire);
         if after.is_ok() {
             self.slot.waits();
         }

@@ -121,10 +121,7 @@ pub(crate) async fn serve(
 fn library(config: &ConnectionConfig) -> http1::Builder {
     let mut library = http1::Builder::new();
     let buffer = config.head_max_bytes.saturating_mul(2).max(LIBRARY_BUFFER_MIN_BYTES);
-    library
-        .header_read_timeout(None)
-        .max_headers(config.head_fields_max)
-        .max_buf_size(buffer);
+    library.header_read_timeout(None).max_headers(config.head_fields_max).max_buf_size(buffer);
     library
 }
 
@@ -148,12 +145,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn let_in(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        connections: &mut JoinSet<()>,
-    ) {
+    fn let_in(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
         // Small answers and events are to leave at once. It may have gone again: then reading fails.
         let _gone = stream.set_nodelay(true);
         let config = &self.app.config.connections;

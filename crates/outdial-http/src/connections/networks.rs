@@ -36,9 +36,8 @@ impl TryFrom<String> for Networks {
     fn try_from(text: String) -> Result<Self, String> {
         let each = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         each.map(|part| {
-            let wrong = || {
-                format!("{part:?} is no network: write for instance 10.0.0.0/8, fd00::/8 or 10.1.2.3")
-            };
+            let wrong =
+                || format!("{part:?} is no network: write for instance 10.0.0.0/8 or 10.1.2.3");
             let (address, bits) = part.split_once('/').map_or((part, None), |(a, b)| (a, Some(b)));
             let address: IpAddr = address.parse().map_err(|_| wrong())?;
             let most = if address.is_ipv4() { 32 } else { 128 };

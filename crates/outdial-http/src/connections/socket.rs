@@ -132,9 +132,8 @@ impl<S> Socket<S> {
             Poll::Ready(Err(_)) => true,
             Poll::Pending => {
                 let limit = self.write_timeout;
-                let (_, sleep) = self
-                    .stalled
-                    .get_or_insert_with(|| (now, Box::pin(tokio::time::sleep(limit))));
+                let (_, sleep) =
+                    self.stalled.get_or_insert_with(|| (now, Box::pin(tokio::time::sleep(limit))));
                 sleep.as_mut().poll(cx).is_pending()
             }
         };
