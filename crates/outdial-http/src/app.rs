@@ -1,6 +1,6 @@
 //! What every handler works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use outdial_ports::{Clock, Entropy, Store, Watermark};
 use tokio::sync::{Notify, Semaphore};
@@ -8,6 +8,8 @@ use tokio::sync::{Notify, Semaphore};
 use crate::budget::Budget;
 use crate::config::HttpConfig;
 use crate::delivery::Deliveries;
+use crate::monitoring::Monitoring;
+use crate::events::Feeds;
 use crate::key_use::KeyUse;
 use crate::rates::Rates;
 use crate::request_id::RequestIds;
@@ -27,6 +29,10 @@ pub struct App {
     pub watermark: Option<Arc<dyn Watermark>>,
     /// Wakes the engine; only a hint.
     pub wake: Arc<Notify>,
+    /// Woken (`notify_waiters`) when there are new events; only a hint.
+    pub told: Arc<Notify>,
+    /// What those who run it look at; set once, by the binary.
+    pub monitoring: OnceLock<Monitoring>,
     /// What can be set.
     pub config: HttpConfig,
     /// Key of the keyed hashes of API keys (`Store::secret_fetch`).
@@ -41,8 +47,12 @@ pub struct App {
     pub(crate) rates: Rates,
     /// Names for requests.
     pub(crate) request_ids: RequestIds,
+    /// The streams of events.
+    pub(crate) feeds: Arc<Feeds>,
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
+    /// Room for uploads.
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 impl App {
@@ -62,12 +72,16 @@ impl App {
         let deliveries = Arc::new(Deliveries::new(store.clone()));
         let key_use = Arc::new(KeyUse::new(store.clone(), clock.clone()));
         let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
+        let uploads = Arc::new(Semaphore::new(config.uploads_at_once as usize));
         Arc::new(Self {
             store,
             clock,
             entropy,
             watermark,
             wake,
+            told: Arc::default(),
+            feeds: Arc::default(),
+            monitoring: OnceLock::new(),
             config,
             secret,
             budget,
@@ -76,6 +90,12 @@ impl App {
             rates,
             request_ids,
             forecasts,
+            uploads,
         })
+    }
+
+    /// Ends the streams of events: they would not end by themselves when the process is to stop.
+    pub fn end_streams(&self) {
+        self.feeds.close();
     }
 }

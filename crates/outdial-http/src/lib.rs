@@ -11,9 +11,11 @@ mod config;
 mod connections;
 mod declared;
 mod delivery;
+mod describe;
 mod edits;
 mod encoding;
 mod error;
+mod events;
 mod front;
 mod grant;
 mod idempotency;
@@ -21,10 +23,13 @@ mod ingest;
 mod key_use;
 pub mod keys;
 pub mod offline;
+mod monitoring;
 mod outlook;
 mod rates;
 mod request_id;
 mod routes;
+mod spans;
+mod upload;
 mod wire;
 
 use std::future::Future;
@@ -32,10 +37,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, SecurityRequirement};
+use utoipa::openapi::SecurityRequirement;
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -43,6 +48,7 @@ pub use app::App;
 pub use config::{ConnectionConfig, HttpConfig, RateConfig};
 pub use connections::Networks;
 use error::ApiError;
+pub use monitoring::Monitoring;
 use wire::envelope::Refusal;
 
 /// All endpoints, ready to be served.
@@ -54,6 +60,7 @@ pub fn router(app: Arc<App>) -> axum::Router {
             let why = "this endpoint does not take this method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, why)
         })
+        .layer(from_fn(spans::request))
         .with_state(app)
 }
 
@@ -73,18 +80,7 @@ pub async fn serve(
 /// The OpenAPI document of [`router`], as pretty JSON with a newline at the end.
 pub fn openapi() -> String {
     let mut api = described().into_openapi();
-    for item in api.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            let refusal = ContentBuilder::new()
-                .schema(Some(RefOr::Ref(Ref::from_schema_name(Refusal::name()))))
-                .build();
-            let response = ResponseBuilder::new()
-                .description("Refused; `errorMessage` says why")
-                .content("application/json", refusal);
-            operation.responses.responses.insert("default".to_owned(), response.build().into());
-        }
-    }
+    describe::complete(&mut api);
     let mut text = api.to_pretty_json().expect("an OpenAPI document is JSON");
     text.push('\n');
     text

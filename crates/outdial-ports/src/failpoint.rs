@@ -4,7 +4,7 @@
 //! `room.step`, in the order in which a call travels; `docs/reliability.md` lists them.
 
 /// Every point there is, in the order of a call's way through the rooms.
-pub const FAILPOINTS: [&str; 17] = [
+pub const FAILPOINTS: [&str; 18] = [
     "http.request_begun",
     "store.chunk_applied",
     "store.committed",
@@ -13,6 +13,7 @@ pub const FAILPOINTS: [&str; 17] = [
     "http.answer_kept",
     "engine.deciding",
     "engine.planned",
+    "store.import_finished",
     "store.intents_applied",
     "engine.committed",
     "engine.noted",

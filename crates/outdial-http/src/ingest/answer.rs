@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use outdial_core::batch::BatchState;
 use outdial_core::contact;
 use outdial_core::id::CallId;
-use outdial_ports::store::{StoredAnswer, StoredChunk};
+use outdial_ports::store::{StoreError, StoredAnswer, StoredChunk};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -27,6 +27,8 @@ pub(crate) struct Stored {
     pub(crate) batch_gone: bool,
     /// The caller's key was revoked meanwhile, or has expired.
     pub(crate) key_gone: bool,
+    /// What the store said last when it did not take one.
+    pub(crate) store_error: Option<StoreError>,
 }
 
 /// A chunk that was not stored.
@@ -250,7 +252,7 @@ impl Stored {
     }
 }
 
-fn do_not_call(count: u64) -> Option<Warning> {
+pub(crate) fn do_not_call(count: u64) -> Option<Warning> {
     let message = "these numbers are on the do-not-call list; they are skipped: see /api/dnc/list";
     let warning = Warning { code: "do_not_call", count, message: message.to_owned(), place: None };
     (count > 0).then_some(warning)

@@ -135,6 +135,12 @@ impl Known {
         }
     }
 
+    /// How it stands, looked up once more.
+    pub(crate) async fn again(self, app: &Arc<App>) -> ApiResult<Arrival> {
+        let lookup = app.store.request_lookup(&self.begin).await?;
+        self.judge(app, lookup)
+    }
+
     /// Whose.
     pub(crate) fn workspace(&self) -> WorkspaceId {
         self.begin.workspace

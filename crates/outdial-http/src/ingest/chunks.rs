@@ -23,6 +23,14 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn count(&self) -> u32;
     /// Chunk `n` from 1; none: it has no record to store.
     fn chunk(&self, n: u32) -> Option<ChunkAdd>;
+    /// Whether the answer names the calls.
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+    /// After so many failures in a row the rest is not tried.
+    fn failures_max(&self) -> u32 {
+        FAILURES_MAX
+    }
 }
 
 /// Stores every chunk that `progress` does not have yet.
@@ -44,7 +52,7 @@ pub(crate) async fn store(
         while flight.is_full(bytes, app.config.ingest_chunks_in_flight) {
             flight.land(&mut stored).await;
         }
-        if flight.failures < FAILURES_MAX {
+        if flight.failures < source.failures_max() {
             match grant.is_good(app).await {
                 Ok(true) => (),
                 Ok(false) => {
@@ -53,12 +61,13 @@ pub(crate) async fn store(
                 }
                 // Nobody can tell whether it may be stored.
                 Err(e) => {
+                    stored.store_error = Some(e.clone());
                     stored.failed.insert(n, flight.failed(n, &e.into()));
                     continue;
                 }
             }
         }
-        if flight.failures >= FAILURES_MAX {
+        if flight.failures >= source.failures_max() {
             stored.failed.insert(n, flight.last.clone());
             continue;
         }
@@ -66,7 +75,15 @@ pub(crate) async fn store(
         // Until it lands, nothing of it is known.
         stored.failed.insert(n, "outcome unknown".to_owned());
         let (app, source) = (app.clone(), source.clone());
-        let adding = async move { (n, bytes, add(&app, source.as_ref(), chunk).await) };
+        let adding = async move {
+            let mut added = add(&app, source.as_ref(), chunk).await;
+            if let Ok(chunk) = &mut added
+                && !source.keeps_ids()
+            {
+                chunk.calls = Vec::new();
+            }
+            (n, bytes, added)
+        };
         flight.tasks.spawn(adding.in_current_span());
     }
     while flight.land(&mut stored).await {}
@@ -108,6 +125,9 @@ impl Flight {
             }
             Err(e) => {
                 stored.failed.insert(n, self.failed(n, &e));
+                if let ChunkError::Store(e) = &e {
+                    stored.store_error = Some(e.clone());
+                }
                 if e == ChunkError::BatchGone {
                     self.gives_up(outer(&e));
                     stored.batch_gone = true;

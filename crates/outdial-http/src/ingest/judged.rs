@@ -83,7 +83,7 @@ impl Judged {
 }
 
 /// Once per class, not per record.
-fn closed(checker: &Checker, terms: &Terms) -> BTreeMap<ClassId, Never> {
+pub(crate) fn closed(checker: &Checker, terms: &Terms) -> BTreeMap<ClassId, Never> {
     let never = |text: &str| {
         let class: Class = text.parse().ok()?;
         Never::of(&class, &terms.hours, terms.calling_rules, terms.at)

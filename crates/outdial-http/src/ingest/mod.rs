@@ -23,10 +23,12 @@ use crate::budget::Share;
 use crate::error::{ApiError, ApiResult};
 use crate::grant::Grant;
 
-pub(crate) use answer::{Added, Started};
+pub(crate) use answer::{Added, Started, Stored, Warning, do_not_call};
 pub(crate) use arrival::{Arrival, Begun, Known, Route, look_up, take};
-pub(crate) use judged::OnInvalid;
+pub(crate) use chunks::{Source, store};
+pub(crate) use judged::{OnInvalid, closed};
 pub(crate) use terms::Terms;
+pub(crate) use warnings::warnings;
 
 use answer::{Verdict, envelope, kept};
 use judged::{Judged, Outgoing};

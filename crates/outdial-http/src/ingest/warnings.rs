@@ -20,7 +20,7 @@ use super::terms::Terms;
 const COMPARED_MAX: usize = 1000;
 
 /// The warnings about these records, counted by class; `closed`: the classes never called.
-pub(super) fn warnings(
+pub(crate) fn warnings(
     records: &BTreeMap<ClassId, u64>,
     closed: &BTreeMap<ClassId, Never>,
     checker: &Checker,

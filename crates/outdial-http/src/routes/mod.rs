@@ -8,12 +8,17 @@ mod batches;
 mod calling;
 mod calls;
 mod dnc;
+mod export;
+mod events;
 pub(crate) mod forecast;
 mod keys;
+mod monitoring;
 mod phones;
 mod settings;
 mod system;
 mod trunks;
+mod upload;
+mod webhooks;
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -34,6 +39,8 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(batches::create))
         .routes(routes!(add_calls::add))
+        .routes(routes!(upload::upload))
+        .routes(routes!(export::csv))
         .routes(routes!(batches::list))
         .routes(routes!(batches::delete))
         .routes(routes!(batch::fetch, batch::update))
@@ -60,7 +67,18 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(keys::rotate))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::fetch, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(events::stream))
         .routes(routes!(system::nodes))
+        .routes(routes!(monitoring::tasks))
+        .routes(routes!(monitoring::metrics))
+        .routes(routes!(monitoring::docs))
+        .route("/docs/", axum::routing::get(monitoring::page))
+        .route("/docs/{file}", axum::routing::get(monitoring::page_file))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
         .routes(routes!(system::openapi_json))

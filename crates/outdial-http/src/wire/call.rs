@@ -280,7 +280,7 @@ pub(crate) fn flattened(call: &CallView) -> Box<RawValue> {
 }
 
 /// The zones in which the batch's hours are read: the first part of a class's text.
-fn zones(class: &str) -> &str {
+pub(crate) fn zones(class: &str) -> &str {
     class.split(';').next().unwrap_or_default()
 }
 
@@ -295,7 +295,7 @@ pub(crate) fn call_status(call: &CallView) -> &'static str {
     }
 }
 
-fn phone_logs(call: &CallView) -> Vec<PhoneLog> {
+pub(crate) fn phone_logs(call: &CallView) -> Vec<PhoneLog> {
     call.attempts.iter().filter_map(phone_log).collect()
 }
 

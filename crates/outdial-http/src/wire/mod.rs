@@ -6,6 +6,7 @@ pub(crate) mod batch_details;
 pub(crate) mod batch_settings;
 pub(crate) mod budget;
 pub(crate) mod call;
+pub(crate) mod csv;
 pub(crate) mod decimal;
 pub(crate) mod dnc;
 pub(crate) mod envelope;
@@ -17,7 +18,9 @@ pub(crate) mod page;
 pub(crate) mod phone;
 pub(crate) mod record;
 pub(crate) mod settings;
+pub(crate) mod task;
 pub(crate) mod trunk;
+pub(crate) mod webhook;
 
 use std::fmt;
 use std::marker::PhantomData;
