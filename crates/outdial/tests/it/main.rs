@@ -13,6 +13,7 @@ mod crowd;
 mod crowd_of_idlers;
 mod drain;
 mod drain_full;
+mod event_stream;
 mod evidence;
 mod failed_sync;
 mod faulty_disk;
@@ -36,3 +37,4 @@ mod storm;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;
 mod torn;
+mod webhooks;
