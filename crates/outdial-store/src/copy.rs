@@ -23,8 +23,19 @@ use target::{Target, TargetTable};
 /// Of the source alone: what its own tools keep, and who served it.
 const NOT_COPIED: [&str; 2] = ["refinery_schema_history", "node"];
 /// What others refer to, in an order in which it can be written; the rest follows by name.
-const FIRST: [&str; 8] =
-    ["meta", "class", "workspace", "agent", "trunk", "phone", "batch", "request"];
+const FIRST: [&str; 11] = [
+    "meta",
+    "class",
+    "workspace",
+    "agent",
+    "trunk",
+    "phone",
+    "batch",
+    "request",
+    "webhook",
+    "event",
+    "delivery",
+];
 /// Columns that this backend alone needs.
 const LEFT_OUT: [(&str, &str); 1] = [("call_run", "before")];
 /// Columns that the other backend alone has, and what of the source they are made of.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use outdial_core::id::WorkspaceId;
 use outdial_ports::Store;
+use outdial_ports::store::EventKind;
 use tokio_postgres::Client;
 
-use super::migrate::migrate;
+use super::migrate::{apply, migrate};
 use super::tests::{block_on, node};
 use super::{PgConfig, PostgresStore};
 use crate::conformance::world::workspace;
@@ -92,5 +93,38 @@ fn one_numbers_at_a_time() {
         one.batch_execute("ROLLBACK").await.unwrap();
         assert_eq!(store.event_number(100).await.unwrap(), 1);
         assert_eq!(positions(&store, ws).await, [1]);
+    });
+}
+
+/// Nobody is told of what was before; a program that would tell nothing is kept out.
+#[test]
+fn an_installation_of_schema_1_goes_on() {
+    block_on(async {
+        let server = Server::shared();
+        let url = server.database();
+        let beside = server.plain(&url).await;
+        apply(&beside, 1).await.unwrap();
+        let fill = "INSERT INTO workspace (seq, created_at, name, settings, do_not_call)
+             VALUES (1, 1000, 'first', '{}', TRUE);
+           INSERT INTO workspace_user (created_at, workspace) VALUES (1000, 1);
+           INSERT INTO batch (seq, created_at, updated_at, workspace, name, settings, state,
+             next_lane) VALUES (1, 1000, 1000, 1, 'old', '{}', 'active', 1);
+           INSERT INTO batch_total (batch, shard) VALUES (1, 0);
+           INSERT INTO dispatch (workspace, version) VALUES (1, 1)";
+        beside.batch_execute(fill).await.unwrap();
+        migrate(&url).await.unwrap();
+        let mark = "SELECT compatible_from FROM schema_mark";
+        let row = beside.query_typed(mark, &[]).await.unwrap();
+        assert!(row[0].get::<_, i64>(0) >= 2);
+
+        let store = PostgresStore::connect(PgConfig::at(&url)).await.unwrap();
+        store.node_join(node()).await.unwrap();
+        let ws = WorkspaceId::from_parts(1, 1);
+        assert_eq!(store.event_number(10).await.unwrap(), 0);
+        assert_eq!(store.batch_close_due(10).await.unwrap().len(), 1);
+        assert_eq!(store.event_number(10).await.unwrap(), 1);
+        let page = store.event_list(ws, 0, 10).await.unwrap();
+        assert_eq!(page.events[0].kind, EventKind::BatchCompleted);
+        assert!(page.events[0].data.contains("\"batchName\":\"old\""));
     });
 }
