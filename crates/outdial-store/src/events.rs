@@ -38,7 +38,7 @@ pub(crate) fn delivery_of(number: i64) -> Option<DeliveryState> {
     usize::try_from(number).ok().and_then(|n| DeliveryState::ALL.get(n).copied())
 }
 
-fn place<T: PartialEq>(all: &[T], one: T) -> i64 {
+fn place<T: PartialEq + Copy>(all: &[T], one: T) -> i64 {
     all.iter().position(|x| *x == one).and_then(|n| i64::try_from(n).ok()).unwrap_or(-1)
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn data(fact: &Fact, call: Option<&CallOf>) -> Result<String, StoreEr
         reason,
         attempt: attempt.map(attempt_data),
         attempts: call.attempts,
-        variables: is_final.then(|| raw(&call.fields)).transpose().map_err(internal)?,
+        variables: is_final.then(|| raw(&call.fields)).transpose().map_err(|e| internal(&e))?,
     })
 }
 
@@ -285,10 +285,10 @@ impl BatchData<'_> {
 }
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(internal)
+    serde_json::to_string(value).map_err(|e| internal(&e))
 }
 
-fn internal(e: serde_json::Error) -> StoreError {
+fn internal(e: &serde_json::Error) -> StoreError {
     StoreError::Internal(format!("an event's data: {e}"))
 }
 

@@ -182,7 +182,7 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
             }
             9 => match last.pop() {
                 Some(c) if step > 130 && roll(3) == 0 => {
-                    listed = usize::from(w.list(&c).await.is_ok())
+                    listed = usize::from(w.list(&c).await.is_ok());
                 }
                 _ => settings(&w, batches[2], u8::try_from(roll(4)).unwrap()).await,
             },
