@@ -225,11 +225,33 @@ impl Client {
         self.answer(request).await
     }
 
+    /// GET of what is no envelope, as it comes.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<reqwest::Response> {
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.base))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.http.get(url).header("x-api-key", &self.key);
+        let response = self.sent(request).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let said = Self::envelope(response).await?;
+        bail!("the server's answer is no file: {said}")
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value> {
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("no answer from {}: is the server running?", self.base))?;
+        Self::envelope(self.sent(request).await?).await
+    }
+
+    async fn sent(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let sent = request.send().await;
+        sent.with_context(|| format!("no answer from {}: is the server running?", self.base))
+    }
+
+    async fn envelope(response: reqwest::Response) -> Result<Value> {
         let status = response.status();
         let retry_after = response
             .headers()

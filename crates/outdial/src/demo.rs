@@ -113,7 +113,7 @@ async fn journey(
     say(format_args!("batch      {batch}"));
     let contacts = Contacts::from_csv(CONTACTS.as_bytes()).context("the demo's list")?;
     let body = add_body(&batch, &contacts, None);
-    let data = upload(&client, body, &new_idempotency_key(), true).await?;
+    let data = upload(&client, body, &new_idempotency_key()).await?;
     say(format_args!("added      {} contacts of examples/contacts.csv\n", data["added"]));
 
     watch(&client, &batch).await?;

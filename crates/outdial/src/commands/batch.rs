@@ -1,20 +1,17 @@
 //! `outdial batch`: a client of the HTTP API. It works from any machine that reaches the server.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::client::{Client, Refused, Sent, may_pass};
+use crate::client::{Client, Sent, may_pass};
+use crate::commands::{add, export};
 use crate::contacts::Contacts;
 use crate::entropy::OsEntropy;
 use crate::term::{Progress, hint, say};
 
-/// How many faults are shown one by one.
-const FAULTS_SHOWN: usize = 20;
 /// How often `watch` looks, at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many looks of `watch` may fail one after the other.
@@ -38,7 +35,9 @@ enum BatchCommand {
     /// Make an empty batch and print its id.
     Create(CreateArgs),
     /// Add the contacts of a file, and start calling them.
-    Add(AddArgs),
+    Add(add::AddArgs),
+    /// Write a batch's calls as CSV.
+    Export(export::ExportArgs),
     /// Follow a batch until it is completed.
     Watch {
         /// Id of the batch.
@@ -74,21 +73,6 @@ struct CreateArgs {
     concurrency: Option<u32>,
 }
 
-#[derive(Debug, Args)]
-struct AddArgs {
-    /// Id of the batch.
-    batch: String,
-    /// A .csv file with a header row and a column phoneNumber, or a .json file with an array.
-    file: PathBuf,
-    /// Store the good records even if some are bad.
-    #[arg(long)]
-    skip_invalid: bool,
-    /// Name of this request: given again with the same file, nobody is added twice. By default a
-    /// new one, which serves for the tries of this command.
-    #[arg(long)]
-    idempotency_key: Option<String>,
-}
-
 /// Runs one of them.
 pub(crate) async fn run(args: &BatchArgs) -> Result<()> {
     let key = std::env::var("OUTDIAL_API_KEY").ok().filter(|key| !key.is_empty()).context(
@@ -97,7 +81,8 @@ pub(crate) async fn run(args: &BatchArgs) -> Result<()> {
     let client = Client::new(&args.url, &key)?;
     match &args.command {
         BatchCommand::Create(create) => run_create(&client, create, args.json).await,
-        BatchCommand::Add(add) => run_add(&client, add, args.json).await,
+        BatchCommand::Add(add) => add::run(&client, add, args.json).await,
+        BatchCommand::Export(export) => export::run(&client, export, args.json).await,
         BatchCommand::Watch { batch } => run_watch(&client, batch, args.json).await,
     }
 }
@@ -124,39 +109,6 @@ async fn run_create(client: &Client, args: &CreateArgs, as_json: bool) -> Result
         false => say(id),
     }
     Ok(())
-}
-
-async fn run_add(client: &Client, args: &AddArgs, as_json: bool) -> Result<()> {
-    let contacts = Contacts::from_file(&args.file)?;
-    let on_invalid = args.skip_invalid.then_some("skip");
-    let body = add_body(&args.batch, &contacts, on_invalid);
-    let key = args.idempotency_key.clone().unwrap_or_else(new_idempotency_key);
-    let data = match upload(client, body, &key, as_json).await {
-        Err(error) => return Err(explained(error, &contacts)),
-        Ok(data) => data,
-    };
-    if as_json {
-        say(&data);
-    } else {
-        say(summary(&data, contacts.count));
-        let rejected = data["rejected"].as_array().map(Vec::as_slice).unwrap_or_default();
-        show_faults(rejected, rejected.len() as u64, &contacts);
-    }
-    match data["failedChunks"].as_array() {
-        None => Ok(()),
-        Some(failed) => {
-            for chunk in failed {
-                hint(format_args!(
-                    "chunk {} was not stored: {}",
-                    chunk["chunkNum"], chunk["error"]
-                ));
-            }
-            bail!(
-                "some records were not stored; run the same command with --idempotency-key {key} \
-                 to try only those again"
-            );
-        }
-    }
 }
 
 async fn run_watch(client: &Client, batch: &str, as_json: bool) -> Result<()> {
@@ -230,72 +182,44 @@ pub(crate) fn new_idempotency_key() -> String {
     format!("outdial-{:016x}{:016x}", OsEntropy.next_u64(), OsEntropy.next_u64())
 }
 
-/// Sends a list, with a bar over the bytes that have left.
-pub(crate) async fn upload(
+/// Sends a list, saying nothing.
+pub(crate) async fn upload(client: &Client, body: Vec<u8>, key: &str) -> Result<Value> {
+    let mut bar = Progress::new("sent", 1, true);
+    let answer = send_part(client, body, key, &mut bar, (0, 1, 1), true).await;
+    bar.finish();
+    answer
+}
+
+/// Sends one of the requests that a list needs. `progress`: how many records went before, how many
+/// go with it, and how many there are in all.
+pub(crate) async fn send_part(
     client: &Client,
     body: Vec<u8>,
     key: &str,
+    bar: &mut Progress,
+    (before, count, all): (u64, u64, u64),
     quiet: bool,
 ) -> Result<Value> {
-    let total = body.len() as u64;
+    let total = (body.len() as u64).max(1);
     let sent = Sent::default();
-    // Without a terminal nobody watches a few seconds of sending.
-    let mut bar = Progress::new("sent", total, quiet || !std::io::stderr().is_terminal());
     let request = client.add_calls(body, key, &sent, |why| {
         if !quiet {
             hint(why);
         }
     });
     tokio::pin!(request);
-    let answer = loop {
+    loop {
         tokio::select! {
-            answer = &mut request => break answer,
+            answer = &mut request => {
+                bar.update(before + count, all, "records");
+                return answer;
+            }
             () = tokio::time::sleep(Duration::from_millis(100)) => {
-                let message = if sent.bytes() == total { "bytes, being stored" } else { "bytes" };
-                bar.update(sent.bytes(), total, message);
+                let gone = count.saturating_mul(sent.bytes()) / total;
+                let stored = if sent.bytes() >= total { "records, being stored" } else { "records" };
+                bar.update(before + gone, all, stored);
             }
         }
-    };
-    bar.finish();
-    answer
-}
-
-fn summary(data: &Value, count: u64) -> String {
-    let mut text = format!("{} of {count} records are in the batch", data["added"]);
-    for (key, word) in [("updated", "were there before"), ("deferred", "are on the phone now")] {
-        if let Some(n) = data[key].as_u64() {
-            text += &format!("; {n} {word}");
-        }
-    }
-    if let Some(status) = data["batchStatus"].as_str() {
-        text += &format!("; the batch is {status}: start it to call them");
-    }
-    text
-}
-
-/// Shows every fault that the server found, where it stands in the file, and makes it one error.
-fn explained(error: anyhow::Error, contacts: &Contacts) -> anyhow::Error {
-    let Some(refused) = error.downcast_ref::<Refused>() else { return error };
-    let faults = refused.data["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let count = refused.data["errorCount"].as_u64().unwrap_or(faults.len() as u64);
-    show_faults(faults, count, contacts);
-    match faults.is_empty() {
-        true => error,
-        false => error.context("nothing was added (--skip-invalid adds the good records)"),
-    }
-}
-
-fn show_faults(faults: &[Value], count: u64, contacts: &Contacts) {
-    for fault in faults.iter().take(FAULTS_SHOWN) {
-        let text = |key: &str| fault[key].as_str().unwrap_or_default();
-        let place = contacts.place(fault["index"].as_u64().unwrap_or_default());
-        let field =
-            if text("field").is_empty() { String::new() } else { format!(" {}:", text("field")) };
-        hint(format_args!("{place}:{field} {} ({})", text("message"), text("code")));
-    }
-    let shown = faults.len().min(FAULTS_SHOWN) as u64;
-    if count > shown {
-        hint(format_args!("and {} more", count - shown));
     }
 }
 

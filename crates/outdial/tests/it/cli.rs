@@ -115,7 +115,7 @@ fn a_batch_is_made_filled_and_watched() {
 }
 
 #[test]
-fn bad_records_are_shown_with_their_lines() {
+fn bad_records_are_shown_with_their_rows() {
     let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
     let server = home.serve();
     let number = server.make_number();
@@ -123,8 +123,8 @@ fn bad_records_are_shown_with_their_lines() {
     let list = home.write("list.csv", "phoneNumber,name\n12125550100,Ann\n12,Bo\n12125550101,\n");
     let add = ["batch", "add", &id, list.to_str().unwrap(), "--url", &server.url];
     let error = stderr_of(home.outdial().env("OUTDIAL_API_KEY", &home.key).args(add));
-    assert!(error.contains("line 3") && error.contains("invalid_phone_number"), "{error}");
-    assert!(error.contains("line 4") && error.contains("missing_variable"), "{error}");
+    assert!(error.contains("row 3") && error.contains("invalid_phone_number"), "{error}");
+    assert!(error.contains("row 4") && error.contains("missing_variable"), "{error}");
     assert_eq!(server.details(&id, &[])["total"], 0);
 
     let text = batch(&home, &server, &["add", &id, list.to_str().unwrap(), "--skip-invalid"]);
