@@ -4,7 +4,10 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::{Content, ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{
+    Content, ContentBuilder, Object, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
+};
 
 use crate::wire::envelope::Refusal;
 
@@ -13,15 +16,63 @@ const EXAMPLES: &str = include_str!("examples.json");
 /// Completes a document.
 pub(crate) fn complete(api: &mut OpenApi) {
     let examples: Value = serde_json::from_str(EXAMPLES).expect("examples.json is JSON");
+    for schema in api.components.iter_mut().flat_map(|c| c.schemas.values_mut()) {
+        narrow_ids(schema);
+    }
     for item in api.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
+            narrow(operation);
             refusals(operation);
             let name = operation.operation_id.as_deref().unwrap_or_default();
             show(operation, &examples[name].clone());
         }
     }
+}
+
+/// Says of parameters that are alike everywhere what may stand there.
+fn narrow(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        let schema = match (&parameter.parameter_in, parameter.name.as_str()) {
+            (ParameterIn::Path, _) => text(ID),
+            (ParameterIn::Header, "Idempotency-Key") => text(KEY),
+            (ParameterIn::Query, "page") => whole(u32::MAX),
+            (ParameterIn::Query, "limit") => whole(100),
+            _ => continue,
+        };
+        parameter.schema = Some(RefOr::T(Schema::Object(schema)));
+    }
+}
+
+/// Says of ids in bodies that they are ids.
+fn narrow_ids(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    for (name, member) in &mut object.properties {
+        if let RefOr::T(Schema::Object(member)) = member
+            && IDS.contains(&name.as_str())
+        {
+            member.pattern = Some(ID.to_owned());
+        }
+    }
+}
+
+/// 24 hexadecimal digits.
+const ID: &str = "^[0-9a-fA-F]{24}$";
+/// Members of bodies that are such.
+const IDS: [&str; 4] = ["agentId", "batchId", "trunkId", "userId"];
+/// What an `Idempotency-Key` is made of.
+const KEY: &str = "^[!-~]{1,255}$";
+
+fn text(pattern: &str) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
+}
+
+/// From 1.
+fn whole(max: u32) -> Object {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    number.minimum(Some(1.0)).maximum(Some(f64::from(max))).build()
 }
 
 /// Adds how it refuses, where it does not say so itself.
