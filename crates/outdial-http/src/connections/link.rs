@@ -64,13 +64,14 @@ impl Link {
         Exchange(self.clone())
     }
 
-    /// All that was to be written is.
-    pub(super) fn flushed(&self) {
-        let after =
-            self.phase.compare_exchange(ANSWERED, WAITS, Ordering::AcqRel, Ordering::Acquire);
-        if after.is_ok() {
+    /// All that was to be written is; true: so that nothing is asked any more.
+    pub(super) fn flushed(&self) -> bool {
+        let (now, then) = (Ordering::AcqRel, Ordering::Acquire);
+        let is_over = self.phase.compare_exchange(ANSWERED, WAITS, now, then).is_ok();
+        if is_over {
             self.slot.waits();
         }
+        is_over
     }
 
     /// The first reason counts.

@@ -178,7 +178,13 @@ impl Hall {
         loop {
             let done = poll_fn(|cx| connection.poll_without_shutdown(cx));
             tokio::select! {
-                _ended = done => break,
+                ended = done => {
+                    // Not all that it cannot read does the library answer.
+                    if ended.is_err_and(|e| e.is_parse()) {
+                        link.end(Ending::Fault(link::own_fault(b"")));
+                    }
+                    break;
+                }
                 // An error: the loop is gone, which asks for the same.
                 _stop = stopped.wait_for(|stop| *stop), if !is_stopping => {
                     is_stopping = true;

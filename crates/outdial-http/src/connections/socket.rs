@@ -199,7 +199,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     /// The HTTP library flushes when it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.link.flushed();
+        if self.link.flushed() {
+            // It may not be read again before something comes, and that may be never.
+            let _armed = self.poll_waited(cx);
+        }
         Poll::Ready(Ok(()))
     }
 

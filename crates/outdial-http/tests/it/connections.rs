@@ -200,12 +200,14 @@ async fn whoever_waits_makes_room_for_who_asks() {
     }
     assert!(rest(&mut idle[0]).await.is_empty(), "the oldest has made room");
     // Those that are at work do not make room.
-    let request = world.post("/api/agents", "{}").bytes();
+    let request = world.post("/api/agents", "{}").header("expect", "100-continue").bytes();
     let mut working = Vec::new();
     for _ in 0..3 {
-        let mut stream = open(&world, &request[..request.len() - 1]).await;
-        // The server has it when it has asked for more of the first two bytes.
-        working.push(stream.write_all(b"").await.map(|()| stream).unwrap());
+        let mut stream = open(&world, &request[..request.len() - 2]).await;
+        // Asked for its body, it is at work.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        working.push(stream);
     }
     let refused = async || {
         let answer = exchange(world.addr, &world.get("/healthz").anonymous().bytes()).await;
