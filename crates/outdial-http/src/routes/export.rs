@@ -100,7 +100,8 @@ impl Export {
             }
             let Some((mut page, end)) = self.page(after).await? else { return Ok(()) };
             page.retain(|call| last.is_some_and(|last| call.id.seq() <= last.seq()));
-            let end = if last.is_some_and(|last| end.seq() > last.seq()) { last } else { Some(end) };
+            let end =
+                if last.is_some_and(|last| end.seq() > last.seq()) { last } else { Some(end) };
             text = sheet.rows(&page);
             after = end;
         }

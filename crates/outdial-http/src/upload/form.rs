@@ -122,10 +122,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    async fn end(
-        &mut self,
-        digests: &mut BTreeMap<(String, String), [u8; 32]>,
-    ) -> ApiResult<()> {
+    async fn end(&mut self, digests: &mut BTreeMap<(String, String), [u8; 32]>) -> ApiResult<()> {
         let Some(Part { head, hash, to }) = self.open.take() else { return Ok(()) };
         let filename = head.filename.unwrap_or_default();
         digests.insert((head.name.clone(), filename.clone()), hash.finalize().into());

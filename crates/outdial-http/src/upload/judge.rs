@@ -99,7 +99,8 @@ pub(super) enum Verdict {
 pub(super) fn judge(file: File, terms: &Terms, rule: &Rule) -> ApiResult<Verdict> {
     let mut judging = Judging::new(terms, rule)?;
     let schema = judging.checker.rules().schema.clone();
-    let limits = TableLimits { rows: rule.rows_max, shared_bytes: SHARED_BYTES, ..TableLimits::default() };
+    let limits =
+        TableLimits { rows: rule.rows_max, shared_bytes: SHARED_BYTES, ..TableLimits::default() };
     read(&file, rule.kind, (schema, limits), &mut |rows| judging.portion(rows))?;
     judging.finish(file, terms)
 }

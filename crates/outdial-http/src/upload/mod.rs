@@ -218,12 +218,7 @@ struct Import {
 }
 
 impl Import {
-    async fn run(
-        self,
-        new: NewBatch,
-        judged: JudgedFile,
-        terms: &Terms,
-    ) -> ApiResult<Response> {
+    async fn run(self, new: NewBatch, judged: JudgedFile, terms: &Terms) -> ApiResult<Response> {
         let request = self.request;
         failpoint("http.request_begun");
         let batch = match self.app.store.import_begin(request, new.clone()).await {

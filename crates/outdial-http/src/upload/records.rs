@@ -29,12 +29,7 @@ pub(super) struct Records {
 }
 
 /// Writes one record; how many bytes.
-pub(super) fn write(
-    file: &mut impl Write,
-    phone: u64,
-    class: u32,
-    text: &[u8],
-) -> io::Result<u64> {
+pub(super) fn write(file: &mut impl Write, phone: u64, class: u32, text: &[u8]) -> io::Result<u64> {
     let length = u32::try_from(text.len()).map_err(io::Error::other)?;
     file.write_all(&phone.to_le_bytes())?;
     file.write_all(&class.to_le_bytes())?;

@@ -196,9 +196,9 @@ impl Row {
 
 /// What a spreadsheet runs begins with one of these, blanks aside.
 fn harmless(text: &str) -> Cow<'_, str> {
-    let starts = text.trim_start_matches([' ', '\u{a0}']).starts_with([
-        '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠',
-    ]);
+    let starts = text
+        .trim_start_matches([' ', '\u{a0}'])
+        .starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     if starts && !is_number(text) {
         return Cow::Owned(format!("'{text}"));
     }

@@ -24,4 +24,5 @@ mod repeats;
 mod support;
 mod trunks;
 mod two_workspaces;
+mod upload;
 mod why;

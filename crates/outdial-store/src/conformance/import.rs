@@ -54,6 +54,12 @@ fn end((request, batch): (RequestId, BatchId), calls: u64) -> ImportFinish {
     ImportFinish { batch, request, calls, answer }
 }
 
+/// How many events there are.
+async fn told(w: &World) -> usize {
+    while w.store.event_number(100).await.unwrap() > 0 {}
+    w.store.event_list(w.ws, 0, 100).await.unwrap().events.len()
+}
+
 async fn is_invisible(w: &World, batch: BatchId, calls: &[CallId]) {
     assert_eq!(w.store.batch_fetch(batch).await.unwrap(), None);
     assert!(w.store.batch_ingest_context(w.ws, batch).await.unwrap().is_none());
@@ -90,9 +96,11 @@ pub(super) async fn whole_or_nothing(f: &dyn Factory) {
     assert!(matches!(wrong, Err(ImportError::Store(StoreError::Internal(_)))), "{wrong:?}");
     is_invisible(&w, batch, &second.calls).await;
 
+    assert_eq!(told(&w).await, 0, "nothing is told of what nobody can see");
     let version = w.version().await;
     w.store.import_finish(end(import, 3)).await.unwrap();
     assert!(w.version().await > version);
+    assert_eq!(told(&w).await, 1, "the one that is finished");
     let seen = w.store.batch_fetch(batch).await.unwrap().unwrap();
     assert_eq!((seen.state, seen.pause_reason), (BatchState::Pending, None));
     let totals = w.totals(batch).await;

@@ -37,4 +37,5 @@ mod storm;
 #[path = "../../benches/support/thirty_zones.rs"]
 mod thirty_zones;
 mod torn;
+mod upload;
 mod webhooks;

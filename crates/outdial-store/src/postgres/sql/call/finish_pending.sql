@@ -13,6 +13,8 @@ WITH mine AS MATERIALIZED (
   RETURNING c.seq, c.batch, c.attempts, c.round
 ), told AS (
   INSERT INTO outbox (kind, at, batch, subject, attempts, round, disposition, reason)
-  SELECT 0, $4, batch, seq, attempts, round, $2, $3 FROM done
+  SELECT 0, $4, batch, seq, attempts, round, $2, $3
+  FROM done
+  WHERE NOT EXISTS (SELECT 1 FROM import i WHERE i.batch = done.batch)
 )
 SELECT batch, count(*) FROM done GROUP BY batch

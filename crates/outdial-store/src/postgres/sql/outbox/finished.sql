@@ -1,6 +1,6 @@
--- Calls that have just finished.
+-- Calls that have just finished. Of an import, whoever finishes that tells.
 INSERT INTO outbox (kind, at, batch, subject, attempts, round, disposition, reason)
 SELECT 0, $2, batch, seq, attempts, round, disposition, disposition_reason
 FROM call
-WHERE seq = ANY ($1)
+WHERE seq = ANY ($1) AND NOT EXISTS (SELECT 1 FROM import i WHERE i.batch = call.batch)
 ORDER BY seq

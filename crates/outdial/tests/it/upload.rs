@@ -1,0 +1,165 @@
+//! Uploads to the real process: killed while it imports, and fed with more than it may hold.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Home, Server, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const FIRST: u64 = 12_125_550_000;
+const BOUNDARY: &str = "oUtDiAl";
+/// What taking a file in may add to a process, whatever the file: the chunks in flight, a portion
+/// of rows, the numbers seen, and what the database's writer keeps.
+const GROWTH_MAX_KIB: u64 = 160 * 1024;
+
+/// What comes before the file, and after it.
+fn form(user: &str, number: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut head = String::new();
+    let numbers = format!("[\"{number}\"]");
+    for (name, value) in [("userId", user), ("batchName", "File"), ("callingNumbers", &numbers)] {
+        head.push_str(&format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        ));
+    }
+    head.push_str(&format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n"
+    ));
+    (head.into_bytes(), format!("\r\n--{BOUNDARY}--\r\n").into_bytes())
+}
+
+/// Sends a file of `bytes` bytes, in pieces of an iterator; none: the connection broke.
+fn upload(
+    server: &Server<'_>,
+    home: &Home,
+    number: &str,
+    key: &str,
+    (bytes, pieces): (u64, impl Iterator<Item = Vec<u8>>),
+) -> Option<Answer> {
+    let (before, after) = form(&home.user, number);
+    let length = before.len() as u64 + bytes + after.len() as u64;
+    let host = server.url.strip_prefix("http://").unwrap();
+    let head = format!(
+        "POST /api/call/upload HTTP/1.1\r\nhost: {host}\r\nx-api-key: {}\r\nidempotency-key: \
+         {key}\r\ncontent-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: \
+         {length}\r\nconnection: close\r\n\r\n",
+        home.key
+    );
+    let mut stream = TcpStream::connect(host).ok()?;
+    stream.set_read_timeout(Some(LIMIT * 2)).unwrap();
+    let mut send = || -> std::io::Result<()> {
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&before)?;
+        for piece in pieces {
+            stream.write_all(&piece)?;
+        }
+        stream.write_all(&after)
+    };
+    // A server that refuses early has answered nevertheless.
+    let _refused = send();
+    let mut answer = Vec::new();
+    let _broken = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let status = std::str::from_utf8(&answer[..end]).ok()?.split(' ').nth(1)?.parse().ok()?;
+    let body = serde_json::from_slice(&answer[end + 4..]).unwrap_or(Value::Null);
+    Some(Answer { status, body })
+}
+
+fn rows(first: u64, count: u64) -> Vec<u8> {
+    let rows = (first..first + count).map(|n| format!("{n},N {n}\r\n"));
+    let mut text = String::from("phoneNumber,name\r\n");
+    text.extend(rows);
+    text.into_bytes()
+}
+
+fn small(first: u64, count: u64) -> (u64, std::iter::Once<Vec<u8>>) {
+    let text = rows(first, count);
+    (text.len() as u64, std::iter::once(text))
+}
+
+#[test]
+fn killed_while_it_imports_there_is_nothing_and_the_repeat_makes_it() {
+    const ROWS: u64 = 5_500;
+    for (name, passes) in [
+        ("http.request_begun", 1),
+        ("store.chunk_applied", 2),
+        ("http.chunk_stored", 3),
+        ("http.chunks_stored", 1),
+        ("store.import_finished", 1),
+        ("http.answer_kept", 1),
+    ] {
+        let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+        let server = home.serve();
+        let number = server.make_number();
+        server.terminate();
+        assert!(server.wait().success());
+        let at = format!("{name}:{passes}");
+        let (mut server, _) = home.serve_with(&[("OUTDIALTEST_KILL_AT", &at)]);
+        let answered = upload(&server, &home, &number, "k", small(FIRST, ROWS));
+        assert_eq!(answered, None, "{name}");
+        wait_for(&format!("killed at {name}"), LIMIT, || server.is_gone().then_some(()));
+        drop(server);
+
+        let server = home.serve();
+        let batches = || {
+            let answer = server.get(&format!("/api/call/batches/{}", home.user));
+            if answer.status == 404 {
+                0
+            } else {
+                answer.expect(200)["data"]["pagination"]["total"].as_u64().unwrap()
+            }
+        };
+        // Only after the last transaction there is anything to see.
+        assert_eq!(batches(), u64::from(name == "http.answer_kept"), "{name}");
+        let answer = upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
+        let made = answer.expect(200);
+        assert_eq!(made["batch"]["totalCalls"], ROWS, "{name}");
+        assert_eq!(batches(), 1, "{name}");
+        let batch = made["batch"]["_id"].as_str().unwrap();
+        assert_eq!(server.count(batch, &["pending"]), ROWS, "{name}");
+        let again = upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
+        assert_eq!(again.expect(200), made, "{name}");
+        // What was dropped is taken away: neither its calls nor its batch are left.
+        let left = || {
+            let database = rusqlite::Connection::open(home.path("outdial.db")).unwrap();
+            let count = |sql: &str| database.query_row(sql, [], |r| r.get::<_, u64>(0)).unwrap();
+            let all =
+                count("SELECT count(*) FROM call") + count("SELECT count(*) FROM call_fields");
+            (all == 2 * ROWS && count("SELECT count(*) FROM batch") == 1).then_some(())
+        };
+        wait_for(&format!("{name}: what was dropped is taken away"), LIMIT, left);
+        let start = json!({ "batchId": batch, "userId": home.user });
+        server.post("/api/call/start-calling", &start).expect(200);
+    }
+}
+
+#[test]
+fn memory_does_not_follow_the_file() {
+    const ROWS: u64 = 60_000;
+    let home = Home::new(&[]);
+    let server = home.serve();
+    let number = server.make_number();
+    let first = upload(&server, &home, &number, "small", small(FIRST, 20)).expect("an answer");
+    first.expect(200);
+    let before = server.memory_kib("VmHWM:");
+    // 120 MB of rows of 2 kB.
+    let row = |n: u64| format!("{},N {n},{}\n", FIRST + n, "é".repeat(1000)).into_bytes();
+    let head = b"phoneNumber,name,note\n".to_vec();
+    let bytes = head.len() as u64 + (0..ROWS).map(|n| row(n).len() as u64).sum::<u64>();
+    let pieces = std::iter::once(head).chain((0..ROWS).map(row));
+    let answer = upload(&server, &home, &number, "large", (bytes, pieces)).expect("an answer");
+    assert_eq!(answer.expect(200)["batch"]["totalCalls"], ROWS);
+    // One line of 300 MB, in a quote that is never closed, and a million columns.
+    for begin in ["phoneNumber,name\n12125550001,\"", "phoneNumber\n", "a,"] {
+        let pieces =
+            std::iter::once(begin.as_bytes().to_vec()).chain((0..300).map(|_| vec![b','; 1 << 20]));
+        let bytes = begin.len() as u64 + (300 << 20);
+        let answer = upload(&server, &home, &number, begin, (bytes, pieces)).expect("an answer");
+        assert!([400, 413, 422].contains(&answer.status), "{}", answer.body);
+    }
+    let growth = server.memory_kib("VmHWM:").saturating_sub(before);
+    println!("growth {growth} KiB over {before} KiB");
+    assert!(growth <= GROWTH_MAX_KIB, "growth {growth} KiB");
+}
