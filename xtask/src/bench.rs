@@ -8,6 +8,7 @@ use crate::{apt, process};
 /// Known benchmarks and what they measure.
 const BENCHES: &[(&str, &str)] = &[
     ("ingest", "records per second over HTTP, beside the bare database loop"),
+    ("upload", "contacts per second from a CSV file, beside addCallsToBatch with the same"),
     ("connections", "p99 of a client, alone and among 2,000 idle or dripping connections"),
     ("dispatch", "attempts per second, and the cost of one as more calls wait"),
     ("forecast", "a year of 100,000 contacts on virtual time, every attempt checked"),

@@ -316,7 +316,7 @@ mod tests {
         for piece in 1..BODY.len() {
             let parts = parse(BODY.replace("--Bé", "--C\r\n-").as_bytes(), piece).unwrap();
             assert_eq!(parts[0], (head("a", None), b"1\r\n2".to_vec()), "{piece}");
-            let file = (head("file", Some("x\\y \"z.csv")), b"--C\r\n-".to_vec());
+            let file = (head("file", Some("x\\y \"z.csv")), b"\r\n--C\r\n-".to_vec());
             assert_eq!(parts[1], file, "{piece}");
             assert_eq!(parts[2], (head("", None), Vec::new()), "{piece}");
             assert_eq!(parts.len(), 3);

@@ -403,6 +403,8 @@ fn what_runs_often_is_found_by_an_index() {
         "webhook/fetch" "delivery/sequence" "delivery/due" "delivery/job" "delivery/record"
         "delivery/list" "delivery/count" "delivery/tries" "delivery/replay" "delivery/over"
         "delivery/of_the_gone" "delivery/insert_try" "batch/active"
+        "import/fetch" "import/drop_of_request" "import/open_request" "import/prune_fields"
+        "import/prune_calls" "call/runs_after"
     } {
         let scans = scans(text);
         let no_table = |l: &String| l == "SCAN q" || l == "SCAN CONSTANT ROW";

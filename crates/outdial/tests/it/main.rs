@@ -38,4 +38,6 @@ mod storm;
 mod thirty_zones;
 mod torn;
 mod upload;
+mod uploading;
+mod watched;
 mod webhooks;
