@@ -230,6 +230,14 @@ async fn every_refusal() {
         assert!(body["errorMessage"].as_str().unwrap().contains(word), "{word}: {text}");
     }
     assert_eq!(batches(&world).await, 0);
+}
+
+#[tokio::test]
+async fn forms_that_are_none_and_callers_that_may_not() {
+    let world = World::new().await;
+    let phone = number(&world, "[]").await;
+    let stranger = world.stranger().await;
+    let form = || Form::new(&world, &phone, CSV);
     let twice = {
         let mut form = form();
         form.parts.push(("batchName".to_owned(), None, b"again".to_vec()));

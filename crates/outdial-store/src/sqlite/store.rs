@@ -182,8 +182,9 @@ operations! {
     BigWrite import_finish(end: outdial_ports::store::ImportFinish => &end)
         -> (), outdial_ports::store::ImportError;
     BigWrite import_prune(limit: u32 => limit) -> u32, StoreError;
-    SlowRead call_export(batch: BatchId => batch, after: Option<CallId> => after, limit: u32 => limit)
-        -> Vec<CallView>, StoreError;
+    SlowRead call_export(
+        batch: BatchId => batch, after: Option<CallId> => after, limit: u32 => limit
+    ) -> Vec<CallView>, StoreError;
 
     SlowRead [is_read_off(&query) => Read]
     call_list(batch: BatchId => batch, query: CallQuery => &query) -> CallList, StoreError;
