@@ -1,4 +1,5 @@
 //! Workbooks: those that other programs wrote, those written here part by part, and broken ones.
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::io::{Cursor, Write};
 

@@ -1,5 +1,6 @@
 //! Files of a gigabyte, made on the way, and bombs: the memory of this process stays where it was.
 //! Alone in its process, and one test, so that nothing else counts.
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::io::{Cursor, Write};
 

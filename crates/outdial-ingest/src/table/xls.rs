@@ -55,9 +55,8 @@ pub(super) fn read(
         return Err(TableError::Encrypted);
     }
     let mut stream = Vec::new();
-    let book = file
-        .open_stream("Workbook")
-        .or_else(|_| Err(broken(&"it has no workbook of Excel 97 or later in it")))?;
+    let no_book = |_| broken(&"it has no workbook of Excel 97 or later in it");
+    let book = file.open_stream("Workbook").map_err(no_book)?;
     book.take(max).read_to_end(&mut stream).map_err(|error| broken(&error))?;
     let book = Workbook::read(&stream)?;
     let sheet = stream.get(book.sheet.ok_or(TableError::NoSheet)?..).ok_or_else(cut_off)?;

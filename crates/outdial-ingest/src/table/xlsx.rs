@@ -277,11 +277,7 @@ impl Sheet<'_> {
                     "v" | "t" => self.cell.in_value = false,
                     "rPh" => self.cell.in_reading = false,
                     "c" => self.end_cell(),
-                    "row" => {
-                        if !self.row.hand_on(gatherer, sink)? {
-                            return Ok(());
-                        }
-                    }
+                    "row" if !self.row.hand_on(gatherer, sink)? => return Ok(()),
                     "sheetData" => return Ok(()),
                     _ => {}
                 },
