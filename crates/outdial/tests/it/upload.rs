@@ -1,13 +1,8 @@
 //! Uploads to the real process: killed while it imports, and fed with more than it may hold.
 
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::harness::{Home, wait_for};
+use crate::harness::Home;
 use crate::uploading::{rows, upload};
 
-const LIMIT: Duration = Duration::from_secs(120);
 const FIRST: u64 = 12_125_550_000;
 /// What taking a file in may add to a process, whatever the file: the chunks in flight, a portion
 /// of rows, the numbers seen, and what the database's writer keeps.
@@ -16,62 +11,6 @@ const GROWTH_MAX_KIB: u64 = 160 * 1024;
 fn small(first: u64, count: u64) -> (u64, std::iter::Once<Vec<u8>>) {
     let text = rows(first, count);
     (text.len() as u64, std::iter::once(text))
-}
-
-#[test]
-fn killed_while_it_imports_there_is_nothing_and_the_repeat_makes_it() {
-    const ROWS: u64 = 5_500;
-    for (name, passes) in [
-        ("http.request_begun", 1),
-        ("store.chunk_applied", 2),
-        ("http.chunk_stored", 3),
-        ("http.chunks_stored", 1),
-        ("store.import_finished", 1),
-        ("http.answer_kept", 1),
-    ] {
-        let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
-        let server = home.serve();
-        let number = server.make_number();
-        server.terminate();
-        assert!(server.wait().success());
-        let at = format!("{name}:{passes}");
-        let (mut server, _) = home.serve_with(&[("OUTDIALTEST_KILL_AT", &at)]);
-        let answered = upload(&server, &home, &number, "k", small(FIRST, ROWS));
-        assert_eq!(answered, None, "{name}");
-        wait_for(&format!("killed at {name}"), LIMIT, || server.is_gone().then_some(()));
-        drop(server);
-
-        let server = home.serve();
-        let batches = || {
-            let answer = server.get(&format!("/api/call/batches/{}", home.user));
-            if answer.status == 404 {
-                0
-            } else {
-                answer.expect(200)["data"]["pagination"]["total"].as_u64().unwrap()
-            }
-        };
-        // Only after the last transaction there is anything to see.
-        assert_eq!(batches(), u64::from(name == "http.answer_kept"), "{name}");
-        let answer = upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
-        let made = answer.expect(200);
-        assert_eq!(made["batch"]["totalCalls"], ROWS, "{name}");
-        assert_eq!(batches(), 1, "{name}");
-        let batch = made["batch"]["_id"].as_str().unwrap();
-        assert_eq!(server.count(batch, &["pending"]), ROWS, "{name}");
-        let again = upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
-        assert_eq!(again.expect(200), made, "{name}");
-        // What was dropped is taken away: neither its calls nor its batch are left.
-        let left = || {
-            let database = rusqlite::Connection::open(home.path("outdial.db")).unwrap();
-            let count = |sql: &str| database.query_row(sql, [], |r| r.get::<_, u64>(0)).unwrap();
-            let all =
-                count("SELECT count(*) FROM call") + count("SELECT count(*) FROM call_fields");
-            (all == 2 * ROWS && count("SELECT count(*) FROM batch") == 1).then_some(())
-        };
-        wait_for(&format!("{name}: what was dropped is taken away"), LIMIT, left);
-        let start = json!({ "batchId": batch, "userId": home.user });
-        server.post("/api/call/start-calling", &start).expect(200);
-    }
 }
 
 #[test]
@@ -101,4 +40,77 @@ fn memory_does_not_follow_the_file() {
     let growth = server.memory_kib("VmHWM:").saturating_sub(before);
     println!("growth {growth} KiB over {before} KiB");
     assert!(growth <= GROWTH_MAX_KIB, "growth {growth} KiB");
+}
+
+#[cfg(feature = "failpoints")]
+mod killed {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{FIRST, small};
+    use crate::harness::{Home, wait_for};
+    use crate::uploading::upload;
+
+    const LIMIT: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn killed_while_it_imports_there_is_nothing_and_the_repeat_makes_it() {
+        const ROWS: u64 = 5_500;
+        for (name, passes) in [
+            ("http.request_begun", 1),
+            ("store.chunk_applied", 2),
+            ("http.chunk_stored", 3),
+            ("http.chunks_stored", 1),
+            ("store.import_finished", 1),
+            ("http.answer_kept", 1),
+        ] {
+            let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+            let server = home.serve();
+            let number = server.make_number();
+            server.terminate();
+            assert!(server.wait().success());
+            let at = format!("{name}:{passes}");
+            let (mut server, _) = home.serve_with(&[("OUTDIALTEST_KILL_AT", &at)]);
+            let answered = upload(&server, &home, &number, "k", small(FIRST, ROWS));
+            assert_eq!(answered, None, "{name}");
+            wait_for(&format!("killed at {name}"), LIMIT, || server.is_gone().then_some(()));
+            drop(server);
+
+            let server = home.serve();
+            let batches = || {
+                let answer = server.get(&format!("/api/call/batches/{}", home.user));
+                if answer.status == 404 {
+                    0
+                } else {
+                    answer.expect(200)["data"]["pagination"]["total"].as_u64().unwrap()
+                }
+            };
+            // Only after the last transaction there is anything to see.
+            assert_eq!(batches(), u64::from(name == "http.answer_kept"), "{name}");
+            let answer =
+                upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
+            let made = answer.expect(200);
+            assert_eq!(made["batch"]["totalCalls"], ROWS, "{name}");
+            assert_eq!(batches(), 1, "{name}");
+            let batch = made["batch"]["_id"].as_str().unwrap();
+            assert_eq!(server.count(batch, &["pending"]), ROWS, "{name}");
+            let again =
+                upload(&server, &home, &number, "k", small(FIRST, ROWS)).expect("an answer");
+            assert_eq!(again.expect(200), made, "{name}");
+            // What was dropped is taken away: neither its calls nor its batch are left.
+            let left = || {
+                let database = rusqlite::Connection::open(home.path("outdial.db")).unwrap();
+                let count =
+                    |sql: &str| database.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+                let all =
+                    count("SELECT count(*) FROM call") + count("SELECT count(*) FROM call_fields");
+                (u64::try_from(all) == Ok(2 * ROWS) && count("SELECT count(*) FROM batch") == 1)
+                    .then_some(())
+            };
+            wait_for(&format!("{name}: what was dropped is taken away"), LIMIT, left);
+            let start = json!({ "batchId": batch, "userId": home.user });
+            server.post("/api/call/start-calling", &start).expect(200);
+        }
+    }
 }

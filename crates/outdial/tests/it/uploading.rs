@@ -46,7 +46,7 @@ pub(crate) fn upload(
     );
     let mut stream = TcpStream::connect(host).ok()?;
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let mut send = || -> std::io::Result<()> {
+    let send = || -> std::io::Result<()> {
         stream.write_all(head.as_bytes())?;
         stream.write_all(&before)?;
         for piece in pieces {
