@@ -17,7 +17,7 @@ pub struct HttpConfig {
     pub body_max_bytes: u64,
     /// How long a client may send nothing in the middle of a body, in milliseconds. Default 30 s.
     pub body_idle_timeout_ms: u64,
-    /// Slowest that a body may come, in bytes per second, in each 30 s that it is waited for. Slower
+    /// Slowest that a body may come, in bytes per second, in each 30 s that we wait for it. Slower
     /// ones are refused: they hold memory that others wait for. 0: any. Default 4096.
     pub body_min_rate_bytes_per_s: u64,
     /// How long a body may be waited for in all, in milliseconds. Default 2 h.

@@ -146,7 +146,7 @@ struct Hall {
 
 impl Hall {
     fn let_in(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
-        // Small answers and events are to leave at once. It may have gone again: then reading fails.
+        // Small answers and events are to leave at once. Refused, it has gone; reading tells.
         let _gone = stream.set_nodelay(true);
         let config = &self.app.config.connections;
         let address = peer.ip().to_canonical();
