@@ -5,6 +5,7 @@
 mod brakes;
 mod clocks;
 mod copies;
+mod events;
 mod hours;
 mod laws;
 mod often;
@@ -25,6 +26,7 @@ use outdial_core::time::Timestamp;
 pub use brakes::{Brakes, End, Rules};
 pub use clocks::Clocks;
 pub use copies::Copies;
+pub use events::Events;
 pub use hours::Hours;
 pub use often::{Often, Try};
 pub use once::Once;
@@ -118,6 +120,8 @@ pub struct Checkers {
     pub clocks: Clocks,
     /// Processes on older copies of the database.
     pub copies: Copies,
+    /// What was told.
+    pub events: Events,
     /// What is not redialed.
     pub unknowns: Unknowns,
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::call::WaitReason;
-use outdial_core::id::BatchId;
+use outdial_core::id::{BatchId, WorkspaceId};
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::is_paused;
 use outdial_engine::EngineConfig;
@@ -247,10 +247,28 @@ impl World {
         panics::check()?;
         self.process.check(self.parts.weather.broke_down(), false)?;
         let changed = self.parts.watch.look(|seen, _| Ok(std::mem::take(&mut seen.changed)));
+        self.read_events().await?;
         for batch in changed.into_iter().flatten() {
             self.check_batch(batch).await?;
         }
         self.parts.watch.verdict()
+    }
+
+    /// Numbers what was written, and reads it.
+    async fn read_events(&self) -> Result<(), Violation> {
+        let store = |e: &dyn std::fmt::Display| Violation::new("store", e.to_string());
+        while self.store.event_number(1000).await.map_err(|e| store(&e))? > 0 {}
+        let read = self.parts.watch.look(|seen, _| {
+            let of = |ws: &WorkspaceId| (*ws, seen.checkers.events.position(*ws));
+            Ok(seen.model.settings.keys().map(of).collect::<Vec<_>>())
+        });
+        for (ws, after) in read.into_iter().flatten() {
+            let page = self.store.event_list(ws, after, u32::MAX).await.map_err(|e| store(&e))?;
+            self.parts.watch.look(|seen, _| {
+                page.events.iter().try_for_each(|event| seen.checkers.events.told(event))
+            });
+        }
+        Ok(())
     }
 
     async fn check_batch(&self, batch: BatchId) -> Result<(), Violation> {
@@ -285,6 +303,9 @@ impl World {
             }
             seen.model.compare_calls(batch, &calls)?;
             seen.compare_head(batch, &head)?;
+            for (call, times) in seen.model.finished_of(batch) {
+                seen.checkers.events.finished(call, times)?;
+            }
             recount(&shown.totals, &calls)
         });
         Ok(())

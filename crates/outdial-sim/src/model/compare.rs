@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use outdial_core::batch::BatchState;
 use outdial_core::call::{CallState, WaitReason};
-use outdial_core::id::BatchId;
+use outdial_core::id::{BatchId, CallId};
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{BatchRecord, CallView};
 
@@ -49,6 +49,14 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// How often each call of a batch has finished: one is added again only when it has.
+    pub(crate) fn finished_of(&self, id: BatchId) -> impl Iterator<Item = (CallId, u32)> {
+        self.calls.iter().filter(move |(_, c)| c.batch == id).map(|(id, c)| {
+            let is_finished = c.state == CallState::Finished;
+            (*id, c.facts.round.saturating_sub(1) + u32::from(is_finished))
+        })
     }
 
     /// Batches that are neither deleted nor done, and why not.
