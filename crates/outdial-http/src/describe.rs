@@ -40,6 +40,12 @@ fn narrow(operation: &mut Operation) {
             (ParameterIn::Header, "Idempotency-Key") => text(KEY),
             (ParameterIn::Query, "page") => whole(u32::MAX),
             (ParameterIn::Query, "limit") => whole(100),
+            (ParameterIn::Query, "batchId") => text(ID),
+            (ParameterIn::Query, "days") => whole(366),
+            (ParameterIn::Query, "state") => ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(["pending", "delivered", "given_up"]))
+                .build(),
             _ => continue,
         };
         parameter.schema = Some(RefOr::T(Schema::Object(schema)));
@@ -61,7 +67,7 @@ fn narrow_ids(schema: &mut RefOr<Schema>) {
 /// 24 hexadecimal digits.
 const ID: &str = "^[0-9a-fA-F]{24}$";
 /// Members of bodies that are such.
-const IDS: [&str; 4] = ["agentId", "batchId", "trunkId", "userId"];
+const IDS: [&str; 5] = ["agentId", "batchId", "callId", "trunkId", "userId"];
 /// What an `Idempotency-Key` is made of.
 const KEY: &str = "^[!-~]{1,255}$";
 

@@ -1,5 +1,5 @@
-//! A span for each request, for traces: which endpoint, how it was answered. No path as sent: it has
-//! ids at most, but who knows what somebody types there.
+//! A span for each request, for traces: which endpoint, how it was answered. No path as sent: it
+//! has ids at most, but who knows what somebody types there.
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;

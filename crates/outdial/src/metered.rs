@@ -91,7 +91,9 @@ plain {
         workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
         workspace_list() -> Vec<WorkspaceRecord>, StoreError;
         settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;
-        settings_update(ws: WorkspaceId, was: Option<WorkspaceSettings>, settings: WorkspaceSettings)
+        settings_update(
+            ws: WorkspaceId, was: Option<WorkspaceSettings>, settings: WorkspaceSettings
+        )
             -> bool, StoreError;
         key_create(ws: WorkspaceId, key: NewKey) -> KeyRecord, StoreError;
         key_list(ws: WorkspaceId) -> Vec<KeyRecord>, StoreError;
@@ -120,10 +122,12 @@ plain {
         batch_fetch(id: BatchId) -> Option<BatchRecord>, StoreError;
         batch_list(ws: WorkspaceId, query: BatchListQuery) -> BatchList, StoreError;
         batch_ingest_context(ws: WorkspaceId, id: BatchId) -> Option<IngestContext>, StoreError;
-        batch_start(ws: WorkspaceId, id: BatchId, start: BatchStart) -> BatchRecord, BatchStartError;
+        batch_start(ws: WorkspaceId, id: BatchId, start: BatchStart)
+            -> BatchRecord, BatchStartError;
         batch_stop(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
         batch_delete(ws: WorkspaceId, id: BatchId) -> bool, StoreError;
-        batch_update(ws: WorkspaceId, id: BatchId, patch: BatchPatch) -> BatchRecord, BatchUpdateError;
+        batch_update(ws: WorkspaceId, id: BatchId, patch: BatchPatch)
+            -> BatchRecord, BatchUpdateError;
         batch_close_due(limit: u32) -> Vec<BatchId>, StoreError;
         request_lookup(r: &RequestBegin) -> RequestLookup, StoreError;
         request_begin(r: &RequestBegin) -> RequestLookup, StoreError;
@@ -174,7 +178,8 @@ plain {
             -> bool, StoreError;
         delivery_list(ws: WorkspaceId, webhook: WebhookId, query: DeliveryQuery)
             -> Option<DeliveryList>, StoreError;
-        delivery_replay(ws: WorkspaceId, webhook: WebhookId, what: Replay) -> Option<u32>, StoreError;
+        delivery_replay(ws: WorkspaceId, webhook: WebhookId, what: Replay)
+            -> Option<u32>, StoreError;
 }
 looked_at {
     async fn call_add_chunk(&self, chunk: ChunkAdd) -> Result<StoredChunk, ChunkError> {

@@ -1,5 +1,5 @@
-//! OpenTelemetry: spans of requests, chunks, turns of the dispatcher and attempts, sent to where the
-//! configuration says; nowhere, if it does not.
+//! OpenTelemetry: spans of requests, chunks, turns of the dispatcher and attempts, sent to where
+//! the configuration says; nowhere, if it does not.
 //!
 //! Only spans of our own target leave: they carry ids and words, never a number, a contact or a
 //! secret. Events of the log stay in the log.
