@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::harness::{Home, PATIENCE, Server, wait_for};
 use crate::kill::contacts;
 
+/// Where the numbers called begin.
+const NUMBERS: u64 = 12_125_550_000;
 const LONG: Duration = Duration::from_secs(120);
 
 /// What came.
@@ -70,7 +72,7 @@ impl Stream {
 }
 
 fn add(server: &Server<'_>, batch: &str, first: u64, count: u64) {
-    let body = json!({ "batchId": batch, "call_data": contacts(first, count) });
+    let body = json!({ "batchId": batch, "call_data": contacts(NUMBERS + first, count) });
     server.post("/api/call/addCallsToBatch", &body).expect(200);
 }
 

@@ -21,6 +21,8 @@ const OPEN: [(&str, &str); 3] = [
     ("OUTDIAL_WEBHOOKS_ALLOW_HTTP", "true"),
     ("OUTDIAL_WEBHOOKS_ALLOW_PRIVATE", "true"),
 ];
+/// Where the numbers called begin.
+const NUMBERS: u64 = 12_125_550_000;
 /// For what waits for retries of deliveries and of calls.
 const LONG: Duration = Duration::from_secs(240);
 
@@ -141,7 +143,7 @@ fn patch(server: &Server<'_>, id: &str, body: &Value) -> Value {
 }
 
 fn add(server: &Server<'_>, batch: &str, first: u64, count: u64) {
-    let body = json!({ "batchId": batch, "call_data": contacts(first, count) });
+    let body = json!({ "batchId": batch, "call_data": contacts(NUMBERS + first, count) });
     server.post("/api/call/addCallsToBatch", &body).expect(200);
 }
 
