@@ -34,8 +34,8 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId AttemptId BatchId CallId DeliveryId DncId EventId KeyId PhoneId RequestId TrunkId UserId
-    WebhookId WorkspaceId);
+ids!(AgentId AttemptId BatchId CallId DeliveryId DncId EventId KeyId PhoneId RequestId TrunkId
+    UserId WebhookId WorkspaceId);
 
 /// A length of time as its column.
 pub(crate) fn millis(length: Duration) -> i64 {

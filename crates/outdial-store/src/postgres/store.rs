@@ -280,6 +280,7 @@ operations! {
     SlowRead delivery_list(
         ws: WorkspaceId => ws, webhook: WebhookId => webhook, query: DeliveryQuery => &query
     ) -> Option<DeliveryList>, StoreError;
-    SlowWrite delivery_replay(ws: WorkspaceId => ws, webhook: WebhookId => webhook, what: Replay => what)
-        -> Option<u32>, StoreError;
+    SlowWrite delivery_replay(
+        ws: WorkspaceId => ws, webhook: WebhookId => webhook, what: Replay => what
+    ) -> Option<u32>, StoreError;
 }

@@ -264,6 +264,7 @@ operations! {
     SlowRead delivery_list(
         ws: WorkspaceId => ws, webhook: WebhookId => webhook, query: DeliveryQuery => &query
     ) -> Option<DeliveryList>, StoreError;
-    Write delivery_replay(ws: WorkspaceId => ws, webhook: WebhookId => webhook, what: Replay => what)
-        -> Option<u32>, StoreError;
+    Write delivery_replay(
+        ws: WorkspaceId => ws, webhook: WebhookId => webhook, what: Replay => what
+    ) -> Option<u32>, StoreError;
 }
