@@ -30,7 +30,11 @@ impl Spool {
     /// A new one.
     pub(crate) async fn open(app: &App) -> Result<Self, ApiError> {
         let dir = directory(app);
-        let opened = blocking(move || tempfile::tempfile_in(dir)).await?;
+        let opened = blocking(move || {
+            std::fs::create_dir_all(&dir)?;
+            tempfile::tempfile_in(dir)
+        })
+        .await?;
         Ok(Self { file: Some(opened), block: Vec::with_capacity(BLOCK_BYTES), bytes: 0 })
     }
 
