@@ -271,7 +271,8 @@ store! {
             -> bool, StoreError;
         delivery_list(ws: WorkspaceId, webhook: WebhookId, query: DeliveryQuery)
             -> Option<DeliveryList>, StoreError;
-        delivery_replay(ws: WorkspaceId, webhook: WebhookId, what: Replay) -> Option<u32>, StoreError;
+        delivery_replay(ws: WorkspaceId, webhook: WebhookId, what: Replay)
+            -> Option<u32>, StoreError;
         workspace_create(new: NewWorkspace) -> WorkspaceCreated, StoreError;
         workspace_list() -> Vec<WorkspaceRecord>, StoreError;
         settings_fetch(ws: WorkspaceId) -> WorkspaceSettings, StoreError;

@@ -130,6 +130,20 @@ impl Told {
         self.position += u64::try_from(events.len()).unwrap();
         self.seen = seen;
     }
+
+    /// Every kind came, and often enough to mean something.
+    fn is_enough(&self) {
+        let count = &self.count;
+        let enough = |kind, least: u32| {
+            assert!(count.get(&kind).is_some_and(|n| *n >= least), "{kind:?} {count:?}");
+        };
+        enough(EventKind::CallFinished, 40);
+        enough(EventKind::CallAttempted, 30);
+        enough(EventKind::BatchActive, 3);
+        enough(EventKind::BatchPaused, 1);
+        enough(EventKind::BatchCompleted, 1);
+        enough(EventKind::DncAdded, 1);
+    }
 }
 
 /// Numbers all there is, and reads what is new.
@@ -210,16 +224,7 @@ pub(super) async fn whatever_happens_is_told_once(f: &dyn Factory) {
     told.check(&w, &batches, 0, "started once more").await;
     wind_up(&w, &batches).await;
     told.check(&w, &batches, 0, "in the end").await;
-    let count = told.count;
-    let enough = |kind, least: u32| {
-        assert!(count.get(&kind).is_some_and(|n| *n >= least), "{kind:?} {count:?}");
-    };
-    enough(EventKind::CallFinished, 40);
-    enough(EventKind::CallAttempted, 30);
-    enough(EventKind::BatchActive, 3);
-    enough(EventKind::BatchPaused, 1);
-    enough(EventKind::BatchCompleted, 1);
-    enough(EventKind::DncAdded, 1);
+    told.is_enough();
 }
 
 /// Everything is taken back, and what is on the phone ends: the batches complete.
