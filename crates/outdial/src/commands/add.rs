@@ -146,7 +146,7 @@ async fn schema_of(client: &Client, batch: &str) -> Result<VariableSchema> {
     let shown = client.get(&format!("/api/call/batch/{batch}"), &[]).await?;
     let phones = client.get("/api/phones", &[]).await?;
     let numbers = shown["callingNumbers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let phones = phones.as_array().map(Vec::as_slice).unwrap_or_default();
+    let phones = phones["phones"].as_array().map(Vec::as_slice).unwrap_or_default();
     let agent = phones
         .iter()
         .filter(|phone| numbers.contains(&phone["_id"]))

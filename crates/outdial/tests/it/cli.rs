@@ -65,7 +65,8 @@ fn keys_are_rotated_while_served() {
         let key = key["apiKey"].as_str().unwrap();
         try_send(&server.url, key, "GET", "/api/me", &[], Vec::new()).unwrap()
     };
-    let create = ["key", "create", "--name", "CI", "--expires-at", "2999-01-01T00:00:00Z", "--json"];
+    let create =
+        ["key", "create", "--name", "CI", "--expires-at", "2999-01-01T00:00:00Z", "--json"];
     let old = json_of(&stdout_of(home.outdial().args(create)));
     assert_eq!(old["expiresAt"], "2999-01-01T00:00:00.000Z");
     let id = old["_id"].as_str().unwrap();
@@ -130,6 +131,36 @@ fn bad_records_are_shown_with_their_rows() {
     let text = batch(&home, &server, &["add", &id, list.to_str().unwrap(), "--skip-invalid"]);
     assert!(text.contains("1 of 3"), "{text}");
     server.wait_completed(&id, PATIENCE);
+}
+
+#[test]
+fn workbooks_and_lines_go_in_and_calls_come_out() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "100")]);
+    let server = home.serve();
+    let number = server.make_number();
+    let id = server.make_batch(&number, &json!({}));
+    let book =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../outdial-ingest/tests/fixtures/contacts.xlsx");
+    let text = batch(&home, &server, &["add", &id, book]);
+    assert!(text.contains("3 of 3"), "{text}");
+    let lines = "{\"phoneNumber\":\"12125550100\",\"name\":\"=Ann\"}\n\n\
+        {\"phoneNumber\":12125550101,\"name\":\"Bo\"}\n";
+    let list = home.write("more.ndjson", lines);
+    let text = batch(&home, &server, &["add", &id, list.to_str().unwrap()]);
+    assert!(text.contains("2 of 2"), "{text}");
+    server.wait_completed(&id, PATIENCE);
+
+    let out = list.with_file_name("calls.csv");
+    let said = batch(&home, &server, &["export", &id, "--output", out.to_str().unwrap()]);
+    assert!(said.contains("5 calls"), "{said}");
+    let mut reader = csv::Reader::from_path(&out).unwrap();
+    let at = reader.headers().unwrap().iter().position(|h| h == "phoneNumber").unwrap();
+    let phones: Vec<String> = reader.records().map(|row| row.unwrap()[at].to_owned()).collect();
+    let digits = ["12125551001", "13105552002", "13105552003", "12125550100", "12125550101"];
+    assert_eq!(phones, digits);
+    // Standard output is the file and nothing else.
+    let printed = batch(&home, &server, &["export", &id]);
+    assert_eq!(printed.trim_end(), std::fs::read_to_string(&out).unwrap().trim_end());
 }
 
 #[test]
