@@ -10,7 +10,7 @@ use tracing::Instrument;
 pub(crate) async fn request(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::debug_span!(target: "outdial::span", parent: None, "request",
+    let span = tracing::debug_span!(target: "outdial::span", "request",
         "otel.kind" = "server", "http.request.method" = %request.method(), "http.route" = route,
         "http.response.status_code" = tracing::field::Empty);
     let response = next.run(request).instrument(span.clone()).await;
