@@ -1,6 +1,7 @@
 //! What `openapi.json` describes, and requests made from it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -274,9 +275,8 @@ fn multipart(body: &Value) -> String {
     for (name, value) in body.as_object().unwrap() {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         let file = if name == "file" { "; filename=\"contacts.csv\"" } else { "" };
-        text.push_str(&format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n"
-        ));
+        let head = format!("Content-Disposition: form-data; name=\"{name}\"{file}");
+        write!(text, "--{BOUNDARY}\r\n{head}\r\n\r\n{value}\r\n").unwrap();
     }
     format!("{text}--{BOUNDARY}--\r\n")
 }
