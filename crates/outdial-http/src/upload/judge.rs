@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use axum::http::StatusCode;
 use outdial_core::contact::{Checker, ClassId};
@@ -18,7 +17,7 @@ use outdial_ingest::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::records::Records;
+use super::records::{Class, Records};
 use super::spool::failed;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::{Terms, Warning, closed, warnings};
@@ -238,7 +237,7 @@ impl<'a> Judging<'a> {
         }
         let closed = closed(&self.checker, terms);
         let warnings = warnings(&self.classes, &closed, &self.checker, terms);
-        let mut classes: Vec<(Arc<str>, Option<(Disposition, &'static str)>)> = Vec::new();
+        let mut classes: Vec<Class> = Vec::new();
         let mut by_place: Vec<(u32, ClassId)> =
             self.places.iter().map(|(class, place)| (*place, *class)).collect();
         by_place.sort_unstable_by_key(|(place, _)| *place);

@@ -18,14 +18,17 @@ pub(super) const CHUNK: u64 = 1000;
 /// Number, class, length of the text.
 const HEAD_BYTES: usize = 8 + 4 + 4;
 
+/// A class's text, and why nobody of it is ever called.
+pub(super) type Class = (Arc<str>, Option<(Disposition, &'static str)>);
+
 /// The records of a file.
 pub(super) struct Records {
     file: File,
     /// Where each chunk begins, and where the last ends.
     places: Vec<u64>,
     count: u64,
-    /// By place: the class's text, and why nobody of it is ever called.
-    classes: Vec<(Arc<str>, Option<(Disposition, &'static str)>)>,
+    /// By place.
+    classes: Vec<Class>,
 }
 
 /// Writes one record; how many bytes.
@@ -45,7 +48,7 @@ impl Records {
         chunks: Vec<u64>,
         end: u64,
         count: u64,
-        classes: Vec<(Arc<str>, Option<(Disposition, &'static str)>)>,
+        classes: Vec<Class>,
     ) -> Self {
         let mut places = chunks;
         places.push(end);
