@@ -172,7 +172,8 @@ fn a_schema_of_another_version() {
         let all = futures_util::future::join_all((0..4).map(|_| migrate(&url))).await;
         let mut from: Vec<_> = all.into_iter().map(|done| done.unwrap().from).collect();
         from.sort_unstable();
-        assert_eq!(from, [None, Some(1), Some(1), Some(1)]);
+        let ours = from[3].expect("the version that the first has made");
+        assert_eq!(from, [None, Some(ours), Some(ours), Some(ours)]);
         let secret = open(&url).await.secret_fetch().await.unwrap();
         assert_eq!(open(&url).await.secret_fetch().await.unwrap(), secret);
 
@@ -185,7 +186,7 @@ fn a_schema_of_another_version() {
         assert!(mark(9, 1).await.is_ok(), "a later version left it so that this one can use it");
         assert!(why(mark(9, 9).await).contains("cannot use"));
         assert!(why(mark(0, 0).await).contains("outdial migrate"));
-        mark(1, 1).await.unwrap();
+        mark(ours, 1).await.unwrap();
         let other = "UPDATE refinery_schema_history SET checksum = '1'";
         beside.batch_execute(other).await.unwrap();
         let refused = migrate(&url).await;
