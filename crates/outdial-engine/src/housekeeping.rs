@@ -11,6 +11,7 @@ use outdial_core::time::Timestamp;
 use outdial_ports::store::{NODE_TRUST, StoreError};
 use tokio::task::JoinSet;
 
+use crate::config::EngineConfig;
 use crate::context::{Context, Unconfirmed, locked};
 use crate::tasks::{Activity, guarded, keep_running};
 use crate::{finish, heartbeat, orphans, trunks};
@@ -73,9 +74,22 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             hinted: false,
             run: |ctx| Box::pin(close_batches(ctx)),
         },
+    ];
+    let mut loops = JoinSet::new();
+    loops.spawn(heartbeat::keep_beating(Arc::clone(ctx)));
+    for activity in activities.into_iter().chain(pruning(config)) {
+        loops.spawn(keep_running(Arc::clone(ctx), activity));
+    }
+    loops
+}
+
+/// Those that forget what nobody needs any more.
+fn pruning(config: &EngineConfig) -> [Activity; 4] {
+    let period = Duration::from_millis(config.prune_ms);
+    [
         Activity {
             name: "prune_requests",
-            period: ms(config.prune_ms),
+            period,
             limit: PRUNE,
             hinted: false,
             run: |ctx| Box::pin(prune_requests(ctx)),
@@ -89,25 +103,19 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
         },
         Activity {
             name: "prune_limits",
-            period: ms(config.prune_ms),
+            period,
             limit: PRUNE,
             hinted: false,
             run: |ctx| Box::pin(prune_limits(ctx)),
         },
         Activity {
             name: "prune_events",
-            period: ms(config.prune_ms),
+            period,
             limit: PRUNE,
             hinted: false,
             run: |ctx| Box::pin(prune_events(ctx)),
         },
-    ];
-    let mut loops = JoinSet::new();
-    loops.spawn(heartbeat::keep_beating(Arc::clone(ctx)));
-    for activity in activities {
-        loops.spawn(keep_running(Arc::clone(ctx), activity));
-    }
-    loops
+    ]
 }
 
 /// Ends attempts of processes that are gone, or sees to it. A process that may itself be gone to

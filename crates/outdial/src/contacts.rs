@@ -370,7 +370,8 @@ mod tests {
 
     #[test]
     fn rows_become_objects_in_the_order_of_the_columns() {
-        let text = "\u{feff}phoneNumber, name ,a\n12125551001,\"J \"\"x\"\" é\",\n\n12125551002,\"two\nlines\",7\n";
+        let text = "\u{feff}phoneNumber, name ,a\n12125551001,\"J \"\"x\"\" é\",\
+            \n\n12125551002,\"two\nlines\",7\n";
         let contacts = Contacts::from_csv(text.as_bytes()).unwrap();
         assert_eq!(
             String::from_utf8(contacts.json.clone()).unwrap(),

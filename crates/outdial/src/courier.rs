@@ -1,7 +1,7 @@
 //! The courier: one POST to a receiver of events, over HTTP/1.1.
 //!
 //! A name is looked up once, and the connection goes to one of the very addresses that were looked
-//! at: none but public ones, unless the operator allows others. No redirect is followed and no proxy
+//! at: none but public ones, unless the operator allows others. No redirect is followed, no proxy
 //! asked; of an answer 64 KiB are read at most. It must never tell the owner of an endpoint what is
 //! on the network behind this server.
 

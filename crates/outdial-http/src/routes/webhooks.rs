@@ -107,7 +107,8 @@ pub(super) async fn delete(
 
 /// Gives an endpoint another secret, shown this once. Until the old one ends, deliveries are signed
 /// with both.
-#[utoipa::path(post, path = "/api/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret",
+#[utoipa::path(post, path = "/api/webhooks/{id}/rotate-secret",
+    operation_id = "rotateWebhookSecret",
     tag = "webhooks",
     request_body(content = RotateWebhook, example = json!({"oldSecretHours": 24})),
     params(("id" = String, Path, description = "Which endpoint")),

@@ -216,8 +216,9 @@ pub(crate) async fn send_part(
             }
             () = tokio::time::sleep(Duration::from_millis(100)) => {
                 let gone = count.saturating_mul(sent.bytes()) / total;
-                let stored = if sent.bytes() >= total { "records, being stored" } else { "records" };
-                bar.update(before + gone, all, stored);
+                let is_gone = sent.bytes() >= total;
+                let what = if is_gone { "records, being stored" } else { "records" };
+                bar.update(before + gone, all, what);
             }
         }
     }
