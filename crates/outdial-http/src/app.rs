@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::budget::Budget;
 use crate::config::HttpConfig;
 use crate::delivery::Deliveries;
+use crate::edits::Edits;
 
 /// Forecasts that are made at once.
 const FORECASTS_AT_ONCE: usize = 2;
@@ -32,6 +33,8 @@ pub struct App {
     pub(crate) budget: Budget,
     /// Answers to keyless requests on their way to their clients.
     pub(crate) deliveries: Arc<Deliveries>,
+    /// Edits that are under way.
+    pub(crate) edits: Edits,
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
 }
@@ -60,6 +63,7 @@ impl App {
             secret,
             budget,
             deliveries,
+            edits: Edits::new(),
             forecasts,
         })
     }
