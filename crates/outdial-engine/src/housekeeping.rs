@@ -8,12 +8,13 @@ use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{CallEnd, outcome_of};
 use outdial_core::time::Timestamp;
+use outdial_ports::Monotonic;
 use outdial_ports::store::{NODE_TRUST, StoreError};
 use tokio::task::JoinSet;
 
-use crate::context::{Context, Unconfirmed, locked};
+use crate::context::{Context, Looked, Unconfirmed, locked};
 use crate::tasks::{Activity, guarded, keep_running};
-use crate::{finish, heartbeat, orphans, trunks};
+use crate::{finish, heartbeat, journal, orphans, trunks};
 
 /// Most attempts that one activation resolves.
 const RESOLVE: u32 = 500;
@@ -23,8 +24,11 @@ const CLOSE: u32 = 100;
 const EXPIRE: u32 = 1_000;
 /// Most rows that one activation forgets.
 const PRUNE: u32 = 1_000;
-/// A commit whose answer was lost has taken effect by then, or never will.
-const DOUBT: Duration = Duration::from_secs(30);
+/// How rarely a commit whose answer was lost is looked for in the end. Until then, after a quarter
+/// of the time that has passed: one that waits for a standby may take effect at any time.
+const LOOK_FOR_EVERY: Duration = Duration::from_secs(15 * 60);
+/// For so long after its batch was deleted, or its call forgotten.
+const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts all of them; they stop when the result is dropped.
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
@@ -39,6 +43,13 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             run: |ctx| Box::pin(resolve_orphans(ctx)),
         },
         Activity {
+            name: "settle_journal",
+            period: ms(config.resolve_ms),
+            limit: u32::MAX,
+            hinted: false,
+            run: |ctx| Box::pin(journal::settle(ctx)),
+        },
+        Activity {
             name: "exchange_trunks",
             period: ms(config.supervise_ms),
             limit: u32::MAX,
@@ -50,7 +61,7 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
             period: ms(config.supervise_ms),
             limit: u32::MAX,
             hinted: false,
-            run: |ctx| Box::pin(tie_loose_ends(ctx)),
+            run: |ctx| Box::pin(tie_loose_ends(ctx, false)),
         },
         Activity {
             name: "recall",
@@ -144,17 +155,20 @@ async fn may_take_over(ctx: &Context) -> Result<bool, StoreError> {
 
 /// One last look at loose ends, before the process goes.
 pub(crate) async fn give_back_unsent(ctx: &Arc<Context>) {
-    let result = guarded(tie_loose_ends(Arc::clone(ctx))).await;
+    let result = guarded(tie_loose_ends(Arc::clone(ctx), true)).await;
     if let Err(error) = result {
         tracing::warn!(%error, "loose ends are left; the next start resolves them as unknown");
     }
 }
 
-/// Ends attempts of this process that no runner runs.
-async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
+/// Ends attempts of this process that no runner runs; of those in doubt, the ones that are due, or
+/// all of them.
+async fn tie_loose_ends(ctx: Arc<Context>, all: bool) -> Result<u32, StoreError> {
+    let began = ctx.clock.monotonic();
     let (unconfirmed, broken): (Vec<_>, Vec<AttemptId>) = {
         let ends = locked(&ctx.loose_ends);
-        let unconfirmed = ends.unconfirmed.iter().map(|(doubt, since)| (*doubt, *since));
+        let due = ends.unconfirmed.iter().filter(|(_, looked)| all || looked.next <= began);
+        let unconfirmed = due.map(|(doubt, looked)| (*doubt, looked.since));
         (unconfirmed.collect(), ends.broken.iter().copied().collect())
     };
     let mut tied = 0;
@@ -166,10 +180,18 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
         tied += 1;
     }
     for (doubt, since) in unconfirmed {
-        let found = give_back(&ctx, &doubt).await?;
-        if found || ctx.clock.monotonic() >= since.after(DOUBT) {
-            locked(&ctx.loose_ends).unconfirmed.remove(&doubt);
+        let is_settled = match committed_after_all(&ctx, &doubt).await? {
+            Seen::Open(attempt) => give_back(&ctx, &doubt, attempt).await.map(|()| true)?,
+            Seen::Never => true,
+            Seen::NotYet => false,
+            Seen::NoCall => began >= since.after(DOUBT),
+        };
+        let unconfirmed = &mut locked(&ctx.loose_ends).unconfirmed;
+        if is_settled {
+            unconfirmed.remove(&doubt);
             tied += 1;
+        } else {
+            unconfirmed.insert(doubt, Looked { since, next: look_again(since, began) });
         }
     }
     if tied > 0 {
@@ -178,10 +200,18 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
     Ok(tied)
 }
 
-/// The answer to the commit of an intent was lost. It was not sent, so if it was committed, its
-/// call is given back. False: it was not committed, as far as can be seen yet.
-async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreError> {
-    let Some(attempt) = committed_after_all(ctx, doubt).await? else { return Ok(false) };
+/// When to look for a commit again.
+fn look_again(since: Monotonic, now: Monotonic) -> Monotonic {
+    now.after((now.since(since) / 4).min(LOOK_FOR_EVERY))
+}
+
+/// The answer to the commit of an intent was lost, and it took effect. It was not sent, so its call
+/// is given back.
+async fn give_back(
+    ctx: &Context,
+    doubt: &Unconfirmed,
+    attempt: AttemptId,
+) -> Result<(), StoreError> {
     let end = AttemptEnd {
         state: AttemptState::NotSent,
         outcome: outcome_of(&CallEnd::NotSent { reason: "commit_unknown" }),
@@ -193,27 +223,38 @@ async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreErro
     };
     finish::finish_once(ctx, attempt, &end, None).await?;
     tracing::info!(%attempt, call = %doubt.call, "given back unsent");
-    Ok(true)
+    Ok(())
 }
 
-/// The attempt of such an intent, if it is there and not over.
-async fn committed_after_all(
-    ctx: &Context,
-    doubt: &Unconfirmed,
-) -> Result<Option<AttemptId>, StoreError> {
+/// What there is of an intent whose commit was not answered.
+enum Seen {
+    /// Its attempt, not over.
+    Open(AttemptId),
+    /// Nothing; it may still take effect.
+    NotYet,
+    /// Nothing, and another has its place; or it is over.
+    Never,
+    /// Its call is not shown.
+    NoCall,
+}
+
+async fn committed_after_all(ctx: &Context, doubt: &Unconfirmed) -> Result<Seen, StoreError> {
     if let Some((_, call)) = ctx.store.call_fetch(doubt.workspace, doubt.call).await? {
-        let mut attempts = call.attempts.into_iter();
-        let found = attempts.find(|a| a.token == doubt.token && !a.state.is_over());
-        return Ok(found.map(|a| a.id));
+        let there = call.attempts.into_iter().find(|a| a.number >= doubt.number);
+        return Ok(match there {
+            Some(a) if a.token == doubt.token && !a.state.is_over() => Seen::Open(a.id),
+            Some(_) => Seen::Never,
+            None => Seen::NotYet,
+        });
     }
     // The calls of a deleted batch are not shown, but those on the phone are recalled.
     for attempt in ctx.store.live_list_recalled().await? {
         let open = ctx.store.attempt_fetch(attempt).await?;
         if open.is_some_and(|o| o.token == doubt.token) {
-            return Ok(Some(attempt));
+            return Ok(Seen::Open(attempt));
         }
     }
-    Ok(None)
+    Ok(Seen::NoCall)
 }
 
 /// Takes calls back that are no longer wanted.

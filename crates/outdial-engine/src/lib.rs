@@ -17,6 +17,7 @@ mod doubt;
 mod finish;
 mod heartbeat;
 mod housekeeping;
+mod journal;
 mod live;
 mod orphans;
 mod planner;
@@ -32,12 +33,13 @@ mod watermark;
 use std::future::Future;
 use std::sync::Arc;
 
-use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store, Watermark};
+use outdial_ports::{Carrier, Clock, Entropy, Journal, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
 pub use heartbeat::attend;
+pub use journal::MemoryJournal;
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
 pub use watermark::MemoryWatermark;
 
@@ -62,6 +64,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// What is remembered outside the database.
     pub watermark: Arc<dyn Watermark>,
+    /// What is known of calls and not in the database yet.
+    pub journal: Arc<dyn Journal>,
 }
 
 /// How a run ended.

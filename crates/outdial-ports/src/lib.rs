@@ -7,11 +7,13 @@
 mod carrier;
 mod clock;
 mod failpoint;
+mod journal;
 pub mod store;
 mod watermark;
 
 pub use carrier::{CallControl, CallOrder, CallStream, Carrier, Leaving, OrphanCall, PlacedCall};
 pub use clock::{Clock, Entropy, Monotonic};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
+pub use journal::{Journal, JournalError, KeptEnd};
 pub use store::Store;
 pub use watermark::{Mark, Noted, Watermark, WatermarkError};

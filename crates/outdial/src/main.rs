@@ -15,6 +15,7 @@ mod entropy;
 mod files;
 #[cfg(feature = "failpoints")]
 mod killpoint;
+mod journal;
 mod logging;
 mod node;
 mod serve;

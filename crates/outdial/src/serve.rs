@@ -31,6 +31,7 @@ use crate::config::{Config, Role};
 use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
+use crate::journal::FileJournal;
 use crate::logging;
 use crate::node;
 use crate::state::NodeId;
@@ -149,6 +150,7 @@ impl Server {
                 clock: clock.clone(),
                 entropy: entropy.clone(),
                 watermark: watermark.clone(),
+                journal: Arc::new(FileJournal::open(watermark.files())?),
             };
             let engine = Engine::new(config.engine.clone(), ports, wake.clone());
             let stop = asked_to_stop(stopped.clone());
