@@ -217,8 +217,22 @@ fn line_of(kept: &KeptEnd) -> String {
 fn read_line(line: &str, reasons: &mut BTreeSet<&'static str>) -> Option<KeptEnd> {
     let words: Vec<&str> = line.split(' ').collect();
     let [
-        "end", attempt, token, state, disposition, fault, retry, reason, charged, picked, status,
-        sent, ringing, answered, ended, ".",
+        "end",
+        attempt,
+        token,
+        state,
+        disposition,
+        fault,
+        retry,
+        reason,
+        charged,
+        picked,
+        status,
+        sent,
+        ringing,
+        answered,
+        ended,
+        ".",
     ] = words[..]
     else {
         return None;

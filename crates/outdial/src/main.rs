@@ -13,9 +13,9 @@ mod database;
 mod demo;
 mod entropy;
 mod files;
+mod journal;
 #[cfg(feature = "failpoints")]
 mod killpoint;
-mod journal;
 mod logging;
 mod node;
 mod serve;
