@@ -12,8 +12,9 @@ use outdial_ports::Monotonic;
 use outdial_ports::store::{NODE_TRUST, StoreError};
 use tokio::task::JoinSet;
 
+use crate::config::EngineConfig;
 use crate::context::{Context, Looked, Unconfirmed, locked};
-use crate::tasks::{Activity, guarded, keep_running};
+use crate::tasks::{Activity, Run, guarded, keep_running};
 use crate::{finish, heartbeat, journal, orphans, trunks};
 
 /// Most attempts that one activation resolves.
@@ -32,72 +33,21 @@ const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts all of them; they stop when the result is dropped.
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
-    let config = &ctx.config;
-    let ms = Duration::from_millis;
+    let EngineConfig { resolve_ms, supervise_ms, close_ms, prune_ms, .. } = ctx.config;
+    let all = u32::MAX;
     let activities = [
+        work("resolve_orphans", resolve_ms, RESOLVE, |ctx| Box::pin(resolve_orphans(ctx))),
+        work("settle_journal", resolve_ms, all, |ctx| Box::pin(journal::settle(ctx))),
+        work("exchange_trunks", supervise_ms, all, |ctx| Box::pin(trunks::exchange(ctx))),
+        work("tie_loose_ends", supervise_ms, all, |ctx| Box::pin(tie_loose_ends(ctx, false))),
         Activity {
-            name: "resolve_orphans",
-            period: ms(config.resolve_ms),
-            limit: RESOLVE,
-            hinted: false,
-            run: |ctx| Box::pin(resolve_orphans(ctx)),
-        },
-        Activity {
-            name: "settle_journal",
-            period: ms(config.resolve_ms),
-            limit: u32::MAX,
-            hinted: false,
-            run: |ctx| Box::pin(journal::settle(ctx)),
-        },
-        Activity {
-            name: "exchange_trunks",
-            period: ms(config.supervise_ms),
-            limit: u32::MAX,
-            hinted: false,
-            run: |ctx| Box::pin(trunks::exchange(ctx)),
-        },
-        Activity {
-            name: "tie_loose_ends",
-            period: ms(config.supervise_ms),
-            limit: u32::MAX,
-            hinted: false,
-            run: |ctx| Box::pin(tie_loose_ends(ctx, false)),
-        },
-        Activity {
-            name: "recall",
-            period: ms(config.recall_ms),
-            limit: u32::MAX,
             hinted: true,
-            run: |ctx| Box::pin(recall(ctx)),
+            ..work("recall", ctx.config.recall_ms, all, |ctx| Box::pin(recall(ctx)))
         },
-        Activity {
-            name: "expire_batches",
-            period: ms(config.close_ms),
-            limit: EXPIRE,
-            hinted: false,
-            run: |ctx| Box::pin(expire_batches(ctx)),
-        },
-        Activity {
-            name: "close_batches",
-            period: ms(config.close_ms),
-            limit: CLOSE,
-            hinted: false,
-            run: |ctx| Box::pin(close_batches(ctx)),
-        },
-        Activity {
-            name: "prune_requests",
-            period: ms(config.prune_ms),
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_requests(ctx)),
-        },
-        Activity {
-            name: "prune_limits",
-            period: ms(config.prune_ms),
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_limits(ctx)),
-        },
+        work("expire_batches", close_ms, EXPIRE, |ctx| Box::pin(expire_batches(ctx))),
+        work("close_batches", close_ms, CLOSE, |ctx| Box::pin(close_batches(ctx))),
+        work("prune_requests", prune_ms, PRUNE, |ctx| Box::pin(prune_requests(ctx))),
+        work("prune_limits", prune_ms, PRUNE, |ctx| Box::pin(prune_limits(ctx))),
     ];
     let mut loops = JoinSet::new();
     loops.spawn(heartbeat::keep_beating(Arc::clone(ctx)));
@@ -105,6 +55,11 @@ pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
         loops.spawn(keep_running(Arc::clone(ctx), activity));
     }
     loops
+}
+
+/// Work that is run by its period alone.
+fn work(name: &'static str, period_ms: u64, limit: u32, run: fn(Arc<Context>) -> Run) -> Activity {
+    Activity { name, period: Duration::from_millis(period_ms), limit, hinted: false, run }
 }
 
 /// Ends attempts of processes that are gone, or sees to it. A process that may itself be gone to

@@ -2,9 +2,9 @@
 //!
 //! Five files per database, named after it. `NAME.marks`: by which attempt of each workspace the
 //! database is recognised; only who holds `NAME.lock` writes it. `NAME.node`: which of the nodes
-//! this is, in every life of it. `NAME.accepted`: what the operator accepted. `NAME.ends`: the journal (`journal`).
-//! Lines are appended to
-//! marks and acceptances. A line is complete when it ends in ` .`: what a crash left half-written
+//! this is, in every life of it. `NAME.accepted`: what the operator accepted. `NAME.ends`: ends of
+//! calls that the database did not take (`journal`). Lines are appended to marks and acceptances. A
+//! line is complete when it ends in ` .`: what a crash left half-written
 //! was never acknowledged and is not read. Nothing in them is secret.
 
 use std::collections::{BTreeMap, BTreeSet};
