@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn kept(n: u64, outcome: Outcome) -> KeptEnd {
-        let at = |ms| Some(Timestamp::from_millis(1_700_000_000_000 + ms));
+        let at = |ms: i64| Some(Timestamp::from_millis(1_700_000_000_000 + ms));
         let end = AttemptEnd {
             state: AttemptState::Ended,
             outcome,
