@@ -283,10 +283,7 @@ fn odd_texts(server: &Server<'_>, home: &Home) -> Vec<(String, u16)> {
     let user = &home.user;
     let person = json!({ "phoneNumber": "12125550100", "note": "ODD" });
     let posts = [
-        (
-            "/api/call/createBatch",
-            json!({ "batchName": "ODD", "callingNumbers": [number] }),
-        ),
+        ("/api/call/createBatch", json!({ "batchName": "ODD", "callingNumbers": [number] })),
         (
             "/api/agents",
             json!({
