@@ -261,8 +261,8 @@ fn a_server_that_cannot_be_reached_says_so_without_the_password() {
     }
 }
 
-/// NUL and half of a surrogate pair, wherever a client may write text: PostgreSQL takes neither, and
-/// a file would. Both answer alike, and nobody with a 500.
+/// NUL and half of a surrogate pair, wherever a client may write text: PostgreSQL takes neither,
+/// and a file would. Both answer alike, and nobody with a 500.
 #[test]
 fn text_that_no_database_can_keep_is_answered_alike_on_both() {
     let postgres = Postgres::start(&[]);

@@ -1,5 +1,5 @@
-//! F9, F10 and F12: the database is restarted without warning, or its connections are gone without a
-//! word. What was acknowledged is there, what was refused is not, and everything goes on by itself.
+//! F9, F10 and F12: the database is restarted without warning, or its connections are gone without
+//! a word. What was acknowledged is there, what was refused is not, and all goes on by itself.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
