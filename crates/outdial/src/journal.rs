@@ -338,9 +338,9 @@ mod tests {
         let end = AttemptEnd {
             state: AttemptState::Ended,
             outcome,
-            sip_status: Some(486).filter(|_| n % 2 == 0),
+            sip_status: Some(486).filter(|_| n.is_multiple_of(2)),
             sent_at: at(1),
-            ringing_at: at(2).filter(|_| n % 3 == 0),
+            ringing_at: at(2).filter(|_| n.is_multiple_of(3)),
             answered_at: None,
             ended_at: at(3).unwrap(),
         };
