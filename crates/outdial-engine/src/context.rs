@@ -10,7 +10,7 @@ use outdial_core::outcome::Outcome;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
 use outdial_core::trunk_health::TrunkHealth;
-use outdial_ports::{Carrier, Clock, Entropy, Monotonic, Store, Watermark};
+use outdial_ports::{Carrier, Clock, Entropy, Journal, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::Ports;
@@ -32,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) watermark: Arc<dyn Watermark>,
+    pub(crate) journal: Arc<dyn Journal>,
     pub(crate) board: Arc<TaskBoard>,
     /// Nothing new leaves any more.
     pub(crate) draining: Flag,
@@ -71,8 +72,8 @@ struct TrunkWatch {
 /// Attempts that no runner runs although they may be open in this process's name.
 #[derive(Default)]
 pub(crate) struct LooseEnds {
-    /// The answer to their commit was lost, and when; they were not sent.
-    pub(crate) unconfirmed: BTreeMap<Unconfirmed, Monotonic>,
+    /// The answer to their commit was lost; they were not sent.
+    pub(crate) unconfirmed: BTreeMap<Unconfirmed, Looked>,
     /// Their runner broke down.
     pub(crate) broken: BTreeSet<AttemptId>,
 }
@@ -83,11 +84,20 @@ pub(crate) struct Unconfirmed {
     pub(crate) workspace: WorkspaceId,
     pub(crate) call: CallId,
     pub(crate) token: [u8; 16],
+    /// Which attempt of its call it would be.
+    pub(crate) number: u32,
+}
+
+/// Since when an intent is in doubt, and when it is looked for next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) since: Monotonic,
+    pub(crate) next: Monotonic,
 }
 
 impl Context {
     pub(crate) fn new(config: EngineConfig, ports: Ports) -> Self {
-        let Ports { store, carrier, clock, entropy, watermark } = ports;
+        let Ports { store, carrier, clock, entropy, watermark, journal } = ports;
         let node_calls = usize::try_from(config.node_calls).unwrap_or(usize::MAX);
         Self {
             config,
@@ -96,6 +106,7 @@ impl Context {
             clock,
             entropy,
             watermark,
+            journal,
             board: Arc::default(),
             draining: Flag::default(),
             replaced: Flag::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outdial_core::id::WorkspaceId;
 use outdial_ports::store::NewIntent;
 
-use crate::context::{Context, Unconfirmed, locked};
+use crate::context::{Context, Looked, Unconfirmed, locked};
 
 /// Intents whose commit is on its way. Unless the doubt is dispelled by an answer, whatever happens
 /// (a lost answer, a panic), they become loose ends.
@@ -19,7 +19,12 @@ impl Doubt {
     pub(crate) fn new(ctx: &Arc<Context>, workspace: WorkspaceId, intents: &[NewIntent]) -> Self {
         let about = intents
             .iter()
-            .map(|i| Unconfirmed { workspace, call: i.intent.call, token: i.token })
+            .map(|i| Unconfirmed {
+                workspace,
+                call: i.intent.call,
+                token: i.token,
+                number: i.intent.facts.attempts.saturating_add(1),
+            })
             .collect();
         Self { ctx: Arc::clone(ctx), about }
     }
@@ -40,7 +45,8 @@ impl Drop for Doubt {
         if !self.about.is_empty() {
             let since = self.ctx.clock.monotonic();
             let mut ends = locked(&self.ctx.loose_ends);
-            ends.unconfirmed.extend(self.about.drain(..).map(|doubt| (doubt, since)));
+            let looked = Looked { since, next: since };
+            ends.unconfirmed.extend(self.about.drain(..).map(|doubt| (doubt, looked)));
         }
     }
 }

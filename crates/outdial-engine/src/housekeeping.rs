@@ -8,13 +8,14 @@ use outdial_core::attempt::{AttemptEnd, AttemptState};
 use outdial_core::id::AttemptId;
 use outdial_core::outcome::{CallEnd, outcome_of};
 use outdial_core::time::Timestamp;
+use outdial_ports::Monotonic;
 use outdial_ports::store::{NODE_TRUST, StoreError};
 use tokio::task::JoinSet;
 
 use crate::config::EngineConfig;
-use crate::context::{Context, Unconfirmed, locked};
-use crate::tasks::{Activity, guarded, keep_running};
-use crate::{finish, heartbeat, orphans, trunks};
+use crate::context::{Context, Looked, Unconfirmed, locked};
+use crate::tasks::{Activity, Run, guarded, keep_running};
+use crate::{finish, heartbeat, journal, orphans, trunks};
 
 /// Most attempts that one activation resolves.
 const RESOLVE: u32 = 500;
@@ -24,98 +25,43 @@ const CLOSE: u32 = 100;
 const EXPIRE: u32 = 1_000;
 /// Most rows that one activation forgets.
 const PRUNE: u32 = 1_000;
-/// A commit whose answer was lost has taken effect by then, or never will.
-const DOUBT: Duration = Duration::from_secs(30);
+/// How rarely a commit whose answer was lost is looked for in the end. Until then, after a quarter
+/// of the time that has passed: one that waits for a standby may take effect at any time.
+const LOOK_FOR_EVERY: Duration = Duration::from_secs(15 * 60);
+/// For so long after its batch was deleted, or its call forgotten.
+const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts all of them; they stop when the result is dropped.
 pub(crate) fn start(ctx: &Arc<Context>) -> JoinSet<()> {
-    let config = &ctx.config;
-    let ms = Duration::from_millis;
+    let EngineConfig { resolve_ms, supervise_ms, close_ms, prune_ms, .. } = ctx.config;
+    let all = u32::MAX;
     let activities = [
+        work("resolve_orphans", resolve_ms, RESOLVE, |ctx| Box::pin(resolve_orphans(ctx))),
+        work("settle_journal", resolve_ms, all, |ctx| Box::pin(journal::settle(ctx))),
+        work("exchange_trunks", supervise_ms, all, |ctx| Box::pin(trunks::exchange(ctx))),
+        work("tie_loose_ends", supervise_ms, all, |ctx| Box::pin(tie_loose_ends(ctx, false))),
         Activity {
-            name: "resolve_orphans",
-            period: ms(config.resolve_ms),
-            limit: RESOLVE,
-            hinted: false,
-            run: |ctx| Box::pin(resolve_orphans(ctx)),
-        },
-        Activity {
-            name: "exchange_trunks",
-            period: ms(config.supervise_ms),
-            limit: u32::MAX,
-            hinted: false,
-            run: |ctx| Box::pin(trunks::exchange(ctx)),
-        },
-        Activity {
-            name: "tie_loose_ends",
-            period: ms(config.supervise_ms),
-            limit: u32::MAX,
-            hinted: false,
-            run: |ctx| Box::pin(tie_loose_ends(ctx)),
-        },
-        Activity {
-            name: "recall",
-            period: ms(config.recall_ms),
-            limit: u32::MAX,
             hinted: true,
-            run: |ctx| Box::pin(recall(ctx)),
+            ..work("recall", ctx.config.recall_ms, all, |ctx| Box::pin(recall(ctx)))
         },
-        Activity {
-            name: "expire_batches",
-            period: ms(config.close_ms),
-            limit: EXPIRE,
-            hinted: false,
-            run: |ctx| Box::pin(expire_batches(ctx)),
-        },
-        Activity {
-            name: "close_batches",
-            period: ms(config.close_ms),
-            limit: CLOSE,
-            hinted: false,
-            run: |ctx| Box::pin(close_batches(ctx)),
-        },
+        work("expire_batches", close_ms, EXPIRE, |ctx| Box::pin(expire_batches(ctx))),
+        work("close_batches", close_ms, CLOSE, |ctx| Box::pin(close_batches(ctx))),
+        work("prune_requests", prune_ms, PRUNE, |ctx| Box::pin(prune_requests(ctx))),
+        work("prune_imports", close_ms, PRUNE, |ctx| Box::pin(prune_imports(ctx))),
+        work("prune_limits", prune_ms, PRUNE, |ctx| Box::pin(prune_limits(ctx))),
+        work("prune_events", prune_ms, PRUNE, |ctx| Box::pin(prune_events(ctx))),
     ];
     let mut loops = JoinSet::new();
     loops.spawn(heartbeat::keep_beating(Arc::clone(ctx)));
-    for activity in activities.into_iter().chain(pruning(config)) {
+    for activity in activities {
         loops.spawn(keep_running(Arc::clone(ctx), activity));
     }
     loops
 }
 
-/// Those that forget what nobody needs any more.
-fn pruning(config: &EngineConfig) -> [Activity; 4] {
-    let period = Duration::from_millis(config.prune_ms);
-    [
-        Activity {
-            name: "prune_requests",
-            period,
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_requests(ctx)),
-        },
-        Activity {
-            name: "prune_imports",
-            period: ms(config.close_ms),
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_imports(ctx)),
-        },
-        Activity {
-            name: "prune_limits",
-            period,
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_limits(ctx)),
-        },
-        Activity {
-            name: "prune_events",
-            period,
-            limit: PRUNE,
-            hinted: false,
-            run: |ctx| Box::pin(prune_events(ctx)),
-        },
-    ]
+/// Work that is run by its period alone.
+fn work(name: &'static str, period_ms: u64, limit: u32, run: fn(Arc<Context>) -> Run) -> Activity {
+    Activity { name, period: Duration::from_millis(period_ms), limit, hinted: false, run }
 }
 
 /// Ends attempts of processes that are gone, or sees to it. A process that may itself be gone to
@@ -166,17 +112,20 @@ async fn may_take_over(ctx: &Context) -> Result<bool, StoreError> {
 
 /// One last look at loose ends, before the process goes.
 pub(crate) async fn give_back_unsent(ctx: &Arc<Context>) {
-    let result = guarded(tie_loose_ends(Arc::clone(ctx))).await;
+    let result = guarded(tie_loose_ends(Arc::clone(ctx), true)).await;
     if let Err(error) = result {
         tracing::warn!(%error, "loose ends are left; the next start resolves them as unknown");
     }
 }
 
-/// Ends attempts of this process that no runner runs.
-async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
+/// Ends attempts of this process that no runner runs; of those in doubt, the ones that are due, or
+/// all of them.
+async fn tie_loose_ends(ctx: Arc<Context>, all: bool) -> Result<u32, StoreError> {
+    let began = ctx.clock.monotonic();
     let (unconfirmed, broken): (Vec<_>, Vec<AttemptId>) = {
         let ends = locked(&ctx.loose_ends);
-        let unconfirmed = ends.unconfirmed.iter().map(|(doubt, since)| (*doubt, *since));
+        let due = ends.unconfirmed.iter().filter(|(_, looked)| all || looked.next <= began);
+        let unconfirmed = due.map(|(doubt, looked)| (*doubt, looked.since));
         (unconfirmed.collect(), ends.broken.iter().copied().collect())
     };
     let mut tied = 0;
@@ -188,10 +137,18 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
         tied += 1;
     }
     for (doubt, since) in unconfirmed {
-        let found = give_back(&ctx, &doubt).await?;
-        if found || ctx.clock.monotonic() >= since.after(DOUBT) {
-            locked(&ctx.loose_ends).unconfirmed.remove(&doubt);
+        let is_settled = match committed_after_all(&ctx, &doubt).await? {
+            Seen::Open(attempt) => give_back(&ctx, &doubt, attempt).await.map(|()| true)?,
+            Seen::Never => true,
+            Seen::NotYet => false,
+            Seen::NoCall => began >= since.after(DOUBT),
+        };
+        let unconfirmed = &mut locked(&ctx.loose_ends).unconfirmed;
+        if is_settled {
+            unconfirmed.remove(&doubt);
             tied += 1;
+        } else {
+            unconfirmed.insert(doubt, Looked { since, next: look_again(since, began) });
         }
     }
     if tied > 0 {
@@ -200,10 +157,18 @@ async fn tie_loose_ends(ctx: Arc<Context>) -> Result<u32, StoreError> {
     Ok(tied)
 }
 
-/// The answer to the commit of an intent was lost. It was not sent, so if it was committed, its
-/// call is given back. False: it was not committed, as far as can be seen yet.
-async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreError> {
-    let Some(attempt) = committed_after_all(ctx, doubt).await? else { return Ok(false) };
+/// When to look for a commit again.
+fn look_again(since: Monotonic, now: Monotonic) -> Monotonic {
+    now.after((now.since(since) / 4).min(LOOK_FOR_EVERY))
+}
+
+/// The answer to the commit of an intent was lost, and it took effect. It was not sent, so its call
+/// is given back.
+async fn give_back(
+    ctx: &Context,
+    doubt: &Unconfirmed,
+    attempt: AttemptId,
+) -> Result<(), StoreError> {
     let end = AttemptEnd {
         state: AttemptState::NotSent,
         outcome: outcome_of(&CallEnd::NotSent { reason: "commit_unknown" }),
@@ -215,27 +180,38 @@ async fn give_back(ctx: &Context, doubt: &Unconfirmed) -> Result<bool, StoreErro
     };
     finish::finish_once(ctx, attempt, &end, None).await?;
     tracing::info!(%attempt, call = %doubt.call, "given back unsent");
-    Ok(true)
+    Ok(())
 }
 
-/// The attempt of such an intent, if it is there and not over.
-async fn committed_after_all(
-    ctx: &Context,
-    doubt: &Unconfirmed,
-) -> Result<Option<AttemptId>, StoreError> {
+/// What there is of an intent whose commit was not answered.
+enum Seen {
+    /// Its attempt, not over.
+    Open(AttemptId),
+    /// Nothing; it may still take effect.
+    NotYet,
+    /// Nothing, and another has its place; or it is over.
+    Never,
+    /// Its call is not shown.
+    NoCall,
+}
+
+async fn committed_after_all(ctx: &Context, doubt: &Unconfirmed) -> Result<Seen, StoreError> {
     if let Some((_, call)) = ctx.store.call_fetch(doubt.workspace, doubt.call).await? {
-        let mut attempts = call.attempts.into_iter();
-        let found = attempts.find(|a| a.token == doubt.token && !a.state.is_over());
-        return Ok(found.map(|a| a.id));
+        let there = call.attempts.into_iter().find(|a| a.number >= doubt.number);
+        return Ok(match there {
+            Some(a) if a.token == doubt.token && !a.state.is_over() => Seen::Open(a.id),
+            Some(_) => Seen::Never,
+            None => Seen::NotYet,
+        });
     }
     // The calls of a deleted batch are not shown, but those on the phone are recalled.
     for attempt in ctx.store.live_list_recalled().await? {
         let open = ctx.store.attempt_fetch(attempt).await?;
         if open.is_some_and(|o| o.token == doubt.token) {
-            return Ok(Some(attempt));
+            return Ok(Seen::Open(attempt));
         }
     }
-    Ok(None)
+    Ok(Seen::NoCall)
 }
 
 /// Takes calls back that are no longer wanted.

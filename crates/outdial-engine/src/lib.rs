@@ -18,6 +18,7 @@ mod events;
 mod finish;
 mod heartbeat;
 mod housekeeping;
+mod journal;
 mod live;
 mod measure;
 mod orphans;
@@ -35,12 +36,13 @@ mod webhooks;
 use std::future::Future;
 use std::sync::Arc;
 
-use outdial_ports::{Carrier, Clock, Courier, Entropy, Monotonic, Store, Watermark};
+use outdial_ports::{Carrier, Clock, Courier, Entropy, Journal, Monotonic, Store, Watermark};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 pub use config::EngineConfig;
 pub use heartbeat::attend;
+pub use journal::MemoryJournal;
 pub use measure::{CALL_DELAY, INVITE_DELAY, LIVE_HERE, TURN};
 pub use tasks::{TaskBoard, TaskResult, TaskStatus};
 pub use watermark::MemoryWatermark;
@@ -69,6 +71,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// What is remembered outside the database.
     pub watermark: Arc<dyn Watermark>,
+    /// What is known of calls and not in the database yet.
+    pub journal: Arc<dyn Journal>,
 }
 
 /// How a run ended.

@@ -56,6 +56,11 @@ impl LiveCalls {
         locked(&self.0).calls.len()
     }
 
+    /// It is live here.
+    pub(crate) fn is_live(&self, attempt: AttemptId) -> bool {
+        locked(&self.0).calls.contains_key(&attempt)
+    }
+
     /// Recalls these; how many of them were live here and not recalled before.
     pub(crate) fn recall(&self, attempts: &[AttemptId]) -> u32 {
         let mut live = locked(&self.0);

@@ -16,7 +16,7 @@ use outdial_ports::store::{Integration, OpenAttempt, StoreError};
 use tokio::task::JoinSet;
 
 use crate::context::{Context, locked};
-use crate::finish::{self, Finished};
+use crate::finish::{self, Finished, Keeping};
 
 /// Nothing comes of an INVITE later than this after it should have been answered or canceled: the
 /// time of a transaction (64 × T1, RFC 3261 section 17.1.1.2).
@@ -72,6 +72,10 @@ impl Drop for Entered {
 
 /// Ends an attempt that no process runs, or has somebody see to it. How many were ended.
 pub(crate) async fn resolve(ctx: &Arc<Context>, open: OpenAttempt) -> Result<u32, StoreError> {
+    let kept = ctx.journal.kept(open.attempt).filter(|kept| kept.token == open.token);
+    if let Some(kept) = kept {
+        return record_kept(ctx, &kept.end, &open).await;
+    }
     match open.integration {
         Integration::Simulated => finish::resolve(ctx, &open).await.map(|_| 1),
         Integration::Sip => {
@@ -82,6 +86,19 @@ pub(crate) async fn resolve(ctx: &Arc<Context>, open: OpenAttempt) -> Result<u32
             Ok(0)
         }
     }
+}
+
+/// It was over before its process was gone, which could not record that: that is what became of it.
+async fn record_kept(
+    ctx: &Context,
+    end: &AttemptEnd,
+    open: &OpenAttempt,
+) -> Result<u32, StoreError> {
+    finish::finish_once(ctx, open.attempt, end, None).await?;
+    ctx.journal.forget(open.attempt);
+    let disposition = end.outcome.disposition.as_str();
+    tracing::info!(attempt = %open.attempt, disposition, "its end stood in the journal");
+    Ok(1)
 }
 
 /// Follows one to its end, and records that.
@@ -105,8 +122,10 @@ async fn take_over(ctx: &Arc<Context>, open: &OpenAttempt) {
     };
     let end = ended(open, &end, ctx.clock.now());
     let (disposition, reason) = (end.outcome.disposition.as_str(), end.outcome.reason);
+    let mut keeping = Keeping::new(open.attempt, open.token, &end);
     loop {
-        match finish::finish_once(ctx, open.attempt, &end, None).await {
+        let recording = finish::finish_once(ctx, open.attempt, &end, None);
+        match keeping.meanwhile(ctx, recording).await {
             Ok(Finished::Applied(_)) => {
                 tracing::info!(attempt = %open.attempt, disposition, reason,
                     "what became of a call of a process that is gone");
@@ -115,10 +134,12 @@ async fn take_over(ctx: &Arc<Context>, open: &OpenAttempt) {
             Ok(Finished::WasOver | Finished::TakenOver) => break,
             Err(error) => {
                 tracing::warn!(attempt = %open.attempt, %error, "its end waits to be recorded");
+                keeping.keep(ctx).await;
                 ctx.sleep(TRY_AGAIN).await;
             }
         }
     }
+    keeping.over(ctx);
 }
 
 /// How long something may still come of it.

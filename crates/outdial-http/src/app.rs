@@ -8,9 +8,10 @@ use tokio::sync::{Notify, Semaphore};
 use crate::budget::Budget;
 use crate::config::HttpConfig;
 use crate::delivery::Deliveries;
-use crate::monitoring::Monitoring;
+use crate::edits::Edits;
 use crate::events::Feeds;
 use crate::key_use::KeyUse;
+use crate::monitoring::Monitoring;
 use crate::rates::Rates;
 use crate::request_id::RequestIds;
 
@@ -49,6 +50,8 @@ pub struct App {
     pub(crate) request_ids: RequestIds,
     /// The streams of events.
     pub(crate) feeds: Arc<Feeds>,
+    /// Edits that are under way.
+    pub(crate) edits: Edits,
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
     /// Room for uploads.
@@ -89,6 +92,7 @@ impl App {
             key_use,
             rates,
             request_ids,
+            edits: Edits::new(),
             forecasts,
             uploads,
         })

@@ -8,6 +8,7 @@ mod carrier;
 mod clock;
 mod courier;
 mod failpoint;
+mod journal;
 mod report;
 pub mod store;
 mod watermark;
@@ -16,6 +17,7 @@ pub use carrier::{CallControl, CallOrder, CallStream, Carrier, Leaving, OrphanCa
 pub use clock::{Clock, Entropy, Monotonic};
 pub use courier::{Courier, CourierError, CourierErrorKind, Parcel, REPLY_READ_MAX, Reply};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_of};
+pub use journal::{Journal, JournalError, KeptEnd};
 pub use report::{Meters, TaskReport, Tasks};
 pub use store::Store;
 pub use watermark::{Mark, Noted, Watermark, WatermarkError};

@@ -13,8 +13,8 @@ mod batch;
 mod call;
 mod dnc;
 mod event;
-mod key;
 mod import;
+mod key;
 mod node;
 mod request;
 mod trunk;
@@ -50,12 +50,10 @@ pub use batch::{
 pub use call::{
     AttemptView, CallCanceled, CallList, CallQuery, CallSort, CallView, FilterField, WaitingCall,
 };
-pub use import::{ImportError, ImportFinish};
 pub use dnc::{DncAddError, DncDeleteError, DncList, DncListQuery, DncRecord, NewDnc};
 pub use event::{EVENT_KEPT_MS, EventBacklog, EventKind, EventPage, EventRecord};
-pub use key::{
-    KEY_USE_EVERY, KeyError, KeyRecord, KeyRotation, NewKey, Principal, Scope, Scopes,
-};
+pub use import::{ImportError, ImportFinish};
+pub use key::{KEY_USE_EVERY, KeyError, KeyRecord, KeyRotation, NewKey, Principal, Scope, Scopes};
 pub use node::{
     NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding,
 };
@@ -312,11 +310,8 @@ pub trait Store: Send + Sync {
     /// Makes a batch in state `importing`, which no other operation shows: `call_add_chunk` (without
     /// `auto_start`) fills it. An earlier import of the same request is dropped, with the rows of
     /// its chunks.
-    async fn import_begin(
-        &self,
-        request: RequestId,
-        new: NewBatch,
-    ) -> Result<BatchId, ImportError>;
+    async fn import_begin(&self, request: RequestId, new: NewBatch)
+    -> Result<BatchId, ImportError>;
     /// Makes an import visible, all at once: `pending`, or `paused` (`no_numbers`) if it has no
     /// calling number any more; and keeps the final answer to its request. Bumps the version.
     async fn import_finish(&self, end: ImportFinish) -> Result<(), ImportError>;

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard, TaskResult};
+use outdial_engine::{
+    Engine, EngineConfig, MemoryJournal, MemoryWatermark, Ports, TaskBoard, TaskResult,
+};
 use outdial_ports::Store;
 use outdial_ports::store::NodeSpec;
 use outdial_store::SqliteInline;
@@ -35,6 +37,8 @@ pub(crate) struct Parts {
     pub sabotage: Option<Sabotage>,
     /// What outlives every process beside the database.
     pub watermark: Arc<MemoryWatermark>,
+    /// As above.
+    pub journal: Arc<MemoryJournal>,
 }
 
 impl Parts {
@@ -134,6 +138,7 @@ impl Process {
             }),
             entropy,
             watermark: Arc::clone(&parts.watermark) as _,
+            journal: Arc::clone(&parts.journal) as _,
         };
         let engine = Engine::new(parts.config.clone(), ports, Arc::clone(&wake));
         let board = engine.board();

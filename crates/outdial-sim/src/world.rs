@@ -100,6 +100,7 @@ impl World {
             weather: Arc::new(Weather::new(Arc::clone(&clock))),
             sabotage,
             watermark: Arc::default(),
+            journal: Arc::default(),
         };
         let temper = Temper::draw(&mut rng);
         let (latency, config) = (parts.latency, &parts.config);

@@ -23,16 +23,16 @@ mod delivery;
 mod dispatch;
 mod dnc;
 mod edit;
-mod export;
-mod import;
 mod error;
 mod event;
 #[cfg(test)]
 mod event_tests;
+mod export;
 mod facts;
 #[cfg(test)]
 mod fault_tests;
 mod fold;
+mod import;
 mod intents;
 mod key;
 mod limits;

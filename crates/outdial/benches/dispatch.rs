@@ -31,7 +31,7 @@ use std::time::Duration;
 use instantly::Instantly;
 use machine::{RealClock, Weyl, cpu_time, now};
 use median::median;
-use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
+use outdial_engine::{Engine, EngineConfig, MemoryJournal, MemoryWatermark, Ports};
 use outdial_ports::Store;
 use postgres::Postgres;
 use tempfile::TempDir;
@@ -152,7 +152,8 @@ async fn measure(database: &Database, round: u64, calls: u64) -> (f64, f64) {
     let config = EngineConfig::default();
     let wake = Arc::new(Notify::new());
     let watermark = Arc::new(MemoryWatermark::default());
-    let ports = Ports { store, carrier: carrier.clone(), clock, entropy, watermark };
+    let journal = Arc::new(MemoryJournal::default());
+    let ports = Ports { store, carrier: carrier.clone(), clock, entropy, watermark, journal };
     let engine = Engine::new(config, ports, wake);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(engine.run(async {

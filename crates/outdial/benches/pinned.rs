@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use instantly::Instantly;
 use machine::{RealClock, Weyl, now};
-use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
+use outdial_engine::{Engine, EngineConfig, MemoryJournal, MemoryWatermark, Ports};
 use postgres::Postgres;
 use timed::{TURN, Timed, Took};
 use tokio::sync::Notify;
@@ -64,6 +64,7 @@ async fn run(pinned: Duration, calls_per_second: u32, waiting: u64) {
         clock: Arc::new(RealClock::new()),
         entropy: Arc::new(Weyl::default()),
         watermark: Arc::new(MemoryWatermark::default()),
+        journal: Arc::new(MemoryJournal::default()),
     };
     let engine = Engine::new(EngineConfig::default(), ports, Arc::new(Notify::new()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -14,6 +14,7 @@ mod database;
 mod demo;
 mod entropy;
 mod files;
+mod journal;
 #[cfg(feature = "failpoints")]
 mod killpoint;
 mod logging;

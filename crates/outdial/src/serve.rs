@@ -32,6 +32,7 @@ use crate::courier::HttpCourier;
 use crate::database::{self, Database};
 use crate::entropy::OsEntropy;
 use crate::files;
+use crate::journal::FileJournal;
 use crate::logging;
 use crate::metered::Metered;
 use crate::node;
@@ -154,6 +155,7 @@ impl Server {
                 clock: clock.clone(),
                 entropy: entropy.clone(),
                 watermark: watermark.clone(),
+                journal: Arc::new(FileJournal::open(watermark.files())?),
             };
             let reach = config.webhooks.reach();
             let courier = HttpCourier::new(reach, config.webhooks.ca_file.clone(), clock.clone());

@@ -1,9 +1,10 @@
 //! The state directory: what this node knows of its database without asking it.
 //!
-//! Four files per database, named after it. `NAME.marks`: by which attempt of each workspace the
+//! Five files per database, named after it. `NAME.marks`: by which attempt of each workspace the
 //! database is recognised; only who holds `NAME.lock` writes it. `NAME.node`: which of the nodes
-//! this is, in every life of it. `NAME.accepted`: what the operator accepted. Lines are appended to
-//! marks and acceptances. A line is complete when it ends in ` .`: what a crash left half-written
+//! this is, in every life of it. `NAME.accepted`: what the operator accepted. `NAME.ends`: ends of
+//! calls that the database did not take (`journal`). Lines are appended to marks and acceptances. A
+//! line is complete when it ends in ` .`: what a crash left half-written
 //! was never acknowledged and is not read. Nothing in them is secret.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,7 +145,7 @@ fn accepted(line: &str) -> Option<(WorkspaceId, Token)> {
     }
 }
 
-fn hex(token: Token) -> String {
+pub(crate) fn hex(token: Token) -> String {
     token.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
         let _written = write!(text, "{byte:02x}");
@@ -152,7 +153,7 @@ fn hex(token: Token) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<Token> {
+pub(crate) fn unhex(text: &str) -> Option<Token> {
     let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let number = digits.then(|| u128::from_str_radix(text, 16).ok())?;
     number.map(u128::to_be_bytes)
@@ -200,6 +201,11 @@ impl StateFiles {
     /// Where the marks are.
     pub(crate) fn marks(&self) -> PathBuf {
         self.file("marks")
+    }
+
+    /// Where ends of calls are kept that the database does not take.
+    pub(crate) fn ends(&self) -> PathBuf {
+        self.file("ends")
     }
 
     /// Where it stands what the operator accepted.

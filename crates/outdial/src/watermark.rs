@@ -102,6 +102,11 @@ impl FileWatermark {
         self.files.node(entropy)
     }
 
+    /// Where it keeps them.
+    pub(crate) fn files(&self) -> &StateFiles {
+        &self.files
+    }
+
     /// A sync has failed, or the thread has ended: nothing may leave any more, and the process must
     /// end.
     pub(crate) fn has_stopped(&self) -> bool {

@@ -109,6 +109,31 @@ async fn after_a_lost_answer_the_calls_of_a_batch_deleted_meanwhile_are_given_ba
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_that_takes_effect_minutes_after_its_answer_was_lost_is_given_back() {
+    let (world, before) = (World::new().await, World::new().await);
+    let batch = world.batch(BatchSettings::default(), 1000..1010).await;
+    assert_eq!(before.batch(BatchSettings::default(), 1000..1010).await, batch, "the same ids");
+    before.inline.node_join(crate::world::node()).await.unwrap();
+    world.store.fail("attempt_commit_intents", Fault::AnswerLost, 1);
+    let engine = world.engine(EngineConfig::default());
+    let committed = async || world.store.calls("attempt_commit_intents") == 1;
+    world.wait("committed", secs(5), committed).await;
+    // Nobody sees it yet, and it holds up those behind it.
+    world.store.put_back(&before.inline);
+    world.store.fail("attempt_commit_intents", Fault::Unavailable, u32::MAX);
+    world.sleep(secs(300)).await;
+    world.store.put_back(&world.inline);
+    world.store.heal();
+    world.completed(batch, secs(180)).await;
+    engine.stop().await;
+    assert_eq!(world.carrier.count(), 10);
+    for call in world.calls(batch).await {
+        let states: Vec<_> = call.attempts.iter().map(|a| a.state).collect();
+        assert_eq!(states, [AttemptState::NotSent, AttemptState::Ended]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn results_survive_a_store_that_is_away() {
     for operation in ["attempt_finish", "attempt_fetch"] {
         let world = World::new().await;

@@ -13,7 +13,9 @@ use outdial_core::outcome::Disposition;
 use outdial_core::phone::PhoneNumber;
 use outdial_core::settings::{CallingRules, WorkspaceSettings};
 use outdial_core::time::Timestamp;
-use outdial_engine::{Drained, Engine, EngineConfig, MemoryWatermark, Ports, TaskBoard};
+use outdial_engine::{
+    Drained, Engine, EngineConfig, MemoryJournal, MemoryWatermark, Ports, TaskBoard,
+};
 use outdial_ports::store::{
     AgentSpec, BatchRecord, CallQuery, CallSort, CallView, CallerIdIn, ChunkAdd, ChunkLane,
     ChunkRecord, Integration, NewBatch, NewKey, NewPhone, NewWorkspace, NodeSpec, RequestBegin,
@@ -77,6 +79,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Faulty>,
     pub(crate) carrier: Arc<TestCarrier>,
     pub(crate) watermark: Arc<MemoryWatermark>,
+    pub(crate) journal: Arc<MemoryJournal>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) workspace: WorkspaceId,
     pub(crate) phone: PhoneId,
@@ -188,6 +191,7 @@ impl World {
             store: Arc::new(Faulty::new(inline.clone())),
             carrier: Arc::new(TestCarrier::new(Arc::clone(&clock), Arc::clone(&entropy) as _)),
             watermark: Arc::default(),
+            journal: Arc::default(),
             wake: Arc::new(Notify::new()),
             requests: Mutex::new(0),
             clock,
@@ -288,6 +292,7 @@ impl World {
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&self.entropy) as _,
             watermark: Arc::clone(&self.watermark) as _,
+            journal: Arc::clone(&self.journal) as _,
         }
     }
 

@@ -103,12 +103,7 @@ struct Task {
 }
 
 /// Takes the request, and does what is left of it.
-async fn begin(
-    app: Arc<App>,
-    task: Task,
-    judged: Judged,
-    terms: Terms,
-) -> ApiResult<Response> {
+async fn begin(app: Arc<App>, task: Task, judged: Judged, terms: Terms) -> ApiResult<Response> {
     let Task { known, grant, batch, then, on_invalid } = task;
     let context = terms.context()?;
     let (known, progress) = match known.begin(&app, context.clone()).await? {

@@ -11,7 +11,6 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
-use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{IdempotencyKey, Making};
 use crate::wire::agent::{Agent, Agents, CreateAgent, PatchAgent};
@@ -79,13 +78,13 @@ pub(super) async fn update(
     body: JsonBody<PatchAgent>,
 ) -> ApiResult<Envelope<Agent>> {
     let (workspace, agent) = (caller.workspace(), id("id", &agent)?);
-    let mut tries = Tries::default();
+    let mut edit = app.edits.begin("agent", agent).await;
     let agent = loop {
         let old = app.store.agent_fetch(workspace, agent).await?;
         let old = old.ok_or_else(|| ApiError::not_found("agent"))?;
         let spec = body.value.clone().apply(old.spec)?;
         match app.store.agent_update(workspace, agent, Some(old.version), spec).await {
-            Err(AgentError::Changed) => tries.again("agent")?,
+            Err(AgentError::Changed) => edit.again()?,
             other => break other.map_err(refused)?,
         }
     };

@@ -19,7 +19,6 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
 use crate::body::JsonBody;
-use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::outlook;
 use crate::wire::batch_details::BatchDetails;
@@ -63,13 +62,15 @@ pub(super) async fn update(
     if let Some(user) = &body.value.user_id {
         caller.check_user(user)?;
     }
-    let mut tries = Tries::default();
+    let mut edit = app.edits.begin("batch", batch).await;
     let new = loop {
         match update_once(&app, workspace, batch, body.value.clone()).await? {
             Some(new) => break new,
-            None => tries.again("batch")?,
+            None => edit.again()?,
         }
     };
+    // What is shown may take its time.
+    drop(edit);
     app.wake.notify_one();
     Ok(Envelope::ok("Batch updated successfully", shown(&app, &new).await?))
 }

@@ -9,7 +9,6 @@ use outdial_ports::store::Principal;
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
-use crate::edits::Tries;
 use crate::error::ApiResult;
 use crate::wire::envelope::Envelope;
 use crate::wire::settings::{PatchSettings, Settings};
@@ -47,14 +46,14 @@ pub(super) async fn edit(
     change: impl Fn(WorkspaceSettings) -> ApiResult<WorkspaceSettings>,
 ) -> ApiResult<WorkspaceSettings> {
     let (workspace, key) = (caller.workspace, caller.key);
-    let mut tries = Tries::default();
+    let mut edit = app.edits.begin("settings", workspace).await;
     let (old, new) = loop {
         let old = app.store.settings_fetch(workspace).await?;
         let new = change(old.clone())?;
         if app.store.settings_update(workspace, Some(old.clone()), new.clone()).await? {
             break (old, new);
         }
-        tries.again("settings")?;
+        edit.again()?;
     };
     if old.calling_rules != new.calling_rules {
         let rules = new.calling_rules;

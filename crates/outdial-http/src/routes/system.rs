@@ -38,10 +38,7 @@ pub(super) async fn healthz(_: Open) -> axum::Json<Done> {
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz",
     tag = "system",
     responses((status = 200, body = Done), (status = 503, description = "not now")))]
-pub(super) async fn readyz(
-    _: Open,
-    State(app): State<Arc<App>>,
-) -> ApiResult<axum::Json<Done>> {
+pub(super) async fn readyz(_: Open, State(app): State<Arc<App>>) -> ApiResult<axum::Json<Done>> {
     app.store.ping().await?;
     Ok(Done::ok("ready"))
 }

@@ -12,7 +12,6 @@ use super::{Segment, id};
 use crate::app::App;
 use crate::auth::{Administers, Caller, Reads};
 use crate::body::JsonBody;
-use crate::edits::Tries;
 use crate::error::{ApiError, ApiResult};
 use crate::idempotency::{IdempotencyKey, Making};
 use crate::wire::envelope::{Done, Envelope};
@@ -80,12 +79,12 @@ pub(super) async fn update(
     body: JsonBody<TrunkWish>,
 ) -> ApiResult<Envelope<Trunk>> {
     let (workspace, trunk) = (caller.workspace(), id("id", &trunk)?);
-    let mut tries = Tries::default();
+    let mut edit = app.edits.begin("trunk", trunk).await;
     let updated = loop {
         let old = found(&app, workspace, trunk).await?;
         let spec = body.value.clone().apply(old.spec.ok_or_else(simulated)?)?;
         match app.store.trunk_update(workspace, trunk, Some(old.updated_at), spec).await {
-            Err(TrunkError::Changed) => tries.again("trunk")?,
+            Err(TrunkError::Changed) => edit.again()?,
             other => break other.map_err(refused)?,
         }
     };

@@ -239,11 +239,15 @@ async fn an_edit_over_another_node_is_not_undone() {
     let agent = agents["data"]["agents"][0]["_id"].as_str().unwrap().to_owned();
     let trunk = r#"{"name":"Carrier","host":"sip.example.com"}"#;
     let trunk = world.post("/api/trunks", trunk).send().await.made_id();
-    for (path, ours, theirs) in [
-        (path(&batch), json!({"weight": 7}), json!({"concurrency": 100})),
-        ("/api/settings".to_owned(), json!({"doNotCall": false}), json!({"concurrency": 100})),
-        (format!("/api/agents/{agent}"), json!({"languages": ["fr"]}), json!({"name": "rival 0"})),
-        (format!("/api/trunks/{trunk}"), json!({"channels": 3}), json!({"name": "rival 0"})),
+    let concurrency = || json!({"concurrency": 100});
+    let name = || json!({"name": "rival 0"});
+    let settings = "/api/settings".to_owned();
+    let (agent, trunk) = (format!("/api/agents/{agent}"), format!("/api/trunks/{trunk}"));
+    for (path, ours, theirs, more) in [
+        (path(&batch), json!({"weight": 7}), concurrency(), json!({"weight": 8})),
+        (settings, json!({"doNotCall": false}), concurrency(), json!({"doNotCall": true})),
+        (agent, json!({"languages": ["fr"]}), name(), json!({"languages": ["de"]})),
+        (trunk, json!({"channels": 3}), name(), json!({"channels": 4})),
     ] {
         let keeps = |data: &Value, fields: &Value| {
             fields.as_object().unwrap().iter().all(|(field, value)| data[field] == *value)
@@ -255,7 +259,7 @@ async fn an_edit_over_another_node_is_not_undone() {
         assert!(keeps(&data, &ours) && keeps(&data, &theirs), "{path}: {data}");
         // Who is overtaken at every try changes nothing, and is told so.
         faults.rivals.store(5, Ordering::Release);
-        let text = world.patch(&path, ours.to_string()).send().await.refusal(409);
+        let text = world.patch(&path, more.to_string()).send().await.refusal(409);
         assert!(text.contains("try again"), "{text}");
         assert_eq!(faults.rivals.load(Ordering::Acquire), 0);
     }

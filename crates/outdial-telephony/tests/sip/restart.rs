@@ -1,5 +1,6 @@
 //! Calls of a process that is gone.
 
+use std::future::poll_fn;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -332,16 +333,16 @@ async fn a_call_is_not_given_up_while_the_sockets_are_not_open() {
     let mut orphan = world.orphan(1, AttemptState::Answered, dialog);
     orphan.give_up_at = world.clock.monotonic().after(Duration::from_secs(30));
     let mut call = world.carrier.take_over(orphan);
-    let ended = end(&mut call);
-    tokio::pin!(ended);
     drop(taken);
     let bye = loop {
         tokio::select! {
             biased;
-            end = &mut ended => panic!("{end:?} without a BYE"),
+            event = poll_fn(|cx| call.events.as_mut().poll_next(cx)) => {
+                panic!("{event:?} without a BYE")
+            }
             message = peer.next_within(SOON * 2) => if message.is("BYE") { break message },
         }
     };
     peer.answer(&bye, 200, "a").await;
-    assert_eq!(ended.await, CallEnd::CutOff);
+    assert_eq!(end(&mut call).await, CallEnd::CutOff);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use outdial_core::batch::BatchTotals;
 use outdial_core::dispatcher::LineLimits;
 use outdial_core::id::BatchId;
-use outdial_engine::{Engine, EngineConfig, MemoryWatermark, Ports};
+use outdial_engine::{Engine, EngineConfig, MemoryJournal, MemoryWatermark, Ports};
 use outdial_ports::Store;
 use outdial_store::SqliteStore;
 use tokio::sync::Notify;
@@ -45,6 +45,7 @@ pub(crate) async fn call(callee: &Callee, calls: u64, limits: LineLimits) -> Dis
         clock,
         entropy: Arc::new(Weyl::default()),
         watermark: Arc::new(MemoryWatermark::default()),
+        journal: Arc::new(MemoryJournal::default()),
     };
     let engine = Engine::new(EngineConfig::default(), ports, Arc::new(Notify::new()));
     let (begun, cpu) = (now(), cpu_time("self"));

@@ -298,13 +298,24 @@ fn settings_that_nobody_knows_are_refused() {
     assert!(error.contains("port") && error.contains("outdial.toml"), "{error}");
     let error = stderr_of(home.outdial().arg("serve").env("OUTDIAL_SERVER_PORT", "8080"));
     assert!(error.contains("OUTDIAL_SERVER_PORT"), "{error}");
-    let postgres = ["serve", "--database-url", "postgres://localhost/outdial"];
-    let error = stderr_of(outdial().args(postgres));
-    assert!(error.contains("SQLite only") && error.lines().count() == 1, "{error}");
-    let url = "postgres://me:secret@localhost/outdial";
+    let url = "mysql://me:secret@localhost/x";
     let error = stderr_of(outdial().arg("serve").env("OUTDIAL_DATABASE_URL", url));
     assert!(error.contains("OUTDIAL_DATABASE_URL") && error.lines().count() == 1, "{error}");
-    assert!(error.contains("SQLite only") && !error.contains("secret"), "{error}");
+    assert!(error.contains("`postgres://`") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told_without_its_password() {
+    // Nobody listens on the port once it is given back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://me:secret@127.0.0.1:{port}/outdial");
+    for told in [
+        stderr_of(outdial().args(["serve", "--database-url", &url])),
+        stderr_of(outdial().arg("serve").env("OUTDIAL_DATABASE_URL", &url)),
+    ] {
+        assert!(told.contains("not available") && told.contains("127.0.0.1"), "{told}");
+        assert!(!told.contains("secret") && told.lines().count() == 1, "{told}");
+    }
 }
 
 #[test]

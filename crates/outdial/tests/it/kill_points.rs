@@ -26,8 +26,7 @@ fn killed_at_every_step_nothing_is_lost_and_nobody_is_called_twice() {
     // Those of uploads have their own test.
     let mut points = FAILPOINTS.to_vec();
     points.retain(|name| !name.contains("import"));
-    let early =
-        points.iter().map(|name| (*name, if *name == "store.committed" { 12 } else { 1 }));
+    let early = points.iter().map(|name| (*name, if *name == "store.committed" { 12 } else { 1 }));
     let later = points.iter().filter(|name| !once.contains(name)).map(|name| match *name {
         "store.chunk_applied"
         | "http.chunk_stored"

@@ -6,11 +6,11 @@ mod chance;
 mod cli;
 mod cluster;
 mod contract;
-mod demo;
-mod disk_full;
 #[path = "../../benches/support/crowd.rs"]
 mod crowd;
 mod crowd_of_idlers;
+mod demo;
+mod disk_full;
 mod drain;
 mod drain_full;
 mod event_stream;

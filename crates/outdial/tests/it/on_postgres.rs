@@ -260,3 +260,72 @@ fn a_server_that_cannot_be_reached_says_so_without_the_password() {
         assert!(!said.contains("hunter2"), "{said}");
     }
 }
+
+/// NUL and half of a surrogate pair, wherever a client may write text: PostgreSQL takes neither,
+/// and a file would. Both answer alike, and nobody with a 500.
+#[test]
+fn text_that_no_database_can_keep_is_answered_alike_on_both() {
+    let postgres = Postgres::start(&[]);
+    let homes = [Home::new(&[FAST]), Home::on_postgres(&postgres.url(), &[FAST])];
+    let answers = homes.each_ref().map(|home| odd_texts(&home.serve(), home));
+    assert_eq!(answers[0], answers[1]);
+    for (what, status) in &answers[0] {
+        assert!(*status < 500, "{what}: {status}");
+        // What only looks for it finds nothing.
+        assert!(*status >= 400 || what.starts_with("GET"), "{what}: {status}");
+    }
+}
+
+/// What was sent, and the status of the answer.
+fn odd_texts(server: &Server<'_>, home: &Home) -> Vec<(String, u16)> {
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({}));
+    let user = &home.user;
+    let person = json!({ "phoneNumber": "12125550100", "note": "ODD" });
+    let posts = [
+        ("/api/call/createBatch", json!({ "batchName": "ODD", "callingNumbers": [number] })),
+        (
+            "/api/agents",
+            json!({
+                "name": "ODD", "languages": ["en-US"],
+                "connection": { "type": "announcement", "text": "Hello" },
+            }),
+        ),
+        (
+            "/api/agents",
+            json!({
+                "name": "A", "languages": ["ODD"],
+                "connection": { "type": "announcement", "text": "Hello" },
+            }),
+        ),
+        ("/api/keys", json!({ "name": "ODD", "scopes": ["calls:read"] })),
+        ("/api/trunks", json!({ "name": "ODD", "host": "127.0.0.1" })),
+        ("/api/trunks", json!({ "name": "T", "host": "ODD" })),
+        (
+            "/api/trunks",
+            json!({
+                "name": "T", "host": "127.0.0.1", "username": "ODD", "password": "secret",
+            }),
+        ),
+        ("/api/call/addCallsToBatch", json!({ "batchId": batch, "call_data": [person] })),
+        ("/api/call/addCallsToBatch", json!({ "batchId": "ODD", "call_data": [] })),
+    ];
+    let mut answers = Vec::new();
+    for (path, body) in posts {
+        for odd in ["a\\u0000b", "a\\ud83d"] {
+            let body = body.to_string().replace("ODD", odd).into_bytes();
+            let answer = server.try_send("POST", path, &[], body).unwrap();
+            answers.push((format!("{path} {odd}"), answer.status));
+        }
+    }
+    for (path, id, query) in [
+        ("/api/call/batches", user, "search=%00"),
+        ("/api/call/batches", user, "search=%ED%A0%BD"),
+        ("/api/call/batch-details", &batch, "search=a%00"),
+        ("/api/call/batch-details", &batch, "status=a%00"),
+    ] {
+        let status = server.get(&format!("{path}/{id}?{query}")).status;
+        answers.push((format!("GET {path} {query}"), status));
+    }
+    answers
+}

@@ -14,7 +14,7 @@ use crate::postgres::Postgres;
 
 /// What stands in the SQL of a chunk alone, and in that of a plan's intents.
 const CHUNK: &str = "INTO call_fields";
-const INTENTS: &str = "INTO attempt";
+const INTENTS: &str = "INTO attempt (";
 const STORED: u64 = 5_000;
 const DIALED: u64 = 400;
 

@@ -1,5 +1,5 @@
-//! F9 and F12: the database is restarted without warning, or its connections are gone without a
-//! word. What was acknowledged is there, what was refused is not, and everything goes on by itself.
+//! F9, F10 and F12: the database is restarted without warning, or its connections are gone without
+//! a word. What was acknowledged is there, what was refused is not, and all goes on by itself.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::nodes::{Node, nodes};
+use super::nodes::{Node, kill, nodes};
 use crate::evidence::{check_dialed, ids_of};
 use crate::faulty_disk::talkers;
 use crate::harness::{
@@ -157,6 +157,43 @@ fn ids(body: &Value) -> Vec<String> {
 
 fn number_of(call: &Value) -> u64 {
     call["phoneNumber"].as_str().unwrap().parse().unwrap()
+}
+
+/// The database is gone, calls end, and then the process is gone too: what became of them is known
+/// to its next life.
+#[test]
+fn what_ended_without_a_database_outlives_the_process() {
+    let mut postgres = Postgres::start(&[]);
+    let nodes = nodes(&postgres, 1, &[]);
+    let home = &nodes[0].home;
+    let mut server = home.serve();
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({ "concurrency": 25 }));
+    let body = json!({ "batchId": batch, "call_data": talkers(12_125_550_000, 25) });
+    server.post("/api/call/addCallsToBatch", &body).expect(200);
+    let log = || lines_in(&home.carrier_log()).len();
+    wait_for("all are called", PATIENCE, || (log() == 25).then_some(()));
+    postgres.stop_immediately();
+    let kept = wait_for("every call is over", PATIENCE * 2, || {
+        let kept = ends_kept(home);
+        (kept == 25).then_some(kept)
+    });
+    kill(&mut server);
+    postgres.begin();
+    let server = home.serve();
+    server.wait_completed(&batch, PATIENCE * 2);
+    let unknown = check_dialed(&server, &batch, home, 25, 0);
+    println!("{kept} ends kept, {unknown} unknown");
+    assert_eq!(unknown, 0);
+    wait_for("nothing is kept any more", PATIENCE, || (ends_kept(home) == 0).then_some(()));
+}
+
+/// Ends in the journal of a node.
+fn ends_kept(home: &Home) -> usize {
+    let files = std::fs::read_dir(home.path("state")).unwrap().map(|file| file.unwrap().path());
+    let journals = files.filter(|path| path.extension().is_some_and(|e| e == "ends"));
+    let lines = journals.flat_map(|path| lines_in(&path));
+    lines.filter(|line| line.starts_with("end ") && line.ends_with(" .")).count()
 }
 
 /// The connections are there, and nothing comes through any more: found out, and others are made.
