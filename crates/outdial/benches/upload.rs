@@ -39,7 +39,7 @@ fn main() {
         ratios.push(ratio);
         println!("{round:>5} {add:>9.0} {file:>9.0} {ratio:>6.2} {:>8} MiB", peak_kib / 1024);
     }
-    println!("median ratio {:.2}, goal 0.8", median(ratios));
+    println!("median ratio {:.2}, goal 0.8", median(&mut ratios));
 }
 
 #[derive(Clone, Copy)]
