@@ -14,6 +14,7 @@ mod harness;
 mod median;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[allow(clippy::unwrap_used, reason = "it is a test's")]
 #[path = "../tests/it/uploading.rs"]
 mod uploading;
 
