@@ -45,6 +45,9 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
         return is_public_v4(v4);
     }
     let s = v6.segments();
+    // ISATAP (RFC 5214): an IPv4 address behind any prefix, so both must be public.
+    let leads_inside =
+        matches!(s, [_, _, _, _, 0 | 0x0200, 0x5efe, ..]) && !is_public_v4(ends_at(s[6], s[7]));
     // Global unicast is 2000::/3 and nothing else.
     let is_global = s[0] >> 13 == 1;
     let is_special = match (s[0], s[1]) {
@@ -57,26 +60,27 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
         (0x2620, 0x004f) => s[2] == 0x8000,
         _ => false,
     };
-    is_global && !is_special
+    is_global && !is_special && !leads_inside
+}
+
+fn ends_at(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
 /// The IPv4 address that a packet to this one ends at.
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = v6.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match s {
         // Mapped (::ffff:0:0/96), translated (::ffff:0:0:0/96), compatible (::/96).
         [0, 0, 0, 0, 0, 0xffff, a, b]
         | [0, 0, 0, 0, 0xffff, 0, a, b]
-        | [0, 0, 0, 0, 0, 0, a, b] => Some(v4(a, b)),
+        | [0, 0, 0, 0, 0, 0, a, b] => Some(ends_at(a, b)),
         // NAT64, by its well-known prefix (RFC 6052) and the one for local use (RFC 8215), where
         // the network's operator says what is inside: taken for private.
-        [0x64, 0xff9b, 0, 0, 0, 0, a, b] => Some(v4(a, b)),
+        [0x64, 0xff9b, 0, 0, 0, 0, a, b] => Some(ends_at(a, b)),
         [0x64, 0xff9b, 1, ..] => Some(Ipv4Addr::LOCALHOST),
         // 6to4.
-        [0x2002, a, b, ..] => Some(v4(a, b)),
-        // ISATAP (RFC 5214).
-        [_, _, _, _, 0 | 0x0200, 0x5efe, a, b] => Some(v4(a, b)),
+        [0x2002, a, b, ..] => Some(ends_at(a, b)),
         _ => None,
     }
 }
@@ -111,6 +115,7 @@ mod tests {
             "64:ff9b::808:808",
             "2002:808:808::1",
             "2001:4860:4860::8888",
+            "2a00:1450:4001:800:200:5efe:808:808",
         ] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
@@ -172,6 +177,11 @@ mod tests {
             "4000::1",
             "2a00:1450:4001:800:0:5efe:7f00:1",
             "2a00:1450:4001:800:200:5efe:a00:1",
+            "fd00::5efe:808:808",
+            "fe80::5efe:808:808",
+            "fe80::200:5efe:808:808",
+            "ff0e::5efe:808:808",
+            "2001:db8::5efe:808:808",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
