@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// Waits between tries, in seconds: growing, a little over a day together.
 const WAITS_S: [u32; 16] =
     [2, 5, 15, 30, 60, 120, 300, 600, 1_200, 2_400, 3_600, 7_200, 10_800, 14_400, 18_000, 28_800];
-/// A delivery is not given up before this.
+/// A delivery is not given up before this, nor before it was tried after every wait.
 pub const DELIVERY_TRIED_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// An endpoint that nothing reached for so long is disabled.
 pub const ENDPOINT_FAILED_FOR: Duration = Duration::from_secs(72 * 3_600);
@@ -70,10 +70,12 @@ pub fn after_try(
         return DeliveryStep::Delivered;
     }
     // 410 ends the endpoint, not the delivery: should it be enabled again, that is due as it was.
-    if now.since(first_at) >= DELIVERY_TRIED_FOR {
+    // A day that it waited through behind others, or while its endpoint was disabled, counts for no
+    // try: each has all of them.
+    let last = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(1);
+    if now.since(first_at) >= DELIVERY_TRIED_FOR && last >= WAITS_S.len() {
         return DeliveryStep::GivenUp;
     }
-    let last = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(1);
     let wait = WAITS_S.get(last).or(WAITS_S.last()).copied().unwrap_or(1);
     let wait = spread(Duration::from_secs(u64::from(wait)), random);
     let asked = answered.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
@@ -154,6 +156,15 @@ mod tests {
             let at = play(Answered::default(), |_| random);
             let last = *at.last().unwrap();
             assert!((86_400..2 * 86_400).contains(&last), "{at:?}");
+        }
+    }
+
+    #[test]
+    fn what_waited_behind_others_is_tried_as_often() {
+        let late = START.after(2 * DELIVERY_TRIED_FOR);
+        for (tries, is_over) in [(1, false), (16, false), (17, true), (u32::MAX, true)] {
+            let next = after_try(status(500), tries, START, late, 200);
+            assert_eq!(next == DeliveryStep::GivenUp, is_over, "{tries}");
         }
     }
 
