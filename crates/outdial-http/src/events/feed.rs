@@ -20,9 +20,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Hints do not make it asked more often than this.
 const GAP: Duration = Duration::from_millis(100);
 /// Events of one question.
-const PAGE: u32 = 500;
-/// Events that are kept for streams that are a little behind.
+const PAGE: u32 = 100;
+/// Events, and bytes of them, that are kept for streams that are a little behind.
 const RING: usize = 1_000;
+const RING_BYTES: usize = 4 << 20;
+/// A stream takes so many at once: what it has not said yet is all that it keeps in memory.
+const TAKEN: usize = 64;
 
 /// The feeds of this process.
 pub(crate) struct Feeds {
@@ -43,6 +46,7 @@ struct State {
     streams: usize,
     /// The latest events, without gaps: position and text.
     ring: VecDeque<(u64, Bytes)>,
+    ring_bytes: usize,
     /// The highest position known.
     latest: u64,
     /// By batch: at which change it was so, and its text.
@@ -51,7 +55,7 @@ struct State {
 
 /// What a stream finds after its position.
 pub(super) enum Found {
-    /// These, in order; empty: nothing yet.
+    /// The next of these, in order; empty: nothing yet.
     Events(Vec<(u64, Bytes)>),
     /// It is too far behind for the feed: the store has them.
     Behind,
@@ -154,18 +158,25 @@ impl State {
         match self.ring.front() {
             Some((first, _)) if *first <= position + 1 => {
                 let later = self.ring.iter().filter(|(at, _)| *at > position);
-                Found::Events(later.cloned().collect())
+                Found::Events(later.take(TAKEN).cloned().collect())
             }
             _ => Found::Behind,
         }
     }
 
     fn push(&mut self, position: u64, text: Bytes) {
+        self.ring_bytes += text.len();
         self.ring.push_back((position, text));
         self.latest = position;
-        if self.ring.len() > RING {
-            self.ring.pop_front();
+        while self.ring.len() > RING || self.ring_bytes > RING_BYTES {
+            let Some((_, text)) = self.ring.pop_front() else { break };
+            self.ring_bytes -= text.len();
         }
+    }
+
+    fn clear(&mut self) {
+        self.ring.clear();
+        self.ring_bytes = 0;
     }
 }
 
@@ -207,7 +218,6 @@ async fn feed_once(
     feed: &Feed,
     with_progress: bool,
 ) -> Result<(), StoreError> {
-    let mut has_changed = false;
     loop {
         let page = app.store.event_list(workspace, feed.latest(), PAGE).await?;
         let count = page.events.len();
@@ -216,19 +226,22 @@ async fn feed_once(
             && first.position != state.latest + 1
         {
             // Some are gone already: whoever is before them asks the store, and is told so.
-            state.ring.clear();
+            state.clear();
         }
         for event in &page.events {
             state.push(event.position, frame::event(event));
         }
         drop(state);
-        has_changed |= count > 0;
+        if count > 0 {
+            feed.changed.send_modify(|n| *n += 1);
+        }
         if count < usize::try_from(PAGE).unwrap_or(usize::MAX) {
             break;
         }
     }
     if with_progress {
         let batches = app.store.batch_list_active(workspace).await?;
+        let mut has_changed = false;
         let change = *feed.changed.borrow() + 1;
         let mut state = locked(&feed.state);
         let mut earlier = std::mem::take(&mut state.progress);
@@ -238,9 +251,10 @@ async fn feed_once(
             has_changed |= kept.is_none();
             state.progress.insert(batch.id, kept.unwrap_or((change, text)));
         }
-    }
-    if has_changed {
-        feed.changed.send_modify(|n| *n += 1);
+        drop(state);
+        if has_changed {
+            feed.changed.send_modify(|n| *n += 1);
+        }
     }
     Ok(())
 }
@@ -273,6 +287,27 @@ mod tests {
         }
         assert_eq!(state.ring.len(), RING);
         assert_eq!(positions(state.after(999)), None);
-        assert_eq!(positions(state.after(1_000)).unwrap().len(), RING);
+        assert_eq!(positions(state.after(1_000)), Some((1_001..=1_064).collect()));
+        assert_eq!(positions(state.after(1_990)), Some((1_991..=2_000).collect()));
+    }
+
+    #[test]
+    fn the_ring_is_bounded_by_bytes_too() {
+        let mut state = State::default();
+        let large = Bytes::from(vec![0; RING_BYTES / 4]);
+        for at in 1..=9 {
+            state.push(at, large.clone());
+        }
+        assert_eq!((state.ring.len(), state.ring_bytes), (4, RING_BYTES));
+        assert!(matches!(state.after(4), Found::Behind));
+        assert!(matches!(state.after(5), Found::Events(events) if events.len() == 4));
+        // One that is larger than all the room is read from the store.
+        state.push(10, Bytes::from(vec![0; RING_BYTES + 1]));
+        assert_eq!((state.ring.len(), state.ring_bytes), (0, 0));
+        assert!(matches!(state.after(9), Found::Behind));
+        state.push(11, large);
+        assert!(matches!(state.after(10), Found::Events(events) if events.len() == 1));
+        state.clear();
+        assert_eq!(state.ring_bytes, 0);
     }
 }

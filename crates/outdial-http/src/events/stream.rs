@@ -21,10 +21,12 @@ use crate::grant::Grant;
 
 /// A silent stream says so often that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// The key is asked for so often, whether the client reads or not.
+const KEY_EVERY: Duration = Duration::from_millis(600);
 /// Events of one question to the store.
-const PAGE: u32 = 500;
+const PAGE: u32 = 64;
 /// Texts on their way to the client.
-const BUFFER: usize = 64;
+const BUFFER: usize = 8;
 
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +51,8 @@ pub(crate) async fn open(
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(5)
     })?;
     let (send, texts) = mpsc::channel(BUFFER);
-    let stream = Stream { app, workspace, grant, seat, send, position: 0, progress: 0 };
-    tokio::spawn(stream.run(start));
+    let stream = Stream { app, workspace, seat, send, position: 0, progress: 0 };
+    tokio::spawn(stream.run(start, grant));
     let mut response = Response::new(Body::new(Texts(texts)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -63,7 +65,6 @@ pub(crate) async fn open(
 struct Stream {
     app: Arc<App>,
     workspace: WorkspaceId,
-    grant: Grant,
     seat: Seat,
     send: mpsc::Sender<Bytes>,
     /// What the client has.
@@ -76,12 +77,14 @@ struct Stream {
 struct Over;
 
 impl Stream {
-    async fn run(mut self, start: Start) {
-        let mut closing = self.app.feeds.closing();
+    async fn run(mut self, start: Start, grant: Grant) {
+        let app = Arc::clone(&self.app);
+        let mut closing = app.feeds.closing();
         let send = self.send.clone();
         tokio::select! {
             _ = closing.wait_for(|closed| *closed) => {}
             () = send.closed() => {}
+            () = until_revoked(&app, grant) => {}
             Err(Over) = self.tell(start) => {}
         }
     }
@@ -96,20 +99,13 @@ impl Stream {
                 spoken = self.app.clock.monotonic();
             }
             let clock = Arc::clone(&self.app.clock);
-            let look_at = clock.monotonic().after(Duration::from_secs(1));
             let silent_at = spoken.after(HEARTBEAT_EVERY);
             tokio::select! {
                 changed = changed.changed() => changed.map_err(|_| Over)?,
-                // The key may have been revoked.
-                () = clock.sleep_until(look_at) => {}
                 () = clock.sleep_until(silent_at) => {
                     self.say(frame::HEARTBEAT).await?;
                     spoken = clock.monotonic();
                 }
-            }
-            // A store that does not answer says nothing of the key.
-            if matches!(self.grant.is_good(&self.app).await, Ok(false)) {
-                return Err(Over);
             }
         }
     }
@@ -177,6 +173,17 @@ impl Stream {
 
     async fn say(&self, text: Bytes) -> Result<(), Over> {
         self.send.send(text).await.map_err(|_| Over)
+    }
+}
+
+/// Returns when the key is no longer good, also while the client has much to catch up with.
+async fn until_revoked(app: &App, mut grant: Grant) {
+    loop {
+        app.clock.sleep_until(app.clock.monotonic().after(KEY_EVERY)).await;
+        // A store that does not answer says nothing of the key.
+        if matches!(grant.is_good(app).await, Ok(false)) {
+            return;
+        }
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PATIENCE, Server, wait_for};
+use crate::harness::{Home, PATIENCE, Server, monotonic, wait_for};
 use crate::kill::contacts;
 
 /// Where the numbers called begin.
 const NUMBERS: u64 = 12_125_550_000;
 const LONG: Duration = Duration::from_secs(120);
+/// A stream ends with its key within a second; the rest is this machine's.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came.
 #[derive(Debug)]
@@ -142,17 +144,71 @@ fn a_place_that_there_is_not_gets_a_reset() {
     }
 }
 
+fn make_key(server: &Server<'_>) -> (String, String) {
+    let body = json!({ "name": "Short", "scopes": ["calls:read"] });
+    let made = server.post("/api/keys", &body).expect(201)["data"].clone();
+    let text = |key: &str| made[key].as_str().unwrap().to_owned();
+    (text("_id"), text("apiKey"))
+}
+
+fn revoke(server: &Server<'_>, key: &str) {
+    let path = format!("/api/keys/{key}");
+    server.try_send("DELETE", &path, &[], Vec::new()).unwrap().expect(200);
+}
+
+/// Waits until the workspace may have one more stream.
+fn wait_for_place(server: &Server<'_>, key: &str, limit: Duration) {
+    wait_for("the place is free again", limit, || {
+        let host = server.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let head = format!("GET /api/events HTTP/1.0\r\nx-api-key: {key}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).unwrap();
+        status.contains(" 200 ").then_some(())
+    });
+}
+
+#[test]
+fn a_stream_ends_with_its_key_though_nobody_reads_it() {
+    let home = Home::new(&[("OUTDIAL_SIMULATED_SPEED", "50")]);
+    let server = home.serve();
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({}));
+    // More than the sockets hold.
+    let mut records = contacts(NUMBERS, 400);
+    records.iter_mut().for_each(|r| r["note"] = "x".repeat(60_000).into());
+    let body = json!({ "batchId": batch, "call_data": records });
+    server.post("/api/call/addCallsToBatch", &body).expect(200);
+    server.wait_completed(&batch, LONG);
+    let (id, key) = make_key(&server);
+    let mut doomed = Stream::open(&server, &key, Some("0"));
+    assert!(doomed.next().is_some());
+    let others: Vec<Stream> = (1..100).map(|_| Stream::open(&server, &home.key, None)).collect();
+    assert_eq!(server.get("/api/events").status, 429);
+    revoke(&server, &id);
+    wait_for_place(&server, &home.key, ENDS_WITHIN);
+    // What was under way is all that it still gets.
+    let mut finished = 0;
+    while let Some(event) = doomed.next() {
+        finished += u32::from(event.kind == "call.finished");
+    }
+    assert!(finished < 400, "{finished}");
+    drop(others);
+}
+
 #[test]
 fn streams_end_with_the_server_and_with_their_key() {
     let home = Home::new(&[]);
     let server = home.serve();
-    let body = json!({ "name": "Short", "scopes": ["calls:read"] });
-    let made = server.post("/api/keys", &body).expect(201)["data"].clone();
-    let mut doomed = Stream::open(&server, made["apiKey"].as_str().unwrap(), None);
+    let (id, key) = make_key(&server);
+    let mut doomed = Stream::open(&server, &key, None);
     let mut other = Stream::open(&server, &home.key, None);
-    let path = format!("/api/keys/{}", made["_id"].as_str().unwrap());
-    server.try_send("DELETE", &path, &[], Vec::new()).unwrap().expect(200);
+    revoke(&server, &id);
+    let start = monotonic();
     assert!(doomed.next().is_none(), "a revoked key's stream ends");
+    let waited = monotonic() - start;
+    assert!(waited < ENDS_WITHIN, "{waited:?}");
     server.terminate();
     assert!(server.wait_at_most(PATIENCE / 2).success());
     assert!(other.next().is_none());
@@ -167,13 +223,5 @@ fn a_workspace_has_at_most_a_hundred() {
     let refused = server.get("/api/events");
     assert_eq!(refused.status, 429, "{}", refused.body);
     streams.pop();
-    wait_for("the place is free again", PATIENCE, || {
-        let host = server.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        let head = format!("GET /api/events HTTP/1.0\r\nx-api-key: {}\r\n\r\n", home.key);
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut status = String::new();
-        BufReader::new(stream).read_line(&mut status).unwrap();
-        status.contains(" 200 ").then_some(())
-    });
+    wait_for_place(&server, &home.key, PATIENCE);
 }
