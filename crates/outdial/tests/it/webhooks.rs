@@ -230,6 +230,59 @@ fn every_final_event_arrives_through_kills_of_both_on_postgres() {
     through_kills(&Home::on_postgres(&postgres.url_of("webhooks"), &OPEN), 100);
 }
 
+/// Another node on the database of this one.
+fn second_node(first: &Home, url: &str) -> Home {
+    let mut home = Home::at(tempfile::tempdir().unwrap());
+    home.move_to(url);
+    OPEN.iter().for_each(|(name, value)| home.set(name, value));
+    home.set("OUTDIAL_SERVER_NODE_NAME", "second");
+    (home.key, home.user) = (first.key.clone(), first.user.clone());
+    home.workspace.clone_from(&first.workspace);
+    home
+}
+
+#[test]
+fn of_two_nodes_one_sends_and_either_goes_on_alone() {
+    let postgres = Postgres::start(&[]);
+    postgres.psql("CREATE DATABASE webhooks");
+    let url = postgres.url_of("webhooks");
+    let mut home = Home::on_postgres(&url, &OPEN);
+    home.set("OUTDIAL_SERVER_NODE_NAME", "first");
+    let second = second_node(&home, &url);
+    let (doomed, server) = (home.serve(), second.serve());
+    let mut receiver = Receiver::start(&home, &[SECRET]);
+    make_webhook(&server, &receiver.url("/all"), &json!({}));
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({ "concurrency": 40 }));
+    let is_whole = |came: &[Came], count: usize| {
+        let ids: BTreeSet<&str> = came.iter().map(|c| c.id.as_str()).collect();
+        let sequences: BTreeSet<u64> = came.iter().map(Came::sequence).collect();
+        finished(came).len() == count
+            && came.iter().any(|c| c.kind() == "batch.completed")
+            && sequences.last().copied() == Some(ids.len() as u64)
+    };
+    add(&server, &batch, 1, 100);
+    server.wait_completed(&batch, LONG);
+    let came = receiver.wait_for("every event", "/all", |came| is_whole(came, 100));
+    check_whole(&came);
+    let ids: BTreeSet<&str> = came.iter().map(|c| c.id.as_str()).collect();
+    assert_eq!(ids.len(), came.len(), "while both are well, each event is sent once");
+
+    // What one of them had in hand when it was killed, the other sends.
+    let before = came.len();
+    receiver.kill();
+    add(&server, &batch, 2_000, 60);
+    wait_for("deliveries that fail", LONG, || {
+        let failing = server.get("/api/webhooks").expect(200);
+        failing["data"]["webhooks"][0].get("failingSince").map(|_| ())
+    });
+    receiver.restart();
+    receiver.wait_for("more events", "/all", |came| came.len() > before);
+    doomed.kill9();
+    server.wait_completed(&batch, LONG);
+    check_whole(&receiver.wait_for("the rest", "/all", |came| is_whole(came, 160)));
+}
+
 #[test]
 fn a_slow_receiver_delays_nobody_else() {
     let mut home = Home::new(&OPEN);
