@@ -77,8 +77,10 @@ pub(crate) fn patched(
     now: Timestamp,
 ) -> WebhookRecord {
     let spec = &mut webhook.spec;
-    if let Some(url) = &patch.url {
+    if let Some(url) = patch.url.as_ref().filter(|url| **url != spec.url) {
         spec.url.clone_from(url);
+        // It was another receiver that failed.
+        webhook.failing_since = None;
     }
     if let Some(description) = &patch.description {
         spec.description.clone_from(description);

@@ -60,7 +60,7 @@ pub struct WebhookRecord {
 /// What to change of an endpoint; `None` leaves as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebhookPatch {
-    /// Another address.
+    /// Another address; nothing has failed there yet.
     pub url: Option<String>,
     /// Another text.
     pub description: Option<String>,

@@ -170,6 +170,16 @@ pub(super) async fn trying(f: &dyn Factory) {
     let other = workspace(&*w.store, "second", 77).await.workspace;
     let query = DeliveryQuery { page: 1, limit: 9, state: None };
     assert_eq!(w.store.delivery_list(other, hook, query).await.unwrap(), None);
+
+    // Another receiver has not failed yet.
+    assert_eq!(claim(&w).await[0].delivery, a);
+    assert!(record(&w, a, DeliveryNext::Again(later)).await);
+    let url = w.store.webhook_fetch(w.ws, hook).await.unwrap().unwrap().spec.url;
+    for (url, since) in [(url, Some(w.now())), ("https://b.example/".to_owned(), None)] {
+        let patch = WebhookPatch { url: Some(url), ..WebhookPatch::default() };
+        w.store.webhook_update(w.ws, hook, patch).await.unwrap();
+        assert_eq!(failing().await, since);
+    }
 }
 
 pub(super) async fn replaying(f: &dyn Factory) {

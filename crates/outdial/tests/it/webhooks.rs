@@ -1,6 +1,8 @@
 //! Webhooks as their receivers meet them: verified by a package that is not ours, through kills of
 //! the server and of the receiver (I8, F7, F35).
 
+mod failing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
