@@ -11,6 +11,7 @@
 
 mod gates;
 mod lines;
+mod node_share;
 mod outlook;
 mod scene;
 mod shares;
@@ -21,6 +22,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
+pub use node_share::NodeShare;
 pub(crate) use outlook::{Outlook, next_opening};
 pub use view::{
     Ask, BatchHead, Bucket, Candidate, Gate, Group, GroupKey, Head, Intent, Line, LineLimits,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_core::batch::PauseReason;
-use outdial_core::dispatcher::{Group, Head, Intent, Plan, Turn};
+use outdial_core::dispatcher::{Group, Head, Intent, NodeShare, Plan, Turn};
 use outdial_core::id::{BatchId, CallId, WorkspaceId};
 use outdial_core::phone::PhoneNumber;
 use outdial_core::time::Timestamp;
@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use crate::clock_guard::Trust;
-use crate::context::{Context, Seldom, Signal};
+use crate::context::{Context, Seldom, Signal, locked};
 use crate::doubt::Doubt;
 use crate::measure::{CALL_DELAY, SPANS, TURN};
 use crate::planner::Planner;
@@ -68,6 +68,7 @@ pub(crate) async fn dispatch(
         warned: Seldom::default(),
         recogniser: Recogniser::default(),
         due: BTreeMap::new(),
+        share: NodeShare::Equal,
     };
     while !ctx.draining.is_set() {
         let began = ctx.clock.monotonic();
@@ -83,13 +84,14 @@ pub(crate) async fn dispatch(
             break;
         }
         let soonest = now.after(GAP);
+        let replaced = soonest.after(desk.share.grace());
         let latest = next.min(now.after(PERIOD)).max(soonest);
         tokio::select! {
             biased;
             () = ctx.draining.wait() => {}
             () = async {
                 signal.nudged().await;
-                ctx.clock.sleep_until(soonest).await;
+                ctx.clock.sleep_until(replaced).await;
             } => {}
             () = ctx.clock.sleep_until(latest) => {}
         }
@@ -114,6 +116,8 @@ struct Desk {
     recogniser: Recogniser,
     /// Since when the calls of the plan are due.
     due: BTreeMap<CallId, Timestamp>,
+    /// This node's part of the live calls, as of the latest turn.
+    share: NodeShare,
 }
 
 /// What a turn did.
@@ -126,6 +130,7 @@ impl Desk {
     async fn turn(&mut self) -> Result<Turned, StoreError> {
         let asked = self.ctx.clock.monotonic();
         let head = self.ctx.store.dispatch_head(self.workspace, None).await?;
+        self.share = self.compare_with_others(&head);
         let read = self.ctx.clock.monotonic();
         let base = TimeBase::new(head.clock, asked, read);
         let later = Turned { placed: 0, look_again: read.after(PERIOD) };
@@ -154,7 +159,8 @@ impl Desk {
         tracing::trace!(workspace = %self.workspace, now = %turn.now, ?asks,
             candidates = candidates.len(), intents = plan.intents.len(), pauses = ?plan.pauses,
             look_again = ?plan.look_again, "planned");
-        let look_again = plan.look_again.map_or(later.look_again, |(at, _)| base.monotonic(at));
+        let look_again = self.share.look_again(plan.look_again, &turn);
+        let look_again = look_again.map_or(later.look_again, |at| base.monotonic(at));
         let look_again = stale_until.map_or(look_again, |at| look_again.min(at));
         if plan.intents.is_empty() && plan.pauses.is_empty() && plan.brakes.is_empty() {
             return Ok(Turned { placed: 0, look_again });
@@ -163,6 +169,11 @@ impl Desk {
         let turned = self.commit(&head, base, (plan, mark), look_again).await;
         metrics::histogram!(TURN).record(self.ctx.clock.monotonic().since(asked));
         turned
+    }
+
+    fn compare_with_others(&self, head: &Head) -> NodeShare {
+        let own = self.ctx.live.count_of(self.workspace);
+        NodeShare::of(own, head.live, locked(&self.ctx.standing).dialing)
     }
 
     /// Finishes contacts about which nobody can decide. One that cannot be finished now stays left

@@ -78,6 +78,7 @@ pub(crate) async fn beat(ctx: Arc<Context>) -> Result<(), StoreError> {
     locked(&ctx.copies).heard(standing.clock);
     let mut known = locked(&ctx.standing);
     known.heard(began);
+    known.dialing = standing.dialing;
     known.observe(&read, wall, answered);
     Ok(())
 }

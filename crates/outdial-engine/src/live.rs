@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use outdial_core::id::AttemptId;
+use outdial_core::id::{AttemptId, WorkspaceId};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
@@ -18,11 +18,14 @@ pub(crate) struct LiveCalls(Mutex<Live>);
 #[derive(Default)]
 struct Live {
     calls: BTreeMap<AttemptId, Handle>,
+    /// How many of them are whose.
+    counts: BTreeMap<WorkspaceId, u32>,
     /// Recalled between their commit and the start of their runner, as of the last recall.
     early: BTreeSet<AttemptId>,
 }
 
 struct Handle {
+    workspace: WorkspaceId,
     mailbox: mpsc::UnboundedSender<Request>,
     recalled: bool,
 }
@@ -38,7 +41,7 @@ pub(crate) enum Request {
 
 impl LiveCalls {
     /// Enters a call; it is taken out when the result is dropped.
-    pub(crate) fn enter(ctx: &Arc<Context>, attempt: AttemptId) -> Entry {
+    pub(crate) fn enter(ctx: &Arc<Context>, workspace: WorkspaceId, attempt: AttemptId) -> Entry {
         let (mailbox, requests) = mpsc::unbounded_channel();
         let mut live = locked(&ctx.live.0);
         let recalled = live.early.contains(&attempt);
@@ -46,7 +49,8 @@ impl LiveCalls {
             // It is read before the slot is waited for.
             let _ = mailbox.send(Request::Recall);
         }
-        live.calls.insert(attempt, Handle { mailbox, recalled });
+        live.calls.insert(attempt, Handle { workspace, mailbox, recalled });
+        *live.counts.entry(workspace).or_default() += 1;
         drop(live);
         Entry { ctx: Arc::clone(ctx), attempt, requests }
     }
@@ -54,6 +58,11 @@ impl LiveCalls {
     /// How many.
     pub(crate) fn count(&self) -> usize {
         locked(&self.0).calls.len()
+    }
+
+    /// How many of this workspace.
+    pub(crate) fn count_of(&self, workspace: WorkspaceId) -> u32 {
+        locked(&self.0).counts.get(&workspace).copied().unwrap_or_default()
     }
 
     /// It is live here.
@@ -104,7 +113,13 @@ pub(crate) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        locked(&self.ctx.live.0).calls.remove(&self.attempt);
+        let mut live = locked(&self.ctx.live.0);
+        let Some(handle) = live.calls.remove(&self.attempt) else { return };
+        let count = live.counts.entry(handle.workspace).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            live.counts.remove(&handle.workspace);
+        }
     }
 }
 
@@ -120,7 +135,7 @@ pub(crate) async fn nurse(ctx: Arc<Context>, mut started: mpsc::UnboundedReceive
             biased;
             Some(start) = started.recv() => {
                 let attempt = start.committed.attempt;
-                let entry = LiveCalls::enter(&ctx, attempt);
+                let entry = LiveCalls::enter(&ctx, start.workspace, attempt);
                 let task = runners.spawn(runner::run(Arc::clone(&ctx), start, entry));
                 attempts.insert(task.id(), attempt);
             }

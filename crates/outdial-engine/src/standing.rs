@@ -57,6 +57,8 @@ pub(crate) struct Standing {
     /// Since when it has been heard of without a gap.
     steady: Monotonic,
     database: ClockGuard,
+    /// How many nodes dial, as of the latest beat.
+    pub(crate) dialing: u32,
     /// As of the latest reading.
     obstacle: Option<Obstacle>,
 }

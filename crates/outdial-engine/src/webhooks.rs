@@ -35,6 +35,9 @@ const RECORD_TRIES: u32 = 5;
 /// Between two tries to record.
 const RECORD_GAP: Duration = Duration::from_secs(1);
 
+/// After so long here, an endpoint is read again before something leaves for it.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// Settings of the sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -82,8 +85,8 @@ pub(crate) async fn keep_delivering(sender: Arc<Sender>) {
         let idle_until = desk.next_rested(began).unwrap_or(began.after(period));
         let mut look_at = idle_until.min(began.after(period));
         loop {
-            for job in desk.start(ctx.clock.monotonic()) {
-                going.spawn(deliver(Arc::clone(&sender), job));
+            for (job, waited) in desk.start(ctx.clock.monotonic()) {
+                going.spawn(deliver(Arc::clone(&sender), job, waited));
             }
             tokio::select! {
                 biased;
@@ -135,10 +138,10 @@ fn settle(ctx: &Context, desk: &mut Desk, ended: Result<Ended, tokio::task::Join
 }
 
 /// One try, to its record.
-async fn deliver(sender: Arc<Sender>, job: DeliveryJob) -> Ended {
+async fn deliver(sender: Arc<Sender>, job: DeliveryJob, waited: Duration) -> Ended {
     let webhook = job.webhook.id;
     let began = sender.ctx.clock.monotonic();
-    let tried = guarded(try_once(Arc::clone(&sender), job)).await;
+    let tried = guarded(try_once(Arc::clone(&sender), job, waited)).await;
     let took = sender.ctx.clock.monotonic().since(began);
     let (arrived, disabled) = match tried {
         Ok(ended) => ended,
@@ -150,9 +153,14 @@ async fn deliver(sender: Arc<Sender>, job: DeliveryJob) -> Ended {
     Ended { webhook, arrived, disabled, took }
 }
 
-/// Whether it arrived, and whether the endpoint was disabled for it.
-async fn try_once(sender: Arc<Sender>, job: DeliveryJob) -> Result<(bool, bool), StoreError> {
+/// Whether it arrived, and whether the endpoint is disabled.
+async fn try_once(
+    sender: Arc<Sender>,
+    job: DeliveryJob,
+    waited: Duration,
+) -> Result<(bool, bool), StoreError> {
     let Sender { ctx, courier, config } = &*sender;
+    let Some(job) = as_it_is_now(ctx, job, waited).await? else { return Ok((false, true)) };
     let (at, began) = (ctx.clock.now(), ctx.clock.monotonic());
     let said = match parcel(&job, at, config) {
         Some(parcel) => courier.post(parcel).await.map_err(|e| error_of(&e)),
@@ -175,6 +183,23 @@ async fn try_once(sender: Arc<Sender>, job: DeliveryJob) -> Result<(bool, bool),
     let has_arrived = arrived(answered);
     let disabled = !has_arrived && disable_if_over(ctx, &job, answered, at).await?;
     Ok((has_arrived, disabled))
+}
+
+/// What waited here is for the address and the secrets that its endpoint has by now. None: it gets
+/// nothing any more.
+async fn as_it_is_now(
+    ctx: &Context,
+    mut job: DeliveryJob,
+    waited: Duration,
+) -> Result<Option<DeliveryJob>, StoreError> {
+    if waited < FRESH {
+        return Ok(Some(job));
+    }
+    let found = ctx.store.webhook_fetch(job.webhook.workspace, job.webhook.id).await?;
+    Ok(found.filter(|w| w.disabled.is_none()).map(|webhook| {
+        job.webhook = webhook;
+        job
+    }))
 }
 
 fn parcel(job: &DeliveryJob, at: Timestamp, config: &WebhookConfig) -> Option<Parcel> {

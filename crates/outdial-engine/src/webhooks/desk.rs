@@ -115,18 +115,18 @@ impl Desk {
         }
     }
 
-    /// Those that are to leave now. What has waited for half of its lease is let go: it may soon be
-    /// another's.
-    pub(crate) fn start(&mut self, now: Monotonic) -> Vec<DeliveryJob> {
+    /// Those that are to leave now, and how long each has waited here. What has waited for half of
+    /// its lease is let go: it may soon be another's.
+    pub(crate) fn start(&mut self, now: Monotonic) -> Vec<(DeliveryJob, Duration)> {
         let lease = Duration::from_millis(DELIVERY_LEASE_MS.unsigned_abs() / 2);
         let mut leaving = Vec::new();
         for endpoint in self.endpoints.values_mut() {
             let most = if endpoint.is_quick() { self.per_endpoint } else { 1 };
             endpoint.queue.retain(|(_, claimed)| now < claimed.after(lease));
             while endpoint.in_flight < most && endpoint.is_rested(now) {
-                let Some((job, _)) = endpoint.queue.pop_front() else { break };
+                let Some((job, claimed)) = endpoint.queue.pop_front() else { break };
                 endpoint.in_flight += 1;
-                leaving.push(job);
+                leaving.push((job, now.since(claimed)));
             }
         }
         leaving
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(fill(&mut desk, &[2, 3], at(0)), 12, "the room is full");
         assert_eq!(desk.ask_quick(), None);
         desk.ended(id(1), true, Duration::ZERO, at(5), 0);
-        assert_eq!(desk.start(at(5)).iter().filter(|j| j.webhook.id == id(1)).count(), 1);
+        assert_eq!(desk.start(at(5)).iter().filter(|(j, _)| j.webhook.id == id(1)).count(), 1);
     }
 
     #[test]

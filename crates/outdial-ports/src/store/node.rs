@@ -72,6 +72,8 @@ pub struct NodeStanding {
     pub clock: Timestamp,
     /// False: another process has joined as this node, or this one never has. It must stop.
     pub is_joined: bool,
+    /// How many nodes dial: those that say so and were heard of within [`NODE_TRUST`].
+    pub dialing: u32,
 }
 
 /// A node as the others see it.

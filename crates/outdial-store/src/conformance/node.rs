@@ -40,6 +40,7 @@ pub(super) async fn joining_and_leaving(f: &dyn Factory) {
     };
     let standing = w.store.node_beat(told.clone()).await.unwrap();
     assert_eq!((standing.clock, standing.is_joined), (w.now(), true));
+    assert_eq!(standing.dialing, 0, "it says that it does not");
     let nodes = listed(&*w.store).await;
     let [node] = &nodes[..] else { panic!("{nodes:?}") };
     assert_eq!((&node.spec, &node.beat), (&spec("1"), &told));
@@ -53,7 +54,8 @@ pub(super) async fn joining_and_leaving(f: &dyn Factory) {
     let gone = &listed(&*w.store).await[0];
     assert!(!gone.is_alive && !gone.has_left);
     let quiet = NodeBeat { wall: w.now(), ..NodeBeat::default() };
-    assert!(w.store.node_beat(quiet.clone()).await.unwrap().is_joined);
+    let standing = w.store.node_beat(quiet.clone()).await.unwrap();
+    assert_eq!((standing.is_joined, standing.dialing), (true, 1));
     let back = &listed(&*w.store).await[0];
     assert!(back.is_alive);
     assert_eq!((&back.beat, back.clock_apart_ms), (&quiet, 0));
@@ -61,7 +63,8 @@ pub(super) async fn joining_and_leaving(f: &dyn Factory) {
     w.store.node_leave().await.unwrap();
     let left = &listed(&*w.store).await[0];
     assert!(left.has_left && !left.is_alive);
-    assert!(!w.store.node_beat(quiet).await.unwrap().is_joined, "it has left");
+    let standing = w.store.node_beat(quiet).await.unwrap();
+    assert_eq!((standing.is_joined, standing.dialing), (false, 0), "it has left");
     w.advance_s(24 * 3_600);
     assert!(listed(&*w.store).await.is_empty(), "forgotten");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    NODE_LEASE, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, StoreError,
+    NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, StoreError,
 };
 use tokio_postgres::Row;
 
@@ -57,7 +57,9 @@ impl PgTx<'_> {
         let apart = beat.wall.as_millis().saturating_sub(clock.as_millis());
         let row = params![self.instance(), clock, apart, beat.live, beat.not_dialing];
         let is_joined = self.exec(pg!("node/beat"), row).await? == 1;
-        Ok(NodeStanding { clock, is_joined })
+        let heard = clock.before(NODE_TRUST);
+        let dialing = self.one(pg!("node/dialing"), params![heard], |r| r.int(0)).await?;
+        Ok(NodeStanding { clock, is_joined, dialing: dialing.unwrap_or_default() })
     }
 
     pub(super) async fn node_leave(&self) -> Result<(), StoreError> {

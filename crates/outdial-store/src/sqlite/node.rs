@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outdial_core::time::Timestamp;
 use outdial_ports::store::{
-    NODE_LEASE, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, StoreError,
+    NODE_LEASE, NODE_TRUST, NodeBeat, NodeJoinError, NodeRecord, NodeSpec, NodeStanding, StoreError,
 };
 use rusqlite::{Row, params};
 
@@ -44,7 +44,9 @@ impl SqliteDb {
         let row =
             params![self.instance, clock.as_millis(), apart, beat.live, beat.not_dialing.as_ref()];
         let is_joined = self.exec(sql!("node/beat"), row)? == 1;
-        Ok(NodeStanding { clock, is_joined })
+        let heard = clock.before(NODE_TRUST).as_millis();
+        let dialing = self.one(sql!("node/dialing"), [heard], |r| r.int(0))?;
+        Ok(NodeStanding { clock, is_joined, dialing: dialing.unwrap_or_default() })
     }
 
     pub(super) fn node_leave(&mut self) -> Result<(), StoreError> {

@@ -311,6 +311,37 @@ fn a_slow_receiver_delays_nobody_else() {
 }
 
 #[test]
+fn what_waits_leaves_for_where_its_endpoint_is_by_then() {
+    let mut home = Home::new(&OPEN);
+    home.set("OUTDIAL_WEBHOOKS_IN_FLIGHT_PER_ENDPOINT", "1");
+    home.set("OUTDIAL_WEBHOOKS_TIMEOUT_MS", "5000");
+    let server = home.serve();
+    let receiver = Receiver::start(&home, &[SECRET]);
+    let hook = make_webhook(&server, &receiver.url("/all"), &json!({}));
+    let number = server.make_number();
+    let batch = server.make_batch(&number, &json!({}));
+    add(&server, &batch, 1, 3);
+    server.wait_completed(&batch, LONG);
+    let log = format!("/api/webhooks/{hook}/deliveries");
+    receiver.wait_for("the last", "/all", |came| {
+        let delivered = server.query(&log, &[("state", "delivered")]).expect(200);
+        let total = &delivered["data"]["pagination"]["total"];
+        came.iter().any(|c| c.kind() == "batch.completed") && *total == came.len()
+    });
+    // All are due at once: one is on its way, another waits behind it.
+    patch(&server, &hook, &json!({ "url": receiver.url("/slow") }));
+    let replay = json!({ "since": "2020-01-01T00:00:00Z" });
+    server.post(&format!("/api/webhooks/{hook}/replay"), &replay).expect(200);
+    receiver.wait_for("the first", "/slow", |came| !came.is_empty());
+    patch(&server, &hook, &json!({ "url": receiver.url("/again") }));
+    let all: BTreeSet<String> = receiver.came("/all").into_iter().map(|c| c.id).collect();
+    receiver.wait_for("all of them", "/again", |came| {
+        all.iter().all(|id| came.iter().any(|c| c.id == *id))
+    });
+    assert_eq!(receiver.came("/slow").len(), 1);
+}
+
+#[test]
 fn gone_disables_and_enabling_delivers_what_waited() {
     let home = Home::new(&OPEN);
     let server = home.serve();

@@ -75,7 +75,9 @@ fn three_nodes_call_everybody_once_whatever_becomes_of_them() {
         silence.1,
     );
     assert!(unknown <= bound, "{unknown} unknown, at most {bound} could be under way");
-    assert!(shares(&three, &phones).values().all(|n| *n > 0), "a node that never called");
+    let shares = shares(&three, &phones);
+    let least = usize::try_from(contacts / 20).unwrap();
+    assert!(shares.values().all(|n| *n > least), "a node that hardly calls: {shares:?}");
     // Lives that were killed are listed, too, as over.
     wait_for("all three are alive, and nobody is missed", PATIENCE, || {
         let states = states(server);
