@@ -121,6 +121,8 @@ impl<A: Access> FromRequestParts<Arc<App>> for Caller<A> {
             return Err(ApiError::new(StatusCode::FORBIDDEN, why));
         }
         let grant = Grant::new(app, hashes, A::REFUSED);
+        // For whatever reads the body.
+        parts.extensions.insert(grant.clone());
         Ok(Self { principal, grant, access: PhantomData })
     }
 }

@@ -19,8 +19,9 @@ use crate::app::App;
 use crate::connections::{Pace, TooSlow};
 use crate::encoding::{Encoding, Inflater};
 use crate::error::{ApiError, ApiResult};
+use crate::grant::Grant;
 
-/// A small JSON object of known shape.
+/// A small JSON object of known shape. When it has come, the caller's key is still good.
 pub(crate) struct JsonBody<T> {
     /// The object.
     pub(crate) value: T,
@@ -38,6 +39,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
         let mut bytes = Vec::new();
         while let Some(part) = reader.next().await? {
             bytes.extend_from_slice(&part);
+        }
+        if let Some(grant) = parts.extensions.get::<Grant>() {
+            grant.clone().confirm(app).await?;
         }
         Ok(Self { value: parse_object(&bytes, "the body")?, sha256: Sha256::digest(&bytes).into() })
     }

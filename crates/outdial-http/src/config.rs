@@ -25,7 +25,7 @@ pub struct HttpConfig {
     /// How many times larger than it came a compressed body may be, once it is over 1 MiB. Default
     /// 200.
     pub body_expansion_max: u64,
-    /// Chunks of one request that are on their way to the store at once. Default 4.
+    /// Chunks of one request that are on their way to the store at once. Default 8.
     pub ingest_chunks_in_flight: u32,
     /// Where webhooks may be delivered to. Default: https and public addresses.
     pub webhook_reach: Reach,

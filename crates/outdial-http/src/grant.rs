@@ -9,7 +9,7 @@ use outdial_ports::Monotonic;
 use outdial_ports::store::StoreError;
 
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 
 /// How often the store is asked again. A key that is revoked, or expires, is good no longer than
 /// this and what is under way takes.
@@ -43,6 +43,12 @@ impl Grant {
         }
         self.asked = now;
         Ok(true)
+    }
+
+    /// The same, for a request whose body has come: that may have taken long, and nothing is to be
+    /// done any more for a key that was revoked meanwhile.
+    pub(crate) async fn confirm(mut self, app: &App) -> ApiResult<()> {
+        if self.is_good(app).await? { Ok(()) } else { Err(self.refusal()) }
     }
 
     /// What is answered when they are not.

@@ -57,6 +57,7 @@ pub(super) async fn add(
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     let taken = take(&app, &parts.headers, body).await?;
+    caller.grant().confirm(&app).await?;
     let scope = "POST /api/call/addCallsToBatch";
     let route = Route { workspace: caller.workspace(), scope };
     let known = match look_up(&app, route, &key, taken.sha256).await? {

@@ -46,6 +46,7 @@ pub(super) async fn start(
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     let taken = take(&app, &parts.headers, body).await?;
+    caller.grant().confirm(&app).await?;
     let workspace = caller.workspace();
     let known = match look_up(&app, Route { workspace, scope: START }, &key, taken.sha256).await? {
         Arrival::Answered(response) => return Ok(response),

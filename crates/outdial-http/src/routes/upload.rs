@@ -104,6 +104,7 @@ pub(super) async fn upload(
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     let form = take(&app, &parts.headers, body).await?;
+    caller.grant().confirm(&app).await?;
     let workspace = caller.workspace();
     let route = Route { workspace, scope: "POST /api/call/upload" };
     let known = match look_up(&app, route, &key, form.sha256).await? {

@@ -2,9 +2,11 @@
 
 use outdial_ports::store::Scope;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::described::{Operation, Values, operations, sent};
-use crate::support::{Tenant, World};
+use crate::support::{Tenant, World, read_answer};
 use crate::two_workspaces::without_rates;
 
 /// As `expected`, one a line, or the committed list is to be looked at.
@@ -83,6 +85,18 @@ async fn keys_by_scopes(world: &World) -> Vec<(Vec<Scope>, Tenant)> {
     keys
 }
 
+/// Ids that nobody has.
+fn of_nobody() -> Values {
+    let nobody = "64e5f12345abcdef98765432".to_owned();
+    let kinds = ["agent", "trunk", "key", "phone", "webhook", "batch", "dnc", "call", "user"];
+    let mut values: Values = kinds.map(|kind| (kind, nobody.clone())).into_iter().collect();
+    let number = "12125551234".to_owned();
+    values.extend([("called", number.clone()), ("fresh", number)]);
+    values.insert("delivery", nobody);
+    values.insert("requestUUID", "01234567-89ab-4cde-8f01-23456789abcd".to_owned());
+    values
+}
+
 /// Two documented endpoints say 403 to bad credentials, all others 401.
 fn refusal_of(op: &Operation) -> u16 {
     if ["createBatch", "addCallsToBatch"].contains(&op.name.as_str()) { 403 } else { 401 }
@@ -93,13 +107,7 @@ async fn every_endpoint_asks_for_credentials_and_for_its_scope() {
     let world = World::with(without_rates(), |store| store).await;
     let bad = bad_keys(&world).await;
     let by_scopes = keys_by_scopes(&world).await;
-    let nobody = "64e5f12345abcdef98765432".to_owned();
-    let kinds = ["agent", "trunk", "key", "phone", "webhook", "batch", "dnc", "call", "user"];
-    let mut values: Values = kinds.map(|kind| (kind, nobody.clone())).into_iter().collect();
-    let number = "12125551234".to_owned();
-    values.extend([("called", number.clone()), ("fresh", number)]);
-    values.insert("delivery", nobody);
-    values.insert("requestUUID", "01234567-89ab-4cde-8f01-23456789abcd".to_owned());
+    let values = of_nobody();
     let mut untested = Vec::new();
     for op in operations() {
         let Some(scope) = &op.scope else { continue };
@@ -132,6 +140,38 @@ async fn every_endpoint_asks_for_credentials_and_for_its_scope() {
         }
     }
     compare("endpoints_without_auth_test.txt", &untested);
+}
+
+/// Whoever holds a request open can do nothing with it once its key is revoked.
+#[tokio::test]
+async fn no_body_outlives_its_key() {
+    let world = World::with(without_rates(), |store| store).await;
+    let values = of_nobody();
+    let mut asked = 0;
+    for op in operations().iter().filter(|op| op.scope.is_some() && op.body.is_some()) {
+        let all = r#"{"name":"x","scopes":["calls:read","calls:write","admin"]}"#;
+        let made = world.post("/api/keys", all).send().await;
+        let key = made.json()["data"]["apiKey"].as_str().unwrap().to_owned();
+        let by = Tenant { key, ..world.own.clone() };
+        let request = op.filled(&values, None).request(&world).by(&by);
+        let request = request.header("expect", "100-continue").bytes();
+        let (most, rest) = request.split_at(request.len() - 1);
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(most).await.unwrap();
+        // It is let in, and its body is asked for.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", op.line());
+        let revoked = world.delete(&format!("/api/keys/{}", made.made_id())).send().await;
+        assert_eq!(revoked.status, 200);
+        world.clock.advance(std::time::Duration::from_secs(1));
+        stream.write_all(rest).await.unwrap();
+        let answer = read_answer(&mut stream).await.expect("an answer");
+        let text = answer.refusal(refusal_of(op));
+        assert!(text.contains("no longer good"), "{}: {text}", op.line());
+        asked += 1;
+    }
+    assert!(asked > 15, "{asked}");
 }
 
 /// What `openapi.json` says of credentials is said everywhere.

@@ -194,7 +194,45 @@ async fn ids_of_another_are_ids_that_nobody_has() {
     assert!(asked > 1000, "{asked}");
 }
 
-/// The requests of the test above are such that only the id is wrong.
+/// Ids that belong together open nothing either.
+#[tokio::test]
+async fn all_ids_of_another_at_once() {
+    let (world, other, mut theirs, _) = two().await;
+    let before = all_of(&world, &other, &theirs).await;
+    let mut nobodys = theirs.clone();
+    nobodys.iter_mut().filter(|(kind, _)| **kind != "called").for_each(|(_, id)| *id = like(id));
+    let (mut n, mut asked) = (0, 0);
+    for op in operations().iter().filter(|op| op.scope.is_some()) {
+        fresh(&mut theirs, &mut n);
+        nobodys.insert("fresh", theirs["fresh"].clone());
+        let made = [&theirs, &nobodys].map(|values| op.filled(values, None));
+        if format!("{:?}", made[0]) == format!("{:?}", made[1]) {
+            continue;
+        }
+        let mut answers = Vec::new();
+        for (made, values) in made.iter().zip([&theirs, &nobodys]) {
+            let (status, body) = sent(&world, made.request(&world)).await;
+            assert!(
+                (400..500).contains(&status) && !body.contains(THEIRS),
+                "{}: {body}",
+                op.line()
+            );
+            let text = values.values().fold(error_of(&body), |text, id| text.replace(id, "<id>"));
+            answers.push((status, text));
+        }
+        asked += 1;
+        let is_documented = SAYS_FORBIDDEN.iter().any(|(name, _)| *name == op.name);
+        if is_documented && answers[0].0 == 403 && answers[1].0 == 404 {
+            continue;
+        }
+        assert_eq!(answers[0], answers[1], "{}", op.line());
+    }
+    theirs.remove("fresh");
+    assert_eq!(all_of(&world, &other, &theirs).await, before, "nothing of theirs has changed");
+    assert!(asked > 20, "{asked}");
+}
+
+/// The requests of the tests above are such that only the id is wrong.
 #[tokio::test]
 async fn with_ids_of_its_own_every_request_is_taken() {
     let all = operations();

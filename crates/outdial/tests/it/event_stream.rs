@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PATIENCE, Server, monotonic, wait_for};
+use crate::harness::{Home, PATIENCE, Server, monotonic, try_send, wait_for};
 use crate::kill::contacts;
+use crate::postgres::Postgres;
 
 /// Where the numbers called begin.
 const NUMBERS: u64 = 12_125_550_000;
@@ -212,6 +213,28 @@ fn streams_end_with_the_server_and_with_their_key() {
     server.terminate();
     assert!(server.wait_at_most(PATIENCE / 2).success());
     assert!(other.next().is_none());
+}
+
+#[test]
+fn a_key_that_one_node_revokes_is_revoked_on_the_other() {
+    let postgres = Postgres::start(&[]);
+    let mut home = Home::on_postgres(&postgres.url(), &[]);
+    home.set("OUTDIAL_SERVER_NODE_NAME", "first");
+    let mut second = Home::at(tempfile::tempdir().unwrap());
+    second.move_to(&postgres.url());
+    second.set("OUTDIAL_SERVER_NODE_NAME", "second");
+    let (here, there) = (home.serve(), second.serve());
+    let (id, key) = make_key(&here);
+    let me = || try_send(&there.url, &key, "GET", "/api/me", &[], Vec::new()).unwrap().status;
+    let mut doomed = Stream::open(&there, &key, None);
+    assert_eq!(me(), 200);
+    revoke(&here, &id);
+    let start = monotonic();
+    // Nobody remembers that it was good.
+    assert_eq!(me(), 401);
+    assert!(doomed.next().is_none(), "its stream ends");
+    let waited = monotonic() - start;
+    assert!(waited < ENDS_WITHIN, "{waited:?}");
 }
 
 #[test]
