@@ -1,6 +1,8 @@
-//! I12: one request of 100,000 records takes no more memory than it is allowed to.
+//! I12: one request of 100,000 records takes no more memory than it is allowed to, and a bomb none.
 
-use crate::harness::{Home, records};
+use std::process::Command;
+
+use crate::harness::{Home, Server, records};
 use serde_json::json;
 
 #[test]
@@ -27,4 +29,28 @@ fn a_hundred_thousand_records_in_one_request() {
     let allowed = body_kib * 12 / 10 + 64 * 1024;
     println!("body {body_kib} KiB, growth {growth} KiB of {allowed} KiB over {before} KiB");
     assert!(growth <= allowed, "body {body_kib} KiB, growth {growth} KiB, allowed {allowed} KiB");
+}
+
+/// F41: whatever limit it hits, it was never in memory.
+#[test]
+fn a_gigabyte_of_nothing_in_a_megabyte() {
+    let zeros = "head -c 268435456 /dev/zero | gzip";
+    let quarter = Command::new("sh").args(["-c", zeros]).output().unwrap().stdout;
+    let bomb = quarter.repeat(4);
+    assert!((100_000..2_000_000).contains(&bomb.len()), "{}", bomb.len());
+    let post = |server: &Server<'_>, why: &str| {
+        let before = server.memory_kib("VmHWM:");
+        let headers = [("content-encoding", "gzip")];
+        let path = "/api/call/addCallsToBatch";
+        let answer = server.try_send("POST", path, &headers, bomb.clone()).unwrap();
+        let text = answer.expect(413).to_string();
+        assert!(text.contains(why), "{text}");
+        let growth = server.memory_kib("VmHWM:").saturating_sub(before);
+        println!("{why}: growth {growth} KiB over {before} KiB");
+        assert!(growth <= 64 * 1024, "{growth} KiB");
+    };
+    let home = Home::new(&[]);
+    post(&home.serve(), "200 times");
+    let home = Home::new(&[("OUTDIAL_SERVER_BODY_EXPANSION_MAX", "100000")]);
+    post(&home.serve(), "536870912 bytes");
 }
