@@ -14,6 +14,7 @@ use crate::key_use::KeyUse;
 use crate::monitoring::Monitoring;
 use crate::rates::Rates;
 use crate::request_id::RequestIds;
+use crate::upload::Room;
 
 /// Forecasts that are made at once.
 const FORECASTS_AT_ONCE: usize = 2;
@@ -55,7 +56,7 @@ pub struct App {
     /// Room for forecasts; each keeps a processor busy for as long as it takes.
     pub(crate) forecasts: Arc<Semaphore>,
     /// Room for uploads.
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Room>,
 }
 
 impl App {
@@ -75,7 +76,7 @@ impl App {
         let deliveries = Arc::new(Deliveries::new(store.clone()));
         let key_use = Arc::new(KeyUse::new(store.clone(), clock.clone()));
         let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
-        let uploads = Arc::new(Semaphore::new(config.uploads_at_once as usize));
+        let uploads = Room::new(config.uploads_at_once);
         Arc::new(Self {
             store,
             clock,

@@ -33,7 +33,7 @@ pub struct HttpConfig {
     pub upload_max_bytes: u64,
     /// Most rows of it. Default 5,000,000.
     pub upload_rows_max: u32,
-    /// Uploads that are taken in at once; beyond it 503. Default 4.
+    /// Uploads that are taken in at once, half of them of one workspace; beyond it 503. Default 4.
     pub uploads_at_once: u32,
     /// Where files are kept while they are taken in; each may need five times its size. None: where
     /// the system keeps temporary files.

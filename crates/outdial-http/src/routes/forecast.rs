@@ -40,14 +40,14 @@ const RETRY_S: u32 = 5;
 #[into_params(parameter_in = Query)]
 pub(super) struct ForecastQuery {
     /// Length of the window, 1–366. Default 14.
-    #[param(value_type = Option<u32>)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 366)]
     days: Option<String>,
     /// Share of attempts that a person answers, 0–1. Default: as observed of the batch's own
     /// attempts once 50 of them have ended, else 0.3.
-    #[param(value_type = Option<f64>)]
+    #[param(value_type = Option<f64>, minimum = 0, maximum = 1)]
     answer_rate: Option<String>,
     /// Mean talk in seconds, 1–14,400. Default: as observed, else 60.
-    #[param(value_type = Option<f64>)]
+    #[param(value_type = Option<f64>, minimum = 1, maximum = 14_400)]
     talk_seconds: Option<String>,
 }
 

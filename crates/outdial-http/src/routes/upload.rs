@@ -103,9 +103,9 @@ pub(super) async fn upload(
     request: Request,
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
-    let form = take(&app, &parts.headers, body).await?;
-    caller.grant().confirm(&app).await?;
     let workspace = caller.workspace();
+    let form = take(&app, workspace, &parts.headers, body).await?;
+    caller.grant().confirm(&app).await?;
     let route = Route { workspace, scope: "POST /api/call/upload" };
     let known = match look_up(&app, route, &key, form.sha256).await? {
         Arrival::Answered(response) => return Ok(response),

@@ -6,10 +6,11 @@ use std::fs::File;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
+use outdial_core::id::WorkspaceId;
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::multipart::{Event, Multipart, PartHead, boundary};
+use super::room::Seat;
 use super::spool::Spool;
 use crate::app::App;
 use crate::body::BodyReader;
@@ -27,18 +28,23 @@ pub(crate) struct Form {
     /// Of its parts as they were decoded, in whatever order and with whatever boundary they came.
     pub(crate) sha256: [u8; 32],
     /// Its room among those that are being taken in.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Seat,
 }
 
 /// Takes a form in.
-pub(crate) async fn take(app: &App, headers: &HeaderMap, body: Body) -> ApiResult<Form> {
+pub(crate) async fn take(
+    app: &App,
+    workspace: WorkspaceId,
+    headers: &HeaderMap,
+    body: Body,
+) -> ApiResult<Form> {
     let boundary = boundary(headers).ok_or_else(|| {
         let why = "send the body as Content-Type: multipart/form-data with its boundary";
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
     })?;
     let most = app.config.upload_max_bytes.saturating_add(app.config.body_max_bytes);
     let mut reader = BodyReader::open(app, headers, body, most)?;
-    let room = super::room(app)?;
+    let room = app.uploads.take(workspace)?;
     let mut multipart = Multipart::new(&boundary);
     let mut taking = Taking { app, fields: BTreeMap::new(), file: None, open: None, small: 0 };
     let mut digests = BTreeMap::new();

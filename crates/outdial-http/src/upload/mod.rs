@@ -9,6 +9,7 @@ mod form;
 mod judge;
 mod multipart;
 mod records;
+mod room;
 mod spool;
 
 use std::fs::File;
@@ -25,7 +26,6 @@ use outdial_ports::store::{
     StoredAnswer,
 };
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use utoipa::ToSchema;
 
@@ -36,20 +36,11 @@ use crate::ingest::{Arrival, Begun, Known, Source, Stored, Terms, Warning, do_no
 
 pub(crate) use form::{Form, take};
 pub(crate) use judge::InvalidRow;
+pub(crate) use room::Room;
 
 use judge::{JudgedFile, Rule, Verdict, judge};
 use records::Importing;
-
-/// Seconds after which a client comes again when as many files as may be are being taken in.
-const BUSY_RETRY_S: u32 = 5;
-
-/// Room for one more upload; 503 when there is none.
-fn room(app: &App) -> ApiResult<OwnedSemaphorePermit> {
-    app.uploads.clone().try_acquire_owned().map_err(|_| {
-        let why = "as many files as may be are being taken in: come again";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(BUSY_RETRY_S)
-    })
-}
+use room::Seat;
 
 /// E2 of `upload`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -124,7 +115,7 @@ pub(crate) struct Upload {
     /// What the rows are judged by.
     pub(crate) terms: Terms,
     /// Its room, given back when it is over.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Seat,
 }
 
 /// Judges the file, imports it, and answers. Before the request is begun, a refusal leaves no

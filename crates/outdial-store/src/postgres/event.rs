@@ -251,6 +251,7 @@ impl PgTx<'_> {
             let events: Vec<i64> = self.all(text, params![bound, left], |r| r.int(0)).await?;
             left = left.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
             if !events.is_empty() {
+                self.exec(pg!("event/lock"), params![events.clone()]).await?;
                 self.exec(pg!("event/alone"), params![events]).await?;
             }
         }
