@@ -2,8 +2,9 @@
 //!
 //! A table is a header row and rows of cells. The header names the fields, one column is
 //! `phoneNumber`; every later row that is not blank becomes one record, a JSON object as
-//! `addCallsToBatch` takes it, or a [`RowFault`]. Rows are numbered as a spreadsheet shows them, the
-//! header being row 1; blank rows count. An empty cell is a field that the contact does not have.
+//! `addCallsToBatch` takes it, or a [`RowFault`]. Rows are numbered as a spreadsheet shows them,
+//! the header being row 1; blank rows count. An empty cell is a field that the contact does not
+//! have.
 //!
 //! # How to use it
 //!
@@ -28,9 +29,9 @@
 //! // `checked.faults` are by row; `checked.rejected` counts the rows that have some.
 //! ```
 //!
-//! A [`TableError`] condemns the file: no header, no `phoneNumber`, a quote that is never closed, too
-//! many rows, not a workbook, a bomb. Its text is for people, and [`TableError::is_too_large`] says
-//! that the answer is 413, not 400. A file without a good row is for the caller to refuse.
+//! A [`TableError`] condemns the file: no header, no `phoneNumber`, a quote that is never closed,
+//! too many rows, not a workbook, a bomb. Its text is for people, and
+//! [`TableError::is_too_large`] says that the answer is 413, not 400. A file without a good row is for the caller to refuse.
 //!
 //! Memory does not follow the size of the input: one portion, one row, and of a workbook its shared
 //! strings, which are bounded by [`TableLimits`]. Nothing here reads a clock or knows HTTP, and

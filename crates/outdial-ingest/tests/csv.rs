@@ -233,7 +233,11 @@ fn cells_are_what_the_agent_declares() {
     let portions = read_in(text.as_bytes(), schema(), 4096).unwrap();
     assert_eq!(
         portions[0].records().text(0).unwrap(),
-        r#"{"phoneNumber":"12125551001","name":"7","age":41.50,"member":true,"since":"2025-05-15","mobile":"+1 212 555 1002","other":"0012","timezone":"America/New_York"}"#
+        concat!(
+            r#"{"phoneNumber":"12125551001","name":"7","age":41.50,"member":true,"#,
+            r#""since":"2025-05-15","mobile":"+1 212 555 1002","other":"0012","#,
+            r#""timezone":"America/New_York"}"#
+        )
     );
     assert_eq!(
         portions[0].records().text(1).unwrap(),

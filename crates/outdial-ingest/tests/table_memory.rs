@@ -50,7 +50,11 @@ fn feed(head: &str, piece: &str, total: usize) -> (u64, Option<TableError>) {
 
 fn bomb(part: &str, head: &str, piece: &str, total: usize) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let rels = r#"<Relationships><Relationship Id="a" Type="x/worksheet" Target="s.xml"/><Relationship Id="b" Type="x/sharedStrings" Target="t.xml"/></Relationships>"#;
+    let rels = concat!(
+        r#"<Relationships><Relationship Id="a" Type="x/worksheet" Target="s.xml"/>"#,
+        r#"<Relationship Id="b" Type="x/sharedStrings" Target="t.xml"/>"#,
+        r#"</Relationships>"#
+    );
     let book = r#"<workbook><sheets><sheet id="a"/></sheets></workbook>"#;
     let rows = "<worksheet><sheetData/></worksheet>";
     let parts =

@@ -307,9 +307,9 @@ pub trait Store: Send + Sync {
     /// have many chunks; how many. One that this process has begun and not finished stays, whatever
     /// the clock says.
     async fn request_prune(&self, limit: u32) -> Result<u32, StoreError>;
-    /// Makes a batch in state `importing`, which no other operation shows: `call_add_chunk` (without
-    /// `auto_start`) fills it. An earlier import of the same request is dropped, with the rows of
-    /// its chunks.
+    /// Makes a batch in state `importing`, which no other operation shows: `call_add_chunk`
+    /// (without `auto_start`) fills it. An earlier import of the same request is dropped, with the
+    /// rows of its chunks.
     async fn import_begin(&self, request: RequestId, new: NewBatch)
     -> Result<BatchId, ImportError>;
     /// Makes an import visible, all at once: `pending`, or `paused` (`no_numbers`) if it has no

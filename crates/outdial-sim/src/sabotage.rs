@@ -323,7 +323,8 @@ store! {
         request_prune(limit: u32) -> u32, StoreError;
         import_begin(request: RequestId, new: NewBatch)
             -> BatchId, outdial_ports::store::ImportError;
-        import_finish(end: outdial_ports::store::ImportFinish) -> (), outdial_ports::store::ImportError;
+        import_finish(end: outdial_ports::store::ImportFinish)
+            -> (), outdial_ports::store::ImportError;
         import_prune(limit: u32) -> u32, StoreError;
         call_export(batch: BatchId, after: Option<CallId>, limit: u32)
             -> Vec<CallView>, StoreError;

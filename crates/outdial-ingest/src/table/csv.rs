@@ -1,8 +1,8 @@
 //! CSV as it comes off the wire: which delimiter, which rows.
 //!
-//! The delimiter is the one of `,` `;` tab `|` with which the first row names `phoneNumber`; a first
-//! line `sep=;`, as Excel writes it, decides without looking. What counts is the header alone: a
-//! guess at the rows would read one file differently from the next.
+//! The delimiter is the one of `,` `;` tab `|` with which the first row names `phoneNumber`; a
+//! first line `sep=;`, as Excel writes it, decides without looking. What counts is the header
+//! alone: a guess at the rows would read one file differently from the next.
 
 use outdial_core::contact::{FaultCode, RECORD_MAX_BYTES};
 use outdial_core::variables::VariableSchema;

@@ -100,8 +100,8 @@ impl Scanner {
         }
     }
 
-    /// Reads on to the end of the row. Returns how many bytes it took, and whether the row is whole:
-    /// then look at [`Scanner::row`] and call [`Scanner::next_row`].
+    /// Reads on to the end of the row. Returns how many bytes it took, and whether the row is
+    /// whole: then look at [`Scanner::row`] and call [`Scanner::next_row`].
     pub(super) fn scan(&mut self, input: &[u8]) -> (usize, bool) {
         let mut at = 0;
         if self.after_cr && !input.is_empty() {

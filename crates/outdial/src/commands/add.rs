@@ -2,8 +2,8 @@
 //!
 //! The file is read twice: first to see that every record is good as far as that can be told from
 //! here, then to send them. The second time nothing is held but the request on its way. Each
-//! request has an idempotency key of its own, made of the one of the whole and its position: the same file
-//! given again with the same key adds nobody twice.
+//! request has an idempotency key of its own, made of the one of the whole and its position: the
+//! same file given again with the same key adds nobody twice.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
