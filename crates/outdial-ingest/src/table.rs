@@ -31,7 +31,8 @@
 //!
 //! A [`TableError`] condemns the file: no header, no `phoneNumber`, a quote that is never closed,
 //! too many rows, not a workbook, a bomb. Its text is for people, and
-//! [`TableError::is_too_large`] says that the answer is 413, not 400. A file without a good row is for the caller to refuse.
+//! [`TableError::is_too_large`] says that the answer is 413, not 400. A file without a good
+//! row is for the caller to refuse.
 //!
 //! Memory does not follow the size of the input: one portion, one row, and of a workbook its shared
 //! strings, which are bounded by [`TableLimits`]. Nothing here reads a clock or knows HTTP, and
