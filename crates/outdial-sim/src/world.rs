@@ -236,6 +236,8 @@ impl World {
         let Self { process, mut rng, temper, aimed, parts, db, store, client } = self;
         let number = process.number + 1;
         process.drain(&parts.watch).await?;
+        // While nobody reads they may come of the age at which they are forgotten.
+        read_events(&parts, &*store).await?;
         parts.clock.sleep(away).await;
         let process = Process::start(&parts, number, &db, rng.fork());
         Ok(Self { process, rng, temper, aimed, parts, db, store, client })
@@ -248,28 +250,11 @@ impl World {
         panics::check()?;
         self.process.check(self.parts.weather.broke_down(), false)?;
         let changed = self.parts.watch.look(|seen, _| Ok(std::mem::take(&mut seen.changed)));
-        self.read_events().await?;
+        read_events(&self.parts, &*self.store).await?;
         for batch in changed.into_iter().flatten() {
             self.check_batch(batch).await?;
         }
         self.parts.watch.verdict()
-    }
-
-    /// Numbers what was written, and reads it.
-    async fn read_events(&self) -> Result<(), Violation> {
-        let store = |e: &dyn std::fmt::Display| Violation::new("store", e.to_string());
-        while self.store.event_number(1000).await.map_err(|e| store(&e))? > 0 {}
-        let read = self.parts.watch.look(|seen, _| {
-            let of = |ws: &WorkspaceId| (*ws, seen.checkers.events.position(*ws));
-            Ok(seen.model.settings.keys().map(of).collect::<Vec<_>>())
-        });
-        for (ws, after) in read.into_iter().flatten() {
-            let page = self.store.event_list(ws, after, u32::MAX).await.map_err(|e| store(&e))?;
-            self.parts.watch.look(|seen, _| {
-                page.events.iter().try_for_each(|event| seen.checkers.events.told(event))
-            });
-        }
-        Ok(())
     }
 
     async fn check_batch(&self, batch: BatchId) -> Result<(), Violation> {
@@ -401,4 +386,21 @@ impl World {
         }
         Ok(longest)
     }
+}
+
+/// Numbers what was written, and reads it.
+async fn read_events(parts: &Parts, db: &dyn Store) -> Result<(), Violation> {
+    let store = |e: &dyn std::fmt::Display| Violation::new("store", e.to_string());
+    while db.event_number(1000).await.map_err(|e| store(&e))? > 0 {}
+    let read = parts.watch.look(|seen, _| {
+        let of = |ws: &WorkspaceId| (*ws, seen.checkers.events.position(*ws));
+        Ok(seen.model.settings.keys().map(of).collect::<Vec<_>>())
+    });
+    for (ws, after) in read.into_iter().flatten() {
+        let page = db.event_list(ws, after, u32::MAX).await.map_err(|e| store(&e))?;
+        parts.watch.look(|seen, _| {
+            page.events.iter().try_for_each(|event| seen.checkers.events.told(event))
+        });
+    }
+    Ok(())
 }
