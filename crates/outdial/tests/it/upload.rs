@@ -1,4 +1,5 @@
 //! Uploads to the real process: killed while it imports, and fed with more than it may hold.
+//! `OUTDIAL_UPLOAD_MB=1000` makes the files as large as may be.
 
 use crate::harness::Home;
 use crate::uploading::{rows, upload};
@@ -15,25 +16,26 @@ fn small(first: u64, count: u64) -> (u64, std::iter::Once<Vec<u8>>) {
 
 #[test]
 fn memory_does_not_follow_the_file() {
-    const ROWS: u64 = 60_000;
+    let megabytes = std::env::var("OUTDIAL_UPLOAD_MB").ok().and_then(|n| n.parse().ok());
+    let (rows, line) = megabytes.map_or((60_000, 300), |n: u64| (n * 1_000 / 2, n));
     let home = Home::new(&[]);
     let server = home.serve();
     let number = server.make_number();
     let first = upload(&server, &home, &number, "small", small(FIRST, 20)).expect("an answer");
     first.expect(200);
     let before = server.memory_kib("VmHWM:");
-    // 120 MB of rows of 2 kB.
+    // Rows of 2 kB, 120 MB of them.
     let row = |n: u64| format!("{},N {n},{}\n", FIRST + n, "é".repeat(1000)).into_bytes();
     let head = b"phoneNumber,name,note\n".to_vec();
-    let bytes = head.len() as u64 + (0..ROWS).map(|n| row(n).len() as u64).sum::<u64>();
-    let pieces = std::iter::once(head).chain((0..ROWS).map(row));
+    let bytes = head.len() as u64 + (0..rows).map(|n| row(n).len() as u64).sum::<u64>();
+    let pieces = std::iter::once(head).chain((0..rows).map(row));
     let answer = upload(&server, &home, &number, "large", (bytes, pieces)).expect("an answer");
-    assert_eq!(answer.expect(200)["batch"]["totalCalls"], ROWS);
-    // One line of 300 MB, in a quote that is never closed, and a million columns.
+    assert_eq!(answer.expect(200)["batch"]["totalCalls"], rows);
+    // One line of 300 MiB, in a quote that is never closed, and a million columns.
     for begin in ["phoneNumber,name\n12125550001,\"", "phoneNumber\n", "a,"] {
-        let pieces =
-            std::iter::once(begin.as_bytes().to_vec()).chain((0..300).map(|_| vec![b','; 1 << 20]));
-        let bytes = begin.len() as u64 + (300 << 20);
+        let pieces = std::iter::once(begin.as_bytes().to_vec());
+        let pieces = pieces.chain((0..line).map(|_| vec![b','; 1 << 20]));
+        let bytes = begin.len() as u64 + (line << 20);
         let answer = upload(&server, &home, &number, begin, (bytes, pieces)).expect("an answer");
         assert!([400, 413, 422].contains(&answer.status), "{}", answer.body);
     }
