@@ -67,7 +67,8 @@ impl Stream {
                 Some(("data", text)) => data = Some(serde_json::from_str(text).unwrap()),
                 _ if line.is_empty() && data.is_some() => break,
                 // A block with an id alone moves the client's place, and is no event.
-                _ => assert!(line.is_empty() || line.starts_with(':'), "{line}"),
+                _ if line.is_empty() => id = None,
+                _ => assert!(line.starts_with(':'), "{line}"),
             }
         }
         Some(Event { id, kind: kind.unwrap(), data: data.unwrap() })
