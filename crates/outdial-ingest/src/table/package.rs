@@ -174,7 +174,7 @@ pub(super) fn push_text(event: &Event<'_>, text: &mut String) -> Result<(), Tabl
     match event {
         Event::Text(piece) => push_bounded(&piece.xml10_content(), text),
         Event::CData(piece) => push_bounded(&piece.xml10_content(), text),
-        Event::GeneralRef(reference) => text.push_str(&resolved(reference)?),
+        Event::GeneralRef(reference) => push_bounded(&resolved(reference)?, text),
         _ => {}
     }
     Ok(())
