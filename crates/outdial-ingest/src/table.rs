@@ -45,6 +45,7 @@ mod number;
 mod package;
 mod rows;
 mod scan;
+mod strings;
 mod xls;
 mod xlsx;
 
@@ -57,6 +58,8 @@ pub use rows::{CheckedRows, FirstSeen, RowFault, Rows};
 
 /// Most columns of a table: a column is a key of the record.
 pub const COLUMNS_MAX: usize = FIELDS_MAX;
+/// Most formats of a workbook's cells; Excel itself allows 65,490.
+const FORMATS_MAX: usize = 70_000;
 
 /// What kind of file a table is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,7 @@ pub struct TableLimits {
     pub rows: u32,
     /// Of an `.xlsx` file: bytes of all its parts together, unpacked.
     pub unpacked_bytes: u64,
-    /// Of an `.xlsx` file: bytes of memory for the texts that its cells share.
+    /// Of a workbook: bytes of memory for the texts that its cells share.
     pub shared_bytes: u64,
     /// Of an `.xls` file: its size in bytes. All of it is in memory while it is read.
     pub xls_bytes: u64,

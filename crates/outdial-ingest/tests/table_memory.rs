@@ -71,6 +71,19 @@ fn bomb(part: &str, head: &str, piece: &str, total: usize) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// An `.xls` file whose stream is `head`, then `piece` up to `total` bytes.
+fn xls_bomb(head: &[u8], piece: &[u8], total: usize) -> Vec<u8> {
+    let mut file = cfb::CompoundFile::create(Cursor::new(Vec::new())).unwrap();
+    let mut stream = file.create_stream("Workbook").unwrap();
+    stream.write_all(head).unwrap();
+    for _ in 0..total / piece.len() {
+        stream.write_all(piece).unwrap();
+    }
+    stream.flush().unwrap();
+    drop(stream);
+    file.into_inner().into_inner()
+}
+
 #[test]
 fn memory_does_not_follow_the_size_of_the_input() {
     let head = "phoneNumber,name\n";
@@ -119,10 +132,36 @@ fn memory_does_not_follow_the_size_of_the_input() {
             "one shared text",
             bomb("xl/t.xml", "<sst><si>", &"<t>abcdefgh</t>".repeat(4_000), 120 << 20),
         ),
+        ("entities", bomb("xl/s.xml", open, &"&amp;".repeat(13_000), 120 << 20)),
+        ("entities, shared", bomb("xl/t.xml", "<sst><si><t>", &"&#65;".repeat(13_000), 120 << 20)),
     ] {
         let source = Cursor::new(bytes.as_slice());
         let error = read_table(TableKind::Xlsx, source, schema(), limits, |_| true).unwrap_err();
         assert!(error.is_too_large(), "{what}: {error}");
+    }
+    // Lists of other parts: long ones of the kinds that are used, endless ones of those that are not.
+    let list = |kind: &str| {
+        let one =
+            format!(r#"<Relationship Id="{}" Type="a/{kind}" Target="s.xml"/>"#, &text[..9_000]);
+        bomb("xl/_rels/workbook.xml.rels", "<Relationships>", &one, 90 << 20)
+    };
+    for (kind, wanted) in [("worksheet", "it has too many parts"), ("image", "no worksheet")] {
+        let source = Cursor::new(list(kind));
+        let error = read_table(TableKind::Xlsx, source, schema(), limits, |_| true).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{kind}: {error}");
+    }
+    // Shared texts with nothing in them, and a record that is continued with nothing.
+    let begin = [9, 8, 4, 0, 0, 6, 5, 0];
+    let continued = [0x3C, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let shared = [&begin[..], &[0xFC, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let nothing = [0x3C, 0, 0, 0].repeat(1_000);
+    for (what, bytes, wanted) in [
+        ("empty texts", xls_bomb(&shared, &continued.repeat(1_000), 8 << 20), "text of the work"),
+        ("no texts", xls_bomb(&shared, &nothing, 8 << 20), "no worksheet"),
+    ] {
+        let source = Cursor::new(bytes);
+        let error = read_table(TableKind::Xls, source, schema(), limits, |_| true).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{what}: {error}");
     }
     let books = peak_kib() - before;
     println!("workbooks: {books} KiB");

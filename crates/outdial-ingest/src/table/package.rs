@@ -19,7 +19,7 @@ use zip::read::ZipFile;
 use super::TableError;
 
 /// Most parts of a workbook: the archive's list of them is in memory.
-const PARTS_MAX: usize = 2_000;
+pub(super) const PARTS_MAX: usize = 2_000;
 /// How an entry of that list begins.
 const ENTRY_SIGNATURE: &[u8] = b"PK\x01\x02";
 /// Most bytes of one tag, one text, one comment.

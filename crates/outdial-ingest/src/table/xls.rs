@@ -1,7 +1,7 @@
 //! `.xls`: the first worksheet of a workbook of Excel 97 to 2003 (BIFF8), row by row.
 //!
-//! The whole file is in memory, and is small: its size is bounded first. Nothing is allocated by
-//! what the file says of itself, and a text that many cells share is there once. What cells become
+//! The whole file is in memory, and is small: its size is bounded first, and so is the memory for
+//! the texts that cells share. Nothing is allocated by what the file says of itself. What cells become
 //! is as with `.xlsx`. Layouts: [MS-XLS], [MS-CFB].
 
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use super::book::{BookRow, Sink};
 use super::number::Format;
 use super::package::broken;
 use super::rows::Gatherer;
-use super::{TableError, TableLimits};
+use super::strings::Strings;
+use super::{FORMATS_MAX, TableError, TableLimits};
 
 /// Types of records.
 mod kind {
@@ -58,7 +59,7 @@ pub(super) fn read(
     let no_book = |_| broken(&"it has no workbook of Excel 97 or later in it");
     let book = file.open_stream("Workbook").map_err(no_book)?;
     book.take(max).read_to_end(&mut stream).map_err(|error| broken(&error))?;
-    let book = Workbook::read(&stream)?;
+    let book = Workbook::read(&stream, limits.shared_bytes)?;
     let sheet = stream.get(book.sheet.ok_or(TableError::NoSheet)?..).ok_or_else(cut_off)?;
     let mut reader = Sheet { book: &book, row: BookRow::default(), at: None, formula: None };
     reader.read(sheet, gatherer, sink)
@@ -71,26 +72,31 @@ fn cut_off() -> TableError {
 /// One record and those that continue it.
 struct Record<'a> {
     kind: u16,
-    parts: Vec<&'a [u8]>,
+    data: &'a [u8],
+    /// Those that continue it, as they stand in the stream.
+    more: Records<'a>,
 }
 
 impl<'a> Record<'a> {
-    fn data(&self) -> &'a [u8] {
-        self.parts.first().copied().unwrap_or_default()
+    /// What it holds from `at` on.
+    fn pieces(&self, at: usize) -> Pieces<'a> {
+        let mut pieces = Pieces { part: self.data, more: self.more };
+        pieces.skip(at);
+        pieces
     }
 }
 
 /// The records of a stream.
+#[derive(Clone, Copy)]
 struct Records<'a>(&'a [u8]);
 
 impl<'a> Records<'a> {
     fn next(&mut self) -> Result<Option<Record<'a>>, TableError> {
         let Some((kind, data)) = self.one()? else { return Ok(None) };
-        let mut parts = vec![data];
-        while self.0.get(..2).and_then(|b| u16_at(b, 0)) == Some(kind::CONTINUE) {
-            parts.extend(self.one()?.map(|(_, data)| data));
-        }
-        Ok(Some(Record { kind, parts }))
+        let after = self.0;
+        while u16_at(self.0, 0) == Some(kind::CONTINUE) && self.one()?.is_some() {}
+        let more = Records(&after[..after.len() - self.0.len()]);
+        Ok(Some(Record { kind, data, more }))
     }
 
     fn one(&mut self) -> Result<Option<(u16, &'a [u8])>, TableError> {
@@ -133,19 +139,19 @@ fn rk_at(data: &[u8], at: usize) -> Option<f64> {
 struct Workbook {
     /// Where the first worksheet begins.
     sheet: Option<usize>,
-    strings: Vec<String>,
+    strings: Strings,
     formats: Vec<Format>,
     from_1904: bool,
 }
 
 impl Workbook {
-    fn read(stream: &[u8]) -> Result<Self, TableError> {
+    fn read(stream: &[u8], shared_max: u64) -> Result<Self, TableError> {
         let mut book = Self::default();
         let mut codes: BTreeMap<u16, Format> = BTreeMap::new();
         let mut styles = Vec::new();
         let mut records = Records(stream);
         while let Some(record) = records.next()? {
-            let data = record.data();
+            let data = record.data;
             match record.kind {
                 kind::BEGIN if u16_at(data, 0) != Some(BIFF8) => {
                     return Err(broken(&"it is older than Excel 97"));
@@ -157,15 +163,17 @@ impl Workbook {
                     book.sheet = u32_at(data, 0).and_then(|at| usize::try_from(at).ok());
                 }
                 kind::FORMAT => {
-                    let mut text = Pieces { parts: &record.parts, at: 2 };
+                    let mut text = record.pieces(2);
                     let code = text.string().ok_or_else(cut_off)?;
                     codes.extend(u16_at(data, 0).map(|id| (id, Format::of_code(&code))));
                 }
-                kind::XF => styles.push(u16_at(data, 2).unwrap_or_default()),
+                kind::XF if styles.len() < FORMATS_MAX => {
+                    styles.push(u16_at(data, 2).unwrap_or_default());
+                }
                 kind::SHARED_STRINGS => {
-                    let mut text = Pieces { parts: &record.parts, at: 8 };
+                    let mut text = record.pieces(8);
                     while !text.is_over() {
-                        book.strings.push(text.string().ok_or_else(cut_off)?);
+                        book.strings.push(&text.string().ok_or_else(cut_off)?, shared_max)?;
                     }
                 }
                 kind::EOF => break,
@@ -178,27 +186,38 @@ impl Workbook {
     }
 }
 
-/// Texts in a record that may be continued anywhere.
+/// What is left of a record that may be continued anywhere.
 struct Pieces<'a> {
-    parts: &'a [&'a [u8]],
-    at: usize,
+    part: &'a [u8],
+    more: Records<'a>,
 }
 
 impl Pieces<'_> {
     fn is_over(&mut self) -> bool {
-        while self.parts.first().is_some_and(|part| self.at >= part.len()) {
-            self.at -= self.parts[0].len();
-            self.parts = &self.parts[1..];
+        while self.part.is_empty() {
+            match self.more.one() {
+                Ok(Some((_, part))) => self.part = part,
+                _ => return true,
+            }
         }
-        self.parts.is_empty()
+        false
+    }
+
+    fn skip(&mut self, mut bytes: usize) {
+        while bytes > 0 && !self.is_over() {
+            let here = bytes.min(self.part.len());
+            self.part = &self.part[here..];
+            bytes -= here;
+        }
     }
 
     fn byte(&mut self) -> Option<u8> {
         if self.is_over() {
             return None;
         }
-        self.at += 1;
-        self.parts[0].get(self.at - 1).copied()
+        let (first, rest) = self.part.split_first()?;
+        self.part = rest;
+        Some(*first)
     }
 
     fn u16(&mut self) -> Option<u16> {
@@ -218,11 +237,11 @@ impl Pieces<'_> {
         let mut wide = flags & 1 != 0;
         let mut units: Vec<u16> = Vec::new();
         while left > 0 {
-            if self.at >= self.parts.first()?.len() {
+            if self.part.is_empty() {
                 // The next part says again how wide its characters are.
                 wide = self.byte()? & 1 != 0;
             }
-            let rest = self.parts.first()?.get(self.at..)?;
+            let rest = self.part;
             let width = if wide { 2 } else { 1 };
             let count = left.min(rest.len() / width);
             if count == 0 {
@@ -234,10 +253,10 @@ impl Pieces<'_> {
                 ),
                 false => units.extend(rest[..count].iter().map(|b| u16::from(*b))),
             }
-            self.at += count * width;
+            self.part = &rest[count * width..];
             left -= count;
         }
-        self.at = self.at.checked_add(fonts * 4)?.checked_add(extra)?;
+        self.skip(fonts.checked_mul(4)?.checked_add(extra)?);
         Some(String::from_utf16_lossy(&units))
     }
 }
@@ -271,7 +290,7 @@ impl Sheet<'_> {
                 kind::EOF => depth -= 1,
                 kind::STRING if depth == 1 => {
                     if let Some(column) = self.formula.take() {
-                        let mut text = Pieces { parts: &record.parts, at: 0 };
+                        let mut text = record.pieces(0);
                         self.row.put(column, &text.string().ok_or_else(cut_off)?);
                     }
                 }
@@ -285,7 +304,7 @@ impl Sheet<'_> {
                 | kind::RK
                     if depth == 1 =>
                 {
-                    if !self.go_to(u16_at(record.data(), 0), gatherer, sink)? {
+                    if !self.go_to(u16_at(record.data, 0), gatherer, sink)? {
                         return Ok(());
                     }
                     self.cell(&record).ok_or_else(cut_off)?;
@@ -317,7 +336,7 @@ impl Sheet<'_> {
     }
 
     fn cell(&mut self, record: &Record<'_>) -> Option<()> {
-        let data = record.data();
+        let data = record.data;
         let column = usize::from(u16_at(data, 2)?);
         let style = u16_at(data, 4)?;
         self.formula = None;
@@ -328,7 +347,7 @@ impl Sheet<'_> {
                 self.row.put(column, book.strings.get(index)?);
             }
             kind::LABEL | kind::RICH_STRING => {
-                let mut text = Pieces { parts: &record.parts, at: 6 };
+                let mut text = record.pieces(6);
                 self.row.put(column, &text.string()?);
             }
             kind::NUMBER => self.number(column, style, f64_at(data, 6)?),

@@ -9,12 +9,15 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::book::{BookRow, Sink};
 use super::number::Format;
-use super::package::{Package, Xml, attribute, broken, push_text};
+use super::package::{PARTS_MAX, Package, Xml, attribute, broken, push_text};
 use super::rows::Gatherer;
-use super::{TableError, TableLimits};
+use super::strings::Strings;
+use super::{FORMATS_MAX, TableError, TableLimits};
 
-/// Most formats of a workbook; Excel itself allows 65,490.
-const FORMATS_MAX: usize = 70_000;
+/// What a pointer can be to, by the end of its type.
+const KINDS: [&str; 4] = ["officeDocument", "worksheet", "sharedStrings", "styles"];
+/// Most bytes of the names and places in a list of such pointers.
+const RELATIONS_MAX_BYTES: usize = 1 << 20;
 
 /// Reads the first worksheet.
 pub(super) fn read(
@@ -26,7 +29,7 @@ pub(super) fn read(
     let mut package = Package::open(source, limits.unpacked_bytes)?;
     let book = Workbook::read(&mut package)?;
     let strings = match &book.strings {
-        Some(path) => Strings::read(&mut package, path, limits.shared_bytes)?,
+        Some(path) => read_strings(&mut package, path, limits.shared_bytes)?,
         None => Strings::default(),
     };
     let formats = match &book.styles {
@@ -56,14 +59,15 @@ struct Workbook {
 impl Workbook {
     fn read<R: Read + Seek>(package: &mut Package<R>) -> Result<Self, TableError> {
         let root = relations(package, "_rels/.rels", "")?;
-        let main = root.iter().find(|r| r.is("officeDocument"));
+        let main = root.iter().find(|r| r.kind == "officeDocument");
         let main = main.map_or("xl/workbook.xml", |r| r.target.as_str());
         let (folder, file) = main.rsplit_once('/').unwrap_or(("", main));
         let rels = relations(package, &join(folder, &format!("_rels/{file}.rels")), folder)?;
-        let path = |kind| rels.iter().find(|r| r.is(kind)).map(|r| r.target.clone());
+        let path = |kind| rels.iter().find(|r| r.kind == kind).map(|r| r.target.clone());
         let mut book =
             Self { strings: path("sharedStrings"), styles: path("styles"), ..Self::default() };
         let no_book = || TableError::Broken("this is no .xlsx workbook".to_owned());
+        let mut sheets = 0;
         let mut xml = package.part(main)?.ok_or_else(no_book)?;
         while let Some(event) = xml.next()? {
             let (Event::Start(tag) | Event::Empty(tag)) = event else { continue };
@@ -73,9 +77,10 @@ impl Workbook {
                     book.from_1904 = word == "1" || word == "true";
                 }
                 // The first that has cells: a chart on a sheet of its own has none.
-                "sheet" if book.sheet.is_empty() => {
+                "sheet" if book.sheet.is_empty() && sheets < PARTS_MAX => {
+                    sheets += 1;
                     let id = attribute(&tag, "id").unwrap_or_default();
-                    let found = rels.iter().find(|r| r.id == id && r.is("worksheet"));
+                    let found = rels.iter().find(|r| r.id == id && r.kind == "worksheet");
                     book.sheet = found.map(|r| r.target.clone()).unwrap_or_default();
                 }
                 _ => {}
@@ -91,23 +96,19 @@ impl Workbook {
 /// One part's pointer to another.
 struct Relation {
     id: String,
-    kind: String,
+    /// One of [`KINDS`].
+    kind: &'static str,
     /// From the root.
     target: String,
 }
 
-impl Relation {
-    fn is(&self, kind: &str) -> bool {
-        self.kind.rsplit('/').next() == Some(kind)
-    }
-}
-
+/// Pointers of other kinds are to pictures, links and the like.
 fn relations<R: Read + Seek>(
     package: &mut Package<R>,
     path: &str,
     folder: &str,
 ) -> Result<Vec<Relation>, TableError> {
-    let mut all = Vec::new();
+    let (mut all, mut bytes) = (Vec::new(), 0);
     let Some(mut xml) = package.part(path)? else { return Ok(all) };
     while let Some(event) = xml.next()? {
         let (Event::Start(tag) | Event::Empty(tag)) = event else { continue };
@@ -115,11 +116,15 @@ fn relations<R: Read + Seek>(
             continue;
         }
         let get = |name| attribute(&tag, name).unwrap_or_default();
-        let target = join(folder, &get("Target"));
-        all.push(Relation { id: get("Id"), kind: get("Type"), target });
-        if all.len() > FORMATS_MAX {
-            return Err(TableError::Broken("it has too many parts".to_owned()));
+        let kind = get("Type");
+        let name = kind.rsplit('/').next();
+        let Some(kind) = KINDS.into_iter().find(|kind| name == Some(kind)) else { continue };
+        let (id, target) = (get("Id"), join(folder, &get("Target")));
+        bytes += id.len() + target.len();
+        if all.len() == PARTS_MAX || bytes > RELATIONS_MAX_BYTES {
+            return Err(broken(&"it has too many parts"));
         }
+        all.push(Relation { id, kind, target });
     }
     Ok(all)
 }
@@ -142,59 +147,36 @@ fn join(folder: &str, path: &str) -> String {
     steps.join("/")
 }
 
-/// The texts that cells share.
-#[derive(Default)]
-struct Strings {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Strings {
-    fn read<R: Read + Seek>(
-        package: &mut Package<R>,
-        path: &str,
-        max: u64,
-    ) -> Result<Self, TableError> {
-        let mut all = Self::default();
-        let Some(mut xml) = package.part(path)? else { return Ok(all) };
-        let (mut one, mut in_text, mut in_reading) = (String::new(), false, false);
-        while let Some(event) = xml.next()? {
-            match &event {
-                Event::Empty(tag) if tag.local_name().as_ref() == "si" => all.push("", max)?,
-                Event::Start(tag) => match tag.local_name().as_ref() {
-                    "si" => one.clear(),
-                    "t" => in_text = !in_reading,
-                    // How it is pronounced, beside the text.
-                    "rPh" => in_reading = true,
-                    _ => {}
-                },
-                Event::End(tag) => match tag.local_name().as_ref() {
-                    "si" => all.push(&unescaped(&one), max)?,
-                    "t" => in_text = false,
-                    "rPh" => in_reading = false,
-                    _ => {}
-                },
-                _ if in_text => push_text(&event, &mut one)?,
+/// The texts that cells share; `max`: bytes of memory for them.
+fn read_strings<R: Read + Seek>(
+    package: &mut Package<R>,
+    path: &str,
+    max: u64,
+) -> Result<Strings, TableError> {
+    let mut all = Strings::default();
+    let Some(mut xml) = package.part(path)? else { return Ok(all) };
+    let (mut one, mut in_text, mut in_reading) = (String::new(), false, false);
+    while let Some(event) = xml.next()? {
+        match &event {
+            Event::Empty(tag) if tag.local_name().as_ref() == "si" => all.push("", max)?,
+            Event::Start(tag) => match tag.local_name().as_ref() {
+                "si" => one.clear(),
+                "t" => in_text = !in_reading,
+                // How it is pronounced, beside the text.
+                "rPh" => in_reading = true,
                 _ => {}
-            }
-        }
-        Ok(all)
-    }
-
-    fn push(&mut self, text: &str, max: u64) -> Result<(), TableError> {
-        self.text.push_str(text);
-        self.ends.push(self.text.len());
-        match self.text.len() as u64 + (self.ends.len() * size_of::<usize>()) as u64 > max {
-            true => Err(TableError::TooLarge { what: "the text of the workbook's cells", max }),
-            false => Ok(()),
+            },
+            Event::End(tag) => match tag.local_name().as_ref() {
+                "si" => all.push(&unescaped(&one), max)?,
+                "t" => in_text = false,
+                "rPh" => in_reading = false,
+                _ => {}
+            },
+            _ if in_text => push_text(&event, &mut one)?,
+            _ => {}
         }
     }
-
-    fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)?;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(&self.text[start..end])
-    }
+    Ok(all)
 }
 
 /// How the numbers of each cell style are to be read.
@@ -255,12 +237,12 @@ impl Sheet<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<(), TableError> {
         // Rows and columns that do not say where they are follow the one before.
-        let (mut last_row, mut next_column) = (0, 0);
+        let (mut last_row, mut next_column) = (0_u32, 0);
         while let Some(event) = xml.next()? {
             match &event {
                 Event::Start(tag) | Event::Empty(tag) if tag.local_name().as_ref() == "row" => {
                     let own = attribute(tag, "r").and_then(|r| r.parse::<u32>().ok());
-                    last_row = own.unwrap_or(last_row + 1).max(last_row + 1);
+                    last_row = own.unwrap_or_default().max(last_row.saturating_add(1));
                     next_column = 0;
                     self.row.start(last_row);
                 }
