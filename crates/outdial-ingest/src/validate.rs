@@ -40,18 +40,19 @@ const PARTS_MAX: usize = 8;
 /// Takes some microseconds a record and all processors, up to eight: run it where it blocks
 /// nobody.
 pub fn validate_all(records: &Records, checker: &mut Checker) -> Validation {
-    validate_keeping(records, checker, FAULTS_SHOWN)
+    validate_keeping(records, checker, FAULTS_SHOWN, FAULTS_SHOWN)
 }
 
-/// [`validate_all`], keeping the first `kept` faults.
+/// [`validate_all`], keeping the first `kept` faults, and of one record the first `each`.
 pub(crate) fn validate_keeping(
     records: &Records,
     checker: &mut Checker,
     kept: usize,
+    each: usize,
 ) -> Validation {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let parts = processors.min(PARTS_MAX).min(records.len() / PART_MIN);
-    validate_in_parts(records, checker, parts, kept)
+    validate_in_parts(records, checker, parts, kept, each)
 }
 
 fn validate_in_parts(
@@ -59,9 +60,10 @@ fn validate_in_parts(
     checker: &mut Checker,
     parts: usize,
     kept: usize,
+    each: usize,
 ) -> Validation {
     if parts < 2 {
-        return validate_range(records, 0..records.len(), checker, kept);
+        return validate_range(records, 0..records.len(), checker, kept, each);
     }
     let part = records.len().div_ceil(parts);
     let ranges = (0..parts).map(|n| n * part..((n + 1) * part).min(records.len()));
@@ -74,7 +76,9 @@ fn validate_in_parts(
         let threads: Vec<_> = ranges
             .map(|range| {
                 let mut checker = checker.clone();
-                scope.spawn(move || (validate_range(records, range, &mut checker, kept), checker))
+                scope.spawn(move || {
+                    (validate_range(records, range, &mut checker, kept, each), checker)
+                })
             })
             .collect();
         for thread in threads {
@@ -96,19 +100,22 @@ fn validate_range(
     range: Range<usize>,
     checker: &mut Checker,
     kept: usize,
+    each: usize,
 ) -> Validation {
     let mut contacts = Vec::with_capacity(range.len());
     let mut faults = Faults::new(kept);
     let mut rejected = 0;
     let first = u32::try_from(range.start).unwrap_or(u32::MAX);
     for (index, record) in (first..).zip(records.iter().skip(range.start).take(range.len())) {
+        let mut own = Faults::new(each);
         let checked = match record {
-            RecordText::Kept(text) => checker.check_text(index, text, &mut faults),
+            RecordText::Kept(text) => checker.check_text(index, text, &mut own),
             RecordText::Refused(code) => {
-                faults.add_refusal(index, code);
+                own.add_refusal(index, code);
                 None
             }
         };
+        faults.append(own);
         rejected += u32::from(checked.is_none());
         contacts.push(checked);
     }
@@ -187,7 +194,8 @@ mod tests {
         let body = parser.finish().unwrap();
         let shown = |parts| {
             let mut checker = checker();
-            let got = validate_in_parts(body.records().unwrap(), &mut checker, parts, FAULTS_SHOWN);
+            let records = body.records().unwrap();
+            let got = validate_in_parts(records, &mut checker, parts, FAULTS_SHOWN, FAULTS_SHOWN);
             let contacts = got
                 .contacts
                 .iter()

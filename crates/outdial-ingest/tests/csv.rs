@@ -309,6 +309,22 @@ fn faults_are_counted_beyond_those_kept() {
     assert_eq!(rows, [2, 3, 3, 4, 5, 5, 6]);
 }
 
+/// One row with a fault in each of its columns leaves room for the others'.
+#[test]
+fn one_row_has_a_few_of_the_faults_kept() {
+    let keys: Vec<String> = (0..100).map(|n| format!("n{n}")).collect();
+    let variables = keys.iter().map(|k| format!(r#"{{"key":"{k}","type":"number"}}"#));
+    let variables = format!("[{}]", variables.collect::<Vec<_>>().join(","));
+    let numbers = VariableSchema::new(serde_json::from_str(&variables).unwrap()).unwrap();
+    let row = format!("12125551001{}\n", ",x".repeat(100));
+    let text = format!("phoneNumber,{}\n{}", keys.join(","), row.repeat(20));
+    let portions = read_in(text.as_bytes(), numbers.clone(), 4096).unwrap();
+    let checked = portions[0].check(&mut checker(numbers), 200);
+    assert_eq!((checked.faults.len(), checked.fault_count, checked.rejected), (200, 2_000, 20));
+    let rows: std::collections::BTreeSet<u32> = checked.faults.iter().map(|f| f.row).collect();
+    assert_eq!(rows.len(), 20);
+}
+
 /// A table of at least two columns, so that no row is a blank line.
 fn table() -> impl Strategy<Value = Vec<Vec<String>>> {
     let cell = prop_oneof!["[a-zA-Z0-9 ,;|\t\"\r\n'é李=]{0,12}", Just("x".to_owned())];

@@ -23,10 +23,11 @@ pub(crate) fn channel() -> (Pieces, Body) {
     (send, Body::new(Pieced(pieces)))
 }
 
-/// A file as a body, from its beginning.
-pub(crate) fn of_file(file: File) -> Body {
+/// A file as a body, from its beginning; `seat` is held until it was taken.
+pub(crate) fn of_file(file: File, seat: impl Send + 'static) -> Body {
     let (send, body) = channel();
     tokio::spawn(async move {
+        let _seat = seat;
         let mut file = Some(file);
         while let Some(mut open) = file.take() {
             let reading = tokio::task::spawn_blocking(move || {

@@ -26,8 +26,10 @@ use crate::ingest::{Terms, Warning, closed, warnings};
 const SHARED_BYTES: u64 = 128 << 20;
 /// Bytes that are written at once.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Most faults of one portion (at most 10,000 rows) that are told.
+/// Most faults of one portion that are told: it has at most 10,000 rows, and ten of each are kept.
 const FAULTS_OF_PORTION: usize = 100_000;
+/// The list of faults may take so many bytes, or as many as the largest file.
+const FAULTS_BYTES: u64 = 64 << 20;
 /// Rows with faults that an answer of success shows.
 const SHOWN: usize = 100;
 /// The records of a file may take so many times the room of the largest file: names of columns
@@ -145,7 +147,10 @@ struct Judging<'a> {
     places: BTreeMap<ClassId, u32>,
     faults: BufWriter<File>,
     shown: Vec<InvalidRow>,
+    /// Bytes of `faults`.
     told: u64,
+    /// Some faults found no room.
+    cut: bool,
     invalid: u64,
     duplicates: u64,
 }
@@ -165,6 +170,7 @@ impl<'a> Judging<'a> {
             faults: temporary(&rule.spool_dir)?,
             shown: Vec::new(),
             told: 0,
+            cut: false,
             invalid: 0,
             duplicates: 0,
         })
@@ -212,13 +218,19 @@ impl<'a> Judging<'a> {
 
     /// What is wrong, as it stands in the answer.
     fn tell(&mut self, faults: Vec<RowFault>) -> io::Result<()> {
+        let most = self.rule.bytes_max.max(FAULTS_BYTES);
         for fault in faults {
             let fault = InvalidRow::from(fault);
+            let text = serde_json::to_vec(&fault)?;
+            self.cut |= self.told + text.len() as u64 > most;
+            if self.cut {
+                break;
+            }
             if self.told > 0 {
                 self.faults.write_all(b",")?;
             }
-            self.told += 1;
-            serde_json::to_writer(&mut self.faults, &fault)?;
+            self.told += text.len() as u64 + 1;
+            self.faults.write_all(&text)?;
             if self.shown.len() < SHOWN {
                 self.shown.push(fault);
             }
@@ -228,7 +240,7 @@ impl<'a> Judging<'a> {
 
     fn finish(self, file: File, terms: &Terms) -> ApiResult<Verdict> {
         if self.invalid > 0 && (!self.rule.ignore_invalid || self.kept == 0) {
-            return refusal(self.faults, self.invalid, &self.rule.spool_dir)
+            return refusal(self.faults, self.invalid, self.cut, &self.rule.spool_dir)
                 .map(Verdict::Invalid)
                 .map_err(|e| failed(&e));
         }
@@ -258,14 +270,15 @@ impl<'a> Judging<'a> {
 }
 
 /// The answer to a file with invalid rows. It may hold millions of them.
-fn refusal(faults: BufWriter<File>, invalid: u64, dir: &Path) -> io::Result<File> {
+fn refusal(faults: BufWriter<File>, invalid: u64, cut: bool, dir: &Path) -> io::Result<File> {
     let mut faults = faults.into_inner().map_err(io::IntoInnerError::into_error)?;
     faults.rewind()?;
     let mut answer = tempfile::tempfile_in(dir)?;
     let rows = if invalid == 1 { "1 row is".to_owned() } else { format!("{invalid} rows are") };
+    let more = if cut { "; too many to list them all" } else { "" };
     write!(
         answer,
-        "{{\"success\":false,\"message\":\"{rows} not valid, nothing was imported\",\
+        "{{\"success\":false,\"message\":\"{rows} not valid, nothing was imported{more}\",\
          \"invalidRows\":["
     )?;
     io::copy(&mut faults, &mut answer)?;

@@ -131,7 +131,7 @@ pub(crate) async fn submit(app: &Arc<App>, upload: Upload) -> ApiResult<Response
     };
     let judged = match judged(file, &terms, &rule).await? {
         Verdict::Good(judged) => judged,
-        Verdict::Invalid(answer) => return Ok(invalid(answer)),
+        Verdict::Invalid(answer) => return Ok(invalid(answer, room)),
     };
     let app = app.clone();
     let running = async move {
@@ -151,10 +151,10 @@ async fn judged(file: File, terms: &Terms, rule: &Rule) -> ApiResult<Verdict> {
         .map_err(|e| ApiError::internal(format!("judging a file: {e}")))?
 }
 
-/// 422 with every fault.
-fn invalid(answer: File) -> Response {
+/// 422 with every fault; its room is taken until the client has read it.
+fn invalid(answer: File, room: impl Send + 'static) -> Response {
     let length = answer.metadata().map(|m| m.len());
-    let mut response = Response::new(file_body::of_file(answer));
+    let mut response = Response::new(file_body::of_file(answer, room));
     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -186,7 +186,7 @@ async fn begin(
             Ok((theirs, Verdict::Good(again))) => (terms, judged) = (theirs, *again),
             Ok((_, Verdict::Invalid(answer))) => {
                 import.give_back().await;
-                return Ok(invalid(answer));
+                return Ok(invalid(answer, ()));
             }
             Err(e) => return import.refuse(e).await,
         }

@@ -15,6 +15,8 @@ use crate::validate::{Validation, validate_keeping};
 pub(super) const PORTION_ROWS: usize = 10_000;
 /// … or so many bytes of records.
 const PORTION_BYTES: usize = 4 << 20;
+/// Most faults of one row that are kept.
+const FAULTS_OF_ROW: usize = 10;
 
 /// What is wrong with a row. The codes are those of `addCallsToBatch` and three of tables alone:
 /// `wrong_cell_count`, `invalid_quotes` and `invalid_cell`.
@@ -77,10 +79,11 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Judges every row; at most `faults_kept` faults are kept, the first. Takes some microseconds
+    /// Judges every row; at most `faults_kept` faults are kept, the first, and of one row the first
+    /// ten, so that one row's do not push out those of the others. Takes some microseconds
     /// a row and several processors: run it where it blocks nobody.
     pub fn check(&self, checker: &mut Checker, faults_kept: usize) -> CheckedRows {
-        let validation = validate_keeping(&self.records, checker, faults_kept);
+        let validation = validate_keeping(&self.records, checker, faults_kept, FAULTS_OF_ROW);
         let of_records = validation.faults.kept().iter().map(|fault| self.row_fault(fault));
         let mut faults: Vec<RowFault> = of_records.chain(self.refused.iter().cloned()).collect();
         faults.sort_by_key(|fault| fault.row);
