@@ -18,6 +18,8 @@ use crate::upload::Room;
 
 /// Forecasts that are made at once.
 const FORECASTS_AT_ONCE: usize = 2;
+/// Exports that are sent at once; each has a page of calls in memory.
+const EXPORTS_AT_ONCE: u32 = 8;
 
 /// The HTTP side's whole world: the ports, and what it remembers between requests.
 pub struct App {
@@ -57,6 +59,8 @@ pub struct App {
     pub(crate) forecasts: Arc<Semaphore>,
     /// Room for uploads.
     pub(crate) uploads: Arc<Room>,
+    /// Room for exports.
+    pub(crate) exports: Arc<Room>,
 }
 
 impl App {
@@ -77,6 +81,7 @@ impl App {
         let key_use = Arc::new(KeyUse::new(store.clone(), clock.clone()));
         let forecasts = Arc::new(Semaphore::new(FORECASTS_AT_ONCE));
         let uploads = Room::new(config.uploads_at_once);
+        let exports = Room::new(EXPORTS_AT_ONCE);
         Arc::new(Self {
             store,
             clock,
@@ -96,6 +101,7 @@ impl App {
             edits: Edits::new(),
             forecasts,
             uploads,
+            exports,
         })
     }
 

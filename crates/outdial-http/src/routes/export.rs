@@ -17,12 +17,13 @@ use crate::app::App;
 use crate::auth::{Caller, Reads};
 use crate::error::{ApiError, ApiResult};
 use crate::grant::Grant;
+use crate::upload::Seat;
 use crate::upload::file_body::{Pieces, channel};
 use crate::wire::csv::{Columns, Sheet};
 use crate::wire::page::Params;
 
-/// Calls that are read at once.
-const PAGE: u32 = 500;
+/// Calls that are read at once; each may have 64 KiB.
+const PAGE: u32 = 200;
 
 /// Which batch.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -49,8 +50,9 @@ pub(super) async fn csv(
     if found.is_none() {
         return Err(ApiError::not_found("batch"));
     }
+    let seat = app.exports.take(caller.workspace())?;
     let (send, body) = channel();
-    let export = Export { app, batch, grant: caller.grant(), send };
+    let export = Export { app, batch, grant: caller.grant(), send, _seat: seat };
     tokio::spawn(export.run());
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -68,6 +70,8 @@ struct Export {
     batch: BatchId,
     grant: Grant,
     send: Pieces,
+    /// Its room, given back when it is over.
+    _seat: Seat,
 }
 
 impl Export {

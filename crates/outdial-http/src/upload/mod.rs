@@ -36,11 +36,10 @@ use crate::ingest::{Arrival, Begun, Known, Source, Stored, Terms, Warning, do_no
 
 pub(crate) use form::{Form, take};
 pub(crate) use judge::InvalidRow;
-pub(crate) use room::Room;
+pub(crate) use room::{Room, Seat};
 
 use judge::{JudgedFile, Rule, Verdict, judge};
 use records::Importing;
-use room::Seat;
 
 /// E2 of `upload`.
 #[derive(Debug, Serialize, ToSchema)]

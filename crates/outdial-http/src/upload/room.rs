@@ -1,4 +1,4 @@
-//! How many files are taken in at once: a bound for the process, and one for each workspace, so
+//! How many files are taken in, or sent out, at once: a bound for the process, and one for each workspace, so
 //! that the slow uploads of one keep nobody else from theirs.
 
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use outdial_core::id::WorkspaceId;
 
 use crate::error::{ApiError, ApiResult};
 
-/// Seconds after which a client comes again when as many files as may be are being taken in.
+/// Seconds after which a client comes again when as many files as may be are on their way.
 const BUSY_RETRY_S: u32 = 5;
 
-/// Room for uploads.
+/// Room for uploads, or for exports.
 pub(crate) struct Room {
     most: u32,
     taken: Mutex<BTreeMap<WorkspaceId, u32>>,
@@ -31,8 +31,8 @@ impl Room {
         let (all, own_most) = (taken.values().sum::<u32>(), (self.most / 2).max(1));
         if all >= self.most || own >= own_most {
             let why = match own >= own_most {
-                true => "as many files of this workspace as may be are being taken in: come again",
-                false => "as many files as may be are being taken in: come again",
+                true => "as many files of this workspace as may be are on their way: come again",
+                false => "as many files as may be are on their way: come again",
             };
             let refused = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
             return Err(refused.retry_after(BUSY_RETRY_S));
@@ -47,7 +47,7 @@ impl Room {
     }
 }
 
-/// One upload's room; given back when it is dropped.
+/// One file's room; given back when it is dropped.
 pub(crate) struct Seat {
     room: Arc<Room>,
     workspace: WorkspaceId,

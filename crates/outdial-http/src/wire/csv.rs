@@ -4,7 +4,7 @@
 //! one with a sign, is none, so that phone numbers stay what they are.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outdial_core::call::CallState;
 use outdial_ports::store::CallView;
@@ -100,14 +100,14 @@ impl Sheet {
         row.cell(&logs.last().map_or_else(String::new, |log| log.created_at.to_string()));
         row.cell(&call.created_at.to_string());
         row.cell(zones(&call.class));
-        let mut own: Vec<(Cow<'_, str>, &str)> = Vec::new();
+        let mut own: BTreeMap<Cow<'_, str>, &str> = BTreeMap::new();
         let own_fields = own_fields(call);
         for field in &own_fields {
-            own.push((name(field), field.raw_value));
+            own.entry(name(field)).or_insert(field.raw_value);
         }
         for wanted in &self.columns.names {
-            let found = own.iter().find(|(name, _)| name == wanted);
-            row.cell(&found.map_or(Cow::Borrowed(""), |(_, raw)| value(raw)));
+            let found = own.get(wanted.as_str());
+            row.cell(&found.map_or(Cow::Borrowed(""), |raw| value(raw)));
         }
         if self.columns.is_full {
             let others: Vec<String> = own_fields
@@ -207,7 +207,11 @@ fn harmless(text: &str) -> Cow<'_, str> {
 
 /// A sign and digits, as phone numbers and amounts are written: `+1 212-555-1001`, `-12.50`.
 fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if let Some(amount) = text.strip_prefix('-') {
+        return amount.starts_with(|c: char| c.is_ascii_digit())
+            && amount.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    }
+    let digits = text.strip_prefix('+').unwrap_or(text);
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '(')
         && digits.bytes().all(|b| b.is_ascii_digit() || b" -.()".contains(&b))
 }
@@ -229,6 +233,8 @@ mod tests {
             ("@SUM(A1)", "'@SUM(A1)"),
             ("\t=1", "\"'\t=1\""),
             ("-A1", "'-A1"),
+            ("-1-2", "'-1-2"),
+            ("-12.50", "-12.50"),
             ("+A1", "'+A1"),
             ("＝1", "'＝1"),
             ("+12125551001", "+12125551001"),
