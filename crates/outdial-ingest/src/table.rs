@@ -38,6 +38,7 @@
 //! strings, which are bounded by [`TableLimits`]. Nothing here reads a clock or knows HTTP, and
 //! nothing guesses at a value: a cell is handed on as it stands, or is a fault.
 
+mod biff;
 mod book;
 mod columns;
 mod csv;

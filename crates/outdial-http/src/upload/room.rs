@@ -1,5 +1,5 @@
-//! How many files are taken in, or sent out, at once: a bound for the process, and one for each workspace, so
-//! that the slow uploads of one keep nobody else from theirs.
+//! How many files are taken in, or sent out, at once: a bound for the process, and one for each
+//! workspace, so that the slow transfers of one keep nobody else from theirs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,12 +1,13 @@
 //! `.xls`: the first worksheet of a workbook of Excel 97 to 2003 (BIFF8), row by row.
 //!
 //! The whole file is in memory, and is small: its size is bounded first, and so is the memory for
-//! the texts that cells share. Nothing is allocated by what the file says of itself. What cells become
-//! is as with `.xlsx`. Layouts: [MS-XLS], [MS-CFB].
+//! the texts that cells share. Nothing is allocated by what the file says of itself. What cells
+//! become is as with `.xlsx`. Layouts: [MS-XLS], [MS-CFB].
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
+use super::biff::{Record, Records, cut_off, f64_at, rk_at, u16_at, u32_at};
 use super::book::{BookRow, Sink};
 use super::number::Format;
 use super::package::broken;
@@ -20,7 +21,6 @@ mod kind {
     pub(super) const EOF: u16 = 0x000A;
     pub(super) const DATE_MODE: u16 = 0x0022;
     pub(super) const FILE_PASS: u16 = 0x002F;
-    pub(super) const CONTINUE: u16 = 0x003C;
     pub(super) const BOUND_SHEET: u16 = 0x0085;
     pub(super) const MUL_RK: u16 = 0x00BD;
     pub(super) const RICH_STRING: u16 = 0x00D6;
@@ -63,75 +63,6 @@ pub(super) fn read(
     let sheet = stream.get(book.sheet.ok_or(TableError::NoSheet)?..).ok_or_else(cut_off)?;
     let mut reader = Sheet { book: &book, row: BookRow::default(), at: None, formula: None };
     reader.read(sheet, gatherer, sink)
-}
-
-fn cut_off() -> TableError {
-    broken(&"it is cut off or damaged")
-}
-
-/// One record and those that continue it.
-struct Record<'a> {
-    kind: u16,
-    data: &'a [u8],
-    /// Those that continue it, as they stand in the stream.
-    more: Records<'a>,
-}
-
-impl<'a> Record<'a> {
-    /// What it holds from `at` on.
-    fn pieces(&self, at: usize) -> Pieces<'a> {
-        let mut pieces = Pieces { part: self.data, more: self.more };
-        pieces.skip(at);
-        pieces
-    }
-}
-
-/// The records of a stream.
-#[derive(Clone, Copy)]
-struct Records<'a>(&'a [u8]);
-
-impl<'a> Records<'a> {
-    fn next(&mut self) -> Result<Option<Record<'a>>, TableError> {
-        let Some((kind, data)) = self.one()? else { return Ok(None) };
-        let after = self.0;
-        while u16_at(self.0, 0) == Some(kind::CONTINUE) && self.one()?.is_some() {}
-        let more = Records(&after[..after.len() - self.0.len()]);
-        Ok(Some(Record { kind, data, more }))
-    }
-
-    fn one(&mut self) -> Result<Option<(u16, &'a [u8])>, TableError> {
-        if self.0.len() < 4 {
-            return Ok(None);
-        }
-        let kind = u16_at(self.0, 0).ok_or_else(cut_off)?;
-        let len = usize::from(u16_at(self.0, 2).ok_or_else(cut_off)?);
-        let data = self.0.get(4..4 + len).ok_or_else(cut_off)?;
-        self.0 = &self.0[4 + len..];
-        Ok(Some((kind, data)))
-    }
-}
-
-fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn f64_at(data: &[u8], at: usize) -> Option<f64> {
-    Some(f64::from_le_bytes(data.get(at..at + 8)?.try_into().ok()?))
-}
-
-/// A number in four bytes: a whole one of 30 bits or the upper half of a real one, perhaps in
-/// hundredths.
-fn rk_at(data: &[u8], at: usize) -> Option<f64> {
-    let bits = u32_at(data, at)?;
-    let value = match bits & 2 != 0 {
-        true => f64::from(bits.cast_signed() >> 2),
-        false => f64::from_bits(u64::from(bits & !3) << 32),
-    };
-    Some(if bits & 1 != 0 { value / 100.0 } else { value })
 }
 
 /// What stands before the sheets.
@@ -183,81 +114,6 @@ impl Workbook {
         let format = |id| codes.get(id).copied().unwrap_or_else(|| Format::builtin((*id).into()));
         book.formats = styles.iter().map(format).collect();
         Ok(book)
-    }
-}
-
-/// What is left of a record that may be continued anywhere.
-struct Pieces<'a> {
-    part: &'a [u8],
-    more: Records<'a>,
-}
-
-impl Pieces<'_> {
-    fn is_over(&mut self) -> bool {
-        while self.part.is_empty() {
-            match self.more.one() {
-                Ok(Some((_, part))) => self.part = part,
-                _ => return true,
-            }
-        }
-        false
-    }
-
-    fn skip(&mut self, mut bytes: usize) {
-        while bytes > 0 && !self.is_over() {
-            let here = bytes.min(self.part.len());
-            self.part = &self.part[here..];
-            bytes -= here;
-        }
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        if self.is_over() {
-            return None;
-        }
-        let (first, rest) = self.part.split_first()?;
-        self.part = rest;
-        Some(*first)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_le_bytes([self.byte()?, self.byte()?]))
-    }
-
-    /// A text with its length before it, and what may follow it: its fonts, its pronunciation.
-    fn string(&mut self) -> Option<String> {
-        let mut left = usize::from(self.u16()?);
-        let flags = self.byte()?;
-        let fonts = if flags & 8 != 0 { usize::from(self.u16()?) } else { 0 };
-        let mut extra = 0;
-        if flags & 4 != 0 {
-            let (low, high) = (self.u16()?, self.u16()?);
-            extra = usize::try_from(u32::from(high) << 16 | u32::from(low)).ok()?;
-        }
-        let mut wide = flags & 1 != 0;
-        let mut units: Vec<u16> = Vec::new();
-        while left > 0 {
-            if self.part.is_empty() {
-                // The next part says again how wide its characters are.
-                wide = self.byte()? & 1 != 0;
-            }
-            let rest = self.part;
-            let width = if wide { 2 } else { 1 };
-            let count = left.min(rest.len() / width);
-            if count == 0 {
-                return None;
-            }
-            match wide {
-                true => units.extend(
-                    rest[..count * 2].chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])),
-                ),
-                false => units.extend(rest[..count].iter().map(|b| u16::from(*b))),
-            }
-            self.part = &rest[count * width..];
-            left -= count;
-        }
-        self.skip(fonts.checked_mul(4)?.checked_add(extra)?);
-        Some(String::from_utf16_lossy(&units))
     }
 }
 
